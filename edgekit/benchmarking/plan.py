@@ -1,0 +1,113 @@
+"""What one measurement will do: the profile's wishes, overridden by flags, as one frozen value. Pure."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgekit.errors import InputError
+
+if TYPE_CHECKING:
+    from edgekit.profiles import Profile
+
+DEFAULT_LAUNCHES = 5
+DEFAULT_ITERATIONS = 50
+DEFAULT_WARMUP_ITERATIONS = 10
+DEFAULT_MIN_SECONDS = 1.0
+MAX_SECONDS_FACTOR = 20.0
+"""A launch that needs longer than this times its wish (at least a minute) is cut and says so."""
+
+
+class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the caller asks for; None leaves it to the profile, then to the default."""
+
+    launches: int | None = None
+    iterations: int | None = None
+    warmup_iterations: int | None = None
+    min_seconds: float | None = None
+    threads: int | None = None
+    cpus: str | None = None
+    runtime: str | None = None
+    seed: int | None = None
+    privileged: bool = False
+    strict: bool = False
+    cool: bool = True
+    labels: Mapping[str, str] = {}
+    gates: tuple[str, ...] = ()
+    lease_wait_seconds: float = 60.0
+
+
+class BenchPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """The measurement as it will be run; kept in the record."""
+
+    launches: int
+    iterations: int
+    warmup_iterations: int
+    min_seconds: float
+    max_seconds: float
+    threads: int
+    cpus: tuple[int, ...]
+    governor: str | None
+    knobs: Mapping[str, str]
+    cool_to_mc: int | None
+    cool_timeout_s: float
+    seed: int
+    privileged: bool
+
+
+def parse_cpus(text: str) -> tuple[int, ...]:
+    """`0-3,6` to (0, 1, 2, 3, 6). Raises InputError E_CPUS."""
+    cpus: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,4})(?:-(\d{1,4}))?\s*", part)
+        if match is None:
+            raise InputError(f"'{text}' is not a set of CPUs", code="E_CPUS", hint="like 4-7 or 0,2,4")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise InputError(f"'{part}' runs backwards", code="E_CPUS", hint="like 4-7 or 0,2,4")
+        cpus.extend(range(first, last + 1))
+    return tuple(sorted(set(cpus)))
+
+
+def make_plan(profile: Profile | None, options: BenchOptions) -> BenchPlan:
+    """Flag, else profile, else default. Raises InputError where a value cannot be."""
+    bench = profile.bench if profile is not None else None
+
+    def pick(flag: float | None, field: str, default: float) -> float:
+        wished = getattr(bench, field, None) if bench is not None else None
+        return flag if flag is not None else wished if wished is not None else default
+
+    launches = int(pick(options.launches, "launches", DEFAULT_LAUNCHES))
+    iterations = int(pick(options.iterations, "iterations", DEFAULT_ITERATIONS))
+    min_seconds = float(pick(options.min_seconds, "min_seconds", DEFAULT_MIN_SECONDS))
+    threads = int(pick(options.threads, "threads", 1))
+    for name, value, least in (
+        ("launches", launches, 1),
+        ("iterations", iterations, 1),
+        ("threads", threads, 1),
+    ):
+        if value < least:
+            raise InputError(f"{name} must be at least {least}, not {value}", code="E_PLAN")
+    cpus = options.cpus if options.cpus is not None else (bench.cpus if bench is not None else None)
+    cooling = bench if bench is not None and options.cool else None
+    return BenchPlan(
+        launches=launches,
+        iterations=iterations,
+        warmup_iterations=int(
+            pick(options.warmup_iterations, "warmup_iterations", DEFAULT_WARMUP_ITERATIONS)
+        ),
+        min_seconds=min_seconds,
+        max_seconds=max(60.0, min_seconds * MAX_SECONDS_FACTOR),
+        threads=threads,
+        cpus=parse_cpus(cpus) if cpus else (),
+        governor=bench.governor if bench is not None else None,
+        knobs=dict(bench.knobs or {}) if bench is not None else {},
+        cool_to_mc=cooling.cool_to_mc if cooling is not None else None,
+        cool_timeout_s=(cooling.cool_timeout_s if cooling is not None else None) or 120.0,
+        seed=options.seed if options.seed is not None else secrets.randbits(31),
+        privileged=options.privileged,
+    )

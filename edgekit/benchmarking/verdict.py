@@ -1,0 +1,149 @@
+"""Whether a measurement can be trusted, and why not. Pure: evidence in, verdict out.
+
+    invalid   the numbers do not say what they seem to say (throttled, wrong outputs, launches missing)
+    suspect   the numbers are real but noisy or thin; look at the reasons before acting on them
+    valid     nothing was seen against them
+
+What could not be seen is a note, not a reason: an unknown temperature alone never makes a run suspect.
+The thresholds are explained in docs/verdict.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+State = Literal["valid", "suspect", "invalid"]
+
+MIN_LAUNCHES = 3
+MIN_SAMPLES = 30
+MAX_BETWEEN_LAUNCH_CV = 0.05
+MAX_DRIFT = 0.10
+MAX_FREQUENCY_DROP = 0.10
+MAX_OTHER_LOAD = 0.25
+MAX_INTERVAL_WIDTH = 0.20
+MIN_CLOCK_STEPS = 100
+THERMAL_STATUS_MODERATE = 2
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was seen while measuring; None is "could not be seen".
+
+    Ratios are fractions (0.05 is 5 %). `drift` is the largest |second half / first half - 1| of a launch's
+    medians; `frequency_drop` is 1 - lowest/highest CPU frequency seen under load; `other_load` is the share
+    of all CPU time that other processes took meanwhile.
+    """
+
+    launches_planned: int
+    launches_done: int
+    samples: int
+    median_us: float | None
+    between_launch_cv: float | None = None
+    interval_width: float | None = None
+    drift: float | None = None
+    clock_resolution_us: float | None = None
+    throttled: bool | None = None
+    thermal_status: int | None = None
+    max_temperature_mc: int | None = None
+    temperature_limit_mc: int | None = None
+    frequency_drop: float | None = None
+    other_load: float | None = None
+    golden: Literal["passed", "failed", "unchecked"] = "unchecked"
+    requested_accelerator: str = "cpu"
+    actual_accelerator: str | None = None
+    fully_accelerated: bool | None = None
+    cooled: bool | None = None
+    not_set: tuple[str, ...] = field(default=())
+    """Settings that were asked for and could not be made, in words."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    state: State
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """The verdict, with every reason and note in words."""
+    fatal = _fatal(evidence)
+    doubts = _doubts(evidence)
+    state: State = "invalid" if fatal else "suspect" if doubts else "valid"
+    return Verdict(state, (*fatal, *doubts), _notes(evidence))
+
+
+def _fatal(seen: Evidence) -> tuple[str, ...]:
+    found = []
+    if seen.launches_done < seen.launches_planned:
+        found.append(f"only {seen.launches_done} of {seen.launches_planned} launches ended well")
+    if seen.samples == 0 or seen.median_us is None:
+        found.append("no latency was measured")
+    if seen.golden == "failed":
+        found.append("the outputs on the device differ from the expected ones")
+    if seen.throttled:
+        found.append("the device throttled while it was measured")
+    if seen.thermal_status is not None and seen.thermal_status >= THERMAL_STATUS_MODERATE:
+        found.append(f"Android reported thermal status {seen.thermal_status} (2 is moderate throttling)")
+    if seen.actual_accelerator is not None and seen.actual_accelerator != seen.requested_accelerator:
+        found.append(f"asked for {seen.requested_accelerator}, but {seen.actual_accelerator} ran it")
+    return tuple(found)
+
+
+def _doubts(seen: Evidence) -> tuple[str, ...]:
+    found = []
+    if seen.launches_planned < MIN_LAUNCHES:
+        found.append(
+            f"{seen.launches_planned} launches cannot show how launches differ (at least {MIN_LAUNCHES})"
+        )
+    if 0 < seen.samples < MIN_SAMPLES:
+        found.append(f"only {seen.samples} samples")
+    found += _ratio(
+        seen.between_launch_cv, MAX_BETWEEN_LAUNCH_CV, "launches differ by {} (CV of their medians)"
+    )
+    found += _ratio(seen.interval_width, MAX_INTERVAL_WIDTH, "the 95 % interval of the median is {} wide")
+    found += _ratio(seen.drift, MAX_DRIFT, "latency drifted by {} within a launch")
+    found += _ratio(seen.frequency_drop, MAX_FREQUENCY_DROP, "the CPU frequency fell by {} under load")
+    found += _ratio(seen.other_load, MAX_OTHER_LOAD, "other processes took {} of the CPU time")
+    if _over(seen.max_temperature_mc, seen.temperature_limit_mc):
+        found.append(
+            f"{_celsius(seen.max_temperature_mc)} is above the profile's {_celsius(seen.temperature_limit_mc)}"
+        )
+    if seen.cooled is False:
+        found.append("the device did not cool to the profile's temperature in time")
+    if seen.fully_accelerated is False:
+        found.append("the accelerator took only a part of the model")
+    if (
+        seen.clock_resolution_us
+        and seen.median_us
+        and seen.median_us < MIN_CLOCK_STEPS * seen.clock_resolution_us
+    ):
+        found.append(f"the clock steps by {seen.clock_resolution_us:g} us: too coarse for this model")
+    return tuple(found)
+
+
+def _notes(seen: Evidence) -> tuple[str, ...]:
+    notes = list(seen.not_set)
+    if seen.max_temperature_mc is None:
+        notes.append("no temperature sensor could be read")
+    if seen.throttled is None and seen.thermal_status is None:
+        notes.append("whether the device throttles could not be seen")
+    if seen.frequency_drop is None:
+        notes.append("no CPU frequency could be read")
+    if seen.golden == "unchecked":
+        notes.append("the outputs on the device were not compared")
+    return tuple(notes)
+
+
+def _ratio(value: float | None, limit: float, text: str) -> list[str]:
+    if value is None or value <= limit:
+        return []
+    return [text.format(f"{value:.0%}") + f"; more than {limit:.0%}"]
+
+
+def _over(value: int | None, limit: int | None) -> bool:
+    return value is not None and limit is not None and value > limit
+
+
+def _celsius(value_mc: int | None) -> str:
+    return "?" if value_mc is None else f"{value_mc / 1000:.0f} C"

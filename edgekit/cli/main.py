@@ -1,0 +1,195 @@
+"""The command `edgekit`: a table of commands, each imported only when it is called.
+
+`--help` and `--version` import click and nothing else of weight (A-b4), so the one-line helps are here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from typing import Any
+
+import click
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "devices": ("devices", "What is attached or configured, and its state."),
+    "doctor": ("doctor", "What is wrong with this host or a device, and what mends it."),
+    "profile": ("profile", "List, show, check and write device profiles."),
+    "inspect": ("inspect", "A model file: format, signature, operators, quantization."),
+    "convert": ("convert", "Quantize and convert a model for a profile, verified."),
+    "push": ("push", "Put a model on a device, verified, switched atomically."),
+    "releases": ("releases", "The models on a device and which version is active."),
+    "rollback": ("rollback", "Make an earlier version active again; nothing is sent."),
+    "remove": ("remove", "Delete a release from a device."),
+    "uninstall": ("uninstall", "Remove edgekit and all its releases from a device."),
+    "bench": ("bench", "Measure a model on a device."),
+    "run": ("run", "Convert, verify, push, measure and report in one go."),
+    "results": ("results", "List, show and export kept runs."),
+    "report": ("report", "One self-contained HTML page for runs."),
+    "cache": ("cache", "What edgekit keeps on this host; fetch runtimes for offline use."),
+    "plugins": ("plugins", "What is registered: sources, targets, transports, runtimes."),
+}
+
+EXIT_BY_SIGNAL = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+class Signalled(BaseException):
+    """SIGTERM or SIGHUP came: unwind, so that the device is left clean, and end with its exit code."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class LazyGroup(click.Group):
+    """Finds commands in the table above and imports them on demand."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"edgekit.cli.commands.{COMMANDS[cmd_name][0]}")
+        found: click.Command = getattr(module, cmd_name)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            if near:
+                raise click.UsageError(f"{error.message} Did you mean '{near[0]}'?", ctx) from error
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_text) for name, (_, help_text) in COMMANDS.items()])
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from edgekit._version import __version__
+
+        click.echo(f"edgekit {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Addresses: local:   ssh://[USER@]HOST[:PORT]   adb:SERIAL   adb+ssh://HOST/SERIAL   a name from edgekit.yaml",
+)
+@click.option("-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version)
+def cli() -> None:
+    """Take a trained model to a phone or a board and come back with numbers one can trust."""
+
+
+def _on_signal(number: int, _: Any) -> None:
+    for each in EXIT_BY_SIGNAL:  # a second one must not break the cleaning up
+        signal.signal(each, signal.SIG_IGN)
+    raise Signalled(number)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point of the console script; ends the process with edgekit's exit code."""
+    args = sys.argv[1:] if argv is None else argv
+    for number in EXIT_BY_SIGNAL:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays in force
+            signal.signal(number, _on_signal)
+    sys.exit(_guarded(args))
+
+
+def _guarded(args: list[str]) -> int:
+    from edgekit.errors import BugError, EdgekitError
+
+    as_json = "--json" in args
+    color = "--no-color" not in args and "NO_COLOR" not in os.environ
+    try:
+        result = cli.main(args=args, prog_name="edgekit", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        return _usage(error, as_json)
+    except (click.Abort, KeyboardInterrupt):
+        return _ended_by(signal.SIGINT, as_json)
+    except Signalled as error:
+        return _ended_by(error.number, as_json)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+    except EdgekitError as error:
+        from edgekit.cli.common import fail
+
+        return fail(error, as_json=as_json, color=color)
+    except Exception as error:  # the last resort: a bug is said to be one, with where it happened
+        from edgekit.cli.common import fail
+
+        return fail(BugError(_where(error), hint=_bug_hint(args, error)), as_json=as_json, color=color)
+
+
+def _usage(error: click.ClickException, as_json: bool) -> int:
+    if as_json:
+        import json
+
+        body = {
+            "code": "E_USAGE",
+            "message": error.format_message(),
+            "hint": None,
+            "device": None,
+            "transient": False,
+        }
+        click.echo(json.dumps({"error": body}, indent=2))
+    else:
+        error.show()
+    return error.exit_code if error.exit_code != 1 else 2
+
+
+def _ended_by(number: int, as_json: bool) -> int:
+    name = signal.Signals(number).name
+    if as_json:
+        import json
+
+        body = {
+            "code": "E_INTERRUPTED",
+            "message": f"ended by {name}",
+            "hint": None,
+            "device": None,
+            "transient": True,
+        }
+        click.echo(json.dumps({"error": body}, indent=2))
+    else:
+        click.echo(f"ended by {name}; the device was told to clean up", err=True)
+    return EXIT_BY_SIGNAL[signal.Signals(number)]
+
+
+def _where(error: Exception) -> str:
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    last = frames[-1] if frames else None
+    place = f" ({last.filename.rpartition('edgekit/')[2]}:{last.lineno})" if last else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+def _bug_hint(args: list[str], error: Exception) -> str:
+    """The traceback goes to a file, not to the terminal."""
+    import traceback
+
+    from edgekit.cache import cache_dir
+    from edgekit.errors import HostError
+
+    try:
+        path = cache_dir("bugs") / f"{os.getpid()}.txt"
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    except (OSError, HostError):
+        return "this is a mistake in edgekit, please report it"
+    return f"this is a mistake in edgekit; please report it with {path}"

@@ -1,0 +1,31 @@
+"""What long work tells whoever watches it: progress and messages, without knowing who that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Event:
+    """One step of progress, or one message.
+
+    A `task` with `done` and `total` is progress (in `unit`: "bytes", "launches", "samples");
+    without them it is a line of text. `level` is for text only.
+    """
+
+    task: str
+    message: str = ""
+    done: float | None = None
+    total: float | None = None
+    unit: str = ""
+    device: str | None = None
+    level: Literal["debug", "info", "warning"] = "info"
+
+
+Sink = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """A sink for callers that do not watch."""

@@ -1,0 +1,30 @@
+"""Fixtures that every test may use. Targets (sshd, board, adbd, links) live in tests/targets."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+pytest_plugins = ["tests.targets.fixtures"]
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's results or settings. The cache is shared on purpose: it holds
+    only what can be made again, and test roots are too large to make twice."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("EDGEKIT_DATA_DIR", str(folder / "data"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+    for name in [n for n in os.environ if n in ("EDGEKIT_DEVICE", "ANDROID_SERIAL", "EDGEKIT_PROFILE")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
+    """Under CI=true a skip is a failure: a part that silently was not tested is not green."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped under CI: {report.longrepr}"
