@@ -18,7 +18,18 @@ from typing import TYPE_CHECKING, Any
 from edgekit._version import __version__
 
 if TYPE_CHECKING:
-    from edgekit.api import bench, connect, convert, inspect, load_profile, push, releases, remove, rollback, run
+    from edgekit.api import (
+        bench,
+        connect,
+        convert,
+        inspect,
+        load_profile,
+        push,
+        releases,
+        remove,
+        rollback,
+        run,
+    )
     from edgekit.errors import EdgekitError
 
 __all__ = [

@@ -11,7 +11,7 @@ import msgspec
 
 from edgekit import units
 from edgekit.errors import InputError
-from edgekit.records.metrics import Metric, metric, value_of
+from edgekit.records.metrics import METRICS, Metric, metric, value_of
 
 if TYPE_CHECKING:
     from edgekit.records.schema import Record
@@ -32,13 +32,9 @@ _KIND: Mapping[str, units.Kind] = {
     "kHz": "frequency",
     "1": "ratio",
 }
-LIMIT_METRICS: Mapping[str, str] = {
-    "model_size": "model_size",
-    "peak_rss": "peak_rss",
-    "median_latency": "median_latency",
-    "first_inference": "first_inference",
-}
-"""Limits of a profile that are judged after a run; `temperature` is judged by the verdict."""
+_SUFFIX: Mapping[str, str] = {"us": "_us", "bytes": "_bytes", "uJ": "_uj", "mW": "_mw"}
+"""How a limit's field in the profile is named: the metric's name and its unit. `temperature` is not among
+them: the verdict judges it, over the whole run."""
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,15 +69,13 @@ def parse_gate(text: str) -> Gate:
 
 
 def limit_gates(limits: object) -> tuple[Gate, ...]:
-    """The profile's limits as gates; `limits` has numbers in base units, or None, under the names above."""
+    """The profile's limits as gates; `limits` is profiles.schema.Limits."""
     gates = []
-    for field, name in LIMIT_METRICS.items():
-        wanted = metric(name)
-        suffix = {"us": "_us", "bytes": "_bytes"}[wanted.unit]
-        value = getattr(limits, field + suffix, None)
+    for wanted in METRICS.values():
+        value = getattr(limits, wanted.name + _SUFFIX.get(wanted.unit, "_"), None)
         if value is not None:
-            text = f"{name}<={show(wanted, float(value))} (profile)"
-            gates.append(Gate(metric=name, op="<=", value=float(value), text=text))
+            text = f"{wanted.name}<={show(wanted, float(value))} (profile)"
+            gates.append(Gate(metric=wanted.name, op="<=", value=float(value), text=text))
     return tuple(gates)
 
 

@@ -18,6 +18,7 @@ DEFAULT_LAUNCHES = 5
 DEFAULT_ITERATIONS = 50
 DEFAULT_WARMUP_ITERATIONS = 10
 DEFAULT_MIN_SECONDS = 1.0
+DEFAULT_COOL_TIMEOUT_US = 120e6
 MAX_SECONDS_FACTOR = 20.0
 """A launch that needs longer than this times its wish (at least a minute) is cut and says so."""
 
@@ -107,7 +108,9 @@ def make_plan(profile: Profile | None, options: BenchOptions) -> BenchPlan:
         governor=bench.governor if bench is not None else None,
         knobs=dict(bench.knobs or {}) if bench is not None else {},
         cool_to_mc=cooling.cool_to_mc if cooling is not None else None,
-        cool_timeout_s=(cooling.cool_timeout_s if cooling is not None else None) or 120.0,
+        cool_timeout_s=(cooling.cool_timeout_us or DEFAULT_COOL_TIMEOUT_US) / 1e6
+        if cooling is not None
+        else 0.0,
         seed=options.seed if options.seed is not None else secrets.randbits(31),
         privileged=options.privileged,
     )

@@ -1,0 +1,118 @@
+"""A model file, made ready for a device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.cache import cache_dir, sha256_file
+from edgekit.errors import VerificationError
+from edgekit.events import Event, Sink, ignore
+from edgekit.models import Artifact, ModelInfo, is_artifact, open_model
+
+if TYPE_CHECKING:
+    from edgekit.profiles import Profile
+
+
+def convert(
+    source: str | Path,
+    *,
+    profile: Profile | str | None = None,
+    recipe: str | None = None,
+    calibration: str | Path | None = None,
+    evaluation: str | Path | None = None,
+    output: str | Path | None = None,
+    name: str | None = None,
+    sink: Sink = ignore,
+) -> Artifact:
+    """Quantize and convert `source`, and compare the result with it by numbers.
+
+    `profile`: a loaded one, or a name or file. `calibration`, `evaluation`: .npz files with the model's
+    inputs (and `labels`). `output`: the artifact's folder (default: one in the cache).
+
+    Raises ModelError, ProfileError, InputError for what is given; MissingExtra where a framework is missing;
+    VerificationError where the result is wrong or its accuracy dropped too far.
+    """
+    from edgekit.conversion import convert as work
+
+    resolved = _profile(profile)
+    target = Path(output) if output is not None else _cached_output(source, name)
+    return work(
+        source,
+        profile=resolved,
+        recipe=recipe,
+        calibration=Path(calibration) if calibration is not None else None,
+        evaluation=Path(evaluation) if evaluation is not None else None,
+        output=target,
+        name=name,
+        sink=sink,
+    )
+
+
+def _profile(profile: Profile | str | None) -> Profile | None:
+    if isinstance(profile, str):
+        from edgekit.profiles import load_profile
+
+        return load_profile(profile)
+    return profile
+
+
+def _cached_output(source: str | Path, name: str | None) -> Path:
+    """A folder of the cache, named after the model; one of the same name is replaced."""
+    path = Path(source)
+    stem = name or path.stem or "model"
+    digest = sha256_file(path)[:12] if path.is_file() else "entry"
+    return cache_dir("artifacts", digest) / f"{stem}.ekm"
+
+
+def prepare(
+    source: str | Path | Artifact | ModelInfo,
+    *,
+    profile: Profile | None,
+    recipe: str | None = None,
+    calibration: str | Path | None = None,
+    evaluation: str | Path | None = None,
+    name: str | None = None,
+    sink: Sink = ignore,
+) -> Artifact | ModelInfo:
+    """What a push sends: an artifact as it is, a model file as it is or, where a recipe is asked for or the
+    profile does not take its format, converted first."""
+    if isinstance(source, Artifact | ModelInfo):
+        return source
+    if is_artifact(source):
+        return Artifact.load(source)
+    model = open_model(Path(source))
+    formats = profile.formats if profile is not None else ()
+    if recipe is None and (not formats or model.format in formats) and model.format == "tflite":
+        return model
+    sink(
+        Event(
+            "convert", message=f"{model.format} file; converting for {profile.name if profile else 'tflite'}"
+        )
+    )
+    return convert(
+        source,
+        profile=profile,
+        recipe=recipe,
+        calibration=calibration,
+        evaluation=evaluation,
+        name=name,
+        sink=sink,
+    )
+
+
+def require_conclusive(model: Artifact | ModelInfo, *, accept_inconclusive: bool) -> None:
+    """Raises VerificationError E_INCONCLUSIVE where an artifact's verification proved nothing."""
+    if isinstance(model, ModelInfo):
+        return
+    found = model.manifest.verification
+    if found.state == "failed":
+        raise VerificationError(
+            f"the artifact's verification failed: {'; '.join(found.reasons)}", hint="convert it again"
+        )
+    if found.state == "inconclusive" and not accept_inconclusive:
+        raise VerificationError(
+            f"the artifact's verification was inconclusive: {'; '.join(found.reasons)}",
+            code="E_INCONCLUSIVE",
+            hint="give --evaluation data that the model tells apart, or --accept-inconclusive",
+        )

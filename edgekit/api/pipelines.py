@@ -1,0 +1,219 @@
+"""Push, bench and the main job, with what they share put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekit.api.models import convert, prepare, require_conclusive
+from edgekit.deployment import PushResult, Release, push_payload, release_on_device
+from edgekit.devices import Device
+from edgekit.devices.layout import split_release
+from edgekit.errors import InputError
+from edgekit.events import Event, Sink, ignore
+from edgekit.models import Artifact, ModelInfo
+
+if TYPE_CHECKING:
+    from edgekit.benchmarking import BenchOptions, Outcome
+    from edgekit.profiles import Profile
+    from edgekit.records import Samples
+
+
+def push(
+    model: str | Path | Artifact | ModelInfo,
+    device: Device,
+    *,
+    profile: Profile | None = None,
+    recipe: str | None = None,
+    calibration: str | Path | None = None,
+    evaluation: str | Path | None = None,
+    name: str | None = None,
+    version: str | None = None,
+    activate: bool = True,
+    smoke: bool = True,
+    accept_inconclusive: bool = False,
+    lease_wait_seconds: float = 60.0,
+    sink: Sink = ignore,
+) -> PushResult:
+    """Put a model on a device as a release and make it the active version.
+
+    Sent is what the device does not have. The hash is checked on the device, the model runs there once
+    (`smoke`), and only then `current` names it. Raises DeviceError and its kinds, VerificationError,
+    GateError E_LIMIT where the profile's model_size is passed.
+    """
+    ready = prepare(
+        model,
+        profile=profile,
+        recipe=recipe,
+        calibration=calibration,
+        evaluation=evaluation,
+        name=name,
+        sink=sink,
+    )
+    if activate:
+        require_conclusive(ready, accept_inconclusive=accept_inconclusive)
+    return push_payload(
+        ready,
+        device,
+        profile=profile,
+        name=name,
+        version=version,
+        activate=activate,
+        smoke=smoke,
+        lease_wait_seconds=lease_wait_seconds,
+        sink=sink,
+    )
+
+
+def bench(
+    target: str | Path | Artifact | PushResult | Release,
+    device: Device,
+    *,
+    profile: Profile | None = None,
+    options: BenchOptions | None = None,
+    store: str | Path | bool | None = True,
+    sink: Sink = ignore,
+) -> Outcome:
+    """Measure a release on the device, or a model file or artifact, which is put there (not activated) first.
+
+    `store`: True or None for the user's results, a path for another file, False to keep nothing. Returns the
+    record and what the gates said; a failed gate or a bad verdict is no exception here.
+    """
+    from edgekit.benchmarking import BenchOptions as Options
+    from edgekit.benchmarking.measure import measure
+
+    asked = options if options is not None else Options()
+    release = _release(target, device, profile, asked, sink)
+    outcome, samples = measure(release, device, profile=profile, options=asked, sink=sink)
+    if store is not False:
+        keep(outcome, samples, None if store is True else store)
+    return outcome
+
+
+def _release(
+    target: str | Path | Artifact | PushResult | Release,
+    device: Device,
+    profile: Profile | None,
+    options: BenchOptions,
+    sink: Sink,
+) -> Release:
+    if isinstance(target, Release):
+        return target
+    if isinstance(target, PushResult):
+        return release_on_device(device, target.name, target.version)
+    if isinstance(target, str) and not Path(target).exists():
+        try:
+            name, version = split_release(target)
+        except InputError:
+            name = ""
+        if name:
+            return release_on_device(device, name, version)
+    sent = push(
+        target,
+        device,
+        profile=profile,
+        activate=False,
+        smoke=False,
+        lease_wait_seconds=options.lease_wait_seconds,
+        sink=sink,
+    )
+    return release_on_device(device, sent.name, sent.version)
+
+
+def keep(outcome: Outcome, samples: Samples, store: str | Path | None) -> None:
+    """Add a run to the results store. Raises StoreError."""
+    from edgekit.results.store import Store
+
+    Store(Path(store) if store is not None else None).add(outcome.record, samples)
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """All that the main job made."""
+
+    artifact: Artifact
+    push: PushResult
+    bench: Outcome
+    report: Path
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "convert": conversion_document(self.artifact),
+            "push": self.push,
+            "record": self.bench.document(),
+            "report": str(self.report),
+        }
+
+
+def conversion_document(artifact: Artifact) -> dict[str, Any]:
+    """The JSON of a conversion, as docs/cli.md promises it."""
+    manifest = artifact.manifest
+    return {
+        "artifact": str(artifact.path),
+        "format": manifest.format,
+        "recipe": manifest.recipe,
+        "sha256": manifest.model.sha256,
+        "size_bytes": manifest.model.size_bytes,
+        "verification": manifest.verification,
+        "notes": list(manifest.notes),
+    }
+
+
+def run(
+    model: str | Path,
+    device: Device,
+    *,
+    profile: Profile | None = None,
+    recipe: str | None = None,
+    calibration: str | Path | None = None,
+    evaluation: str | Path | None = None,
+    name: str | None = None,
+    version: str | None = None,
+    activate: bool = True,
+    smoke: bool = True,
+    accept_inconclusive: bool = False,
+    options: BenchOptions | None = None,
+    report: str | Path | None = None,
+    store: str | Path | None = None,
+    sink: Sink = ignore,
+) -> RunOutcome:
+    """Convert, verify, push, measure, keep and report, in one go."""
+    from edgekit.benchmarking import BenchOptions as Options
+    from edgekit.benchmarking.measure import measure
+    from edgekit.cache import data_dir
+    from edgekit.models import is_artifact
+    from edgekit.results.report import write_report
+
+    asked = options if options is not None else Options()
+    if is_artifact(model):
+        artifact = Artifact.load(model)
+    else:
+        artifact = convert(
+            model,
+            profile=profile,
+            recipe=recipe,
+            calibration=calibration,
+            evaluation=evaluation,
+            name=name,
+            sink=sink,
+        )
+    pushed = push(
+        artifact,
+        device,
+        profile=profile,
+        name=name,
+        version=version,
+        activate=activate,
+        smoke=smoke,
+        accept_inconclusive=accept_inconclusive,
+        lease_wait_seconds=asked.lease_wait_seconds,
+        sink=sink,
+    )
+    release = release_on_device(device, pushed.name, pushed.version)
+    outcome, samples = measure(release, device, profile=profile, options=asked, sink=sink)
+    keep(outcome, samples, store)
+    target = Path(report) if report is not None else data_dir("reports") / f"{outcome.record.id}.html"
+    sink(Event("report", message=f"writing {target}", level="debug"))
+    write_report([(outcome.record, samples)], target)
+    return RunOutcome(artifact, pushed, outcome, target)

@@ -1,0 +1,138 @@
+"""From a finished measurement to its record. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+
+from edgekit._version import __version__
+from edgekit.benchmarking.evidence import Seen
+from edgekit.benchmarking.plan import BenchPlan
+from edgekit.benchmarking.verdict import Verdict
+from edgekit.deployment.release import ReleaseManifest
+from edgekit.profiles import Profile
+from edgekit.profiles.facts import DeviceFacts
+from edgekit.records import (
+    Accuracy,
+    BeforeAfter,
+    Device,
+    Latency,
+    Launch,
+    Memory,
+    Model,
+    Plan,
+    Record,
+    Runtime,
+)
+from edgekit.records import Profile as ProfilePart
+from edgekit.records import Verdict as VerdictPart
+
+
+def device_part(address: str, facts: DeviceFacts) -> Device:
+    return Device(
+        address=address,
+        model=facts.model,
+        soc=facts.soc,
+        abi=facts.abi,
+        os=" ".join(part for part in (facts.os_name or facts.os, facts.os_version) if part) or None,
+        kernel=facts.kernel,
+        fingerprint=facts.fingerprint,
+        libc=f"glibc {facts.glibc_version}" if facts.glibc_version else None,
+        cpu_count=len(facts.cpus) or None,
+        memory_bytes=facts.memory_bytes,
+    )
+
+
+def memory_part(launches: Iterable[Launch]) -> Memory:
+    """The largest peak over the launches, the median of what the model added."""
+    parts = [launch.memory for launch in launches if launch.ok]
+
+    def largest(name: str) -> int | None:
+        return max((value for part in parts if (value := getattr(part, name)) is not None), default=None)
+
+    def middle(name: str) -> int | None:
+        values = [value for part in parts if (value := getattr(part, name)) is not None]
+        return int(statistics.median(values)) if values else None
+
+    return Memory(
+        model_delta=middle("model_delta_bytes"),
+        peak_rss=largest("peak_rss_bytes"),
+        peak_pss=largest("pss_bytes"),
+        rss_start=middle("rss_start_bytes"),
+        rss_loaded=middle("rss_loaded_bytes"),
+    )
+
+
+def accuracy_part(release: ReleaseManifest, seen: Seen) -> Accuracy:
+    """Accuracy as the conversion found it; the outputs as this device gave them."""
+    found = release.accuracy
+    return Accuracy(
+        metric=found.metric if found else None,
+        value=found.value if found else None,
+        source_value=found.source_value if found else None,
+        flips=found.flips if found else seen.golden.flips,
+        samples=found.samples if found else None,
+        golden=seen.golden.state,
+        max_abs_error=seen.golden.max_abs_error,
+    )
+
+
+def plan_part(plan: BenchPlan, inputs: str) -> Plan:
+    return Plan(
+        launches=plan.launches,
+        threads=plan.threads,
+        cpus=",".join(map(str, plan.cpus)) or None,
+        seed=plan.seed,
+        warmup_iterations=plan.warmup_iterations,
+        iterations=plan.iterations,
+        min_seconds=plan.min_seconds,
+        max_seconds=plan.max_seconds,
+        governor=plan.governor,
+        cool_to_mc=plan.cool_to_mc,
+        cool_timeout_seconds=plan.cool_timeout_s,
+        inputs=inputs,
+        other={
+            "privileged": plan.privileged,
+            **{f"knob {path}": value for path, value in plan.knobs.items()},
+        },
+    )
+
+
+def make_record(
+    *,
+    run_id: str,
+    started_at: str,
+    device: Device,
+    release: ReleaseManifest,
+    profile: Profile | None,
+    runtime: Runtime,
+    plan: Plan,
+    latency: Latency,
+    seen: Seen,
+    verdict: Verdict,
+    labels: dict[str, str],
+) -> Record:
+    return Record(
+        id=run_id,
+        started_at=started_at,
+        edgekit_version=__version__,
+        model=Model(
+            name=release.name,
+            version=release.version,
+            sha256=release.model.sha256,
+            format=release.format,
+            recipe=release.recipe,
+            size_bytes=release.model.size_bytes,
+        ),
+        profile=ProfilePart(name=profile.name, sha256=profile.sha256) if profile is not None else None,
+        device=device,
+        runtime=runtime,
+        plan=plan,
+        conditions=BeforeAfter(before=seen.before.conditions, after=seen.after.conditions),
+        latency=latency,
+        memory=memory_part(seen.launches),
+        accuracy=accuracy_part(release, seen),
+        verdict=VerdictPart(state=verdict.state, reasons=verdict.reasons, notes=verdict.notes),
+        labels=labels,
+        launches=seen.launches,
+    )

@@ -1,0 +1,110 @@
+"""From what a measurement saw to evidence for the verdict. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgekit.benchmarking.plan import BenchPlan
+from edgekit.benchmarking.verdict import Evidence
+from edgekit.deployment.golden import Comparison
+from edgekit.devices.telemetry import Snapshot
+from edgekit.records import Latency, Launch, TelemetryPoint
+
+TICKS_PER_SECOND = 100.0
+"""USER_HZ: the same on every ABI that Linux has (proc_stat(5), sysconf(_SC_CLK_TCK))."""
+SETTLE_US = 200_000.0
+"""A governor needs so long to answer to a load; frequencies before that are not held against the run."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """All that a run saw, besides the latencies themselves."""
+
+    launches: tuple[Launch, ...]
+    before: Snapshot
+    after: Snapshot
+    telemetry: tuple[TelemetryPoint, ...]
+    golden: Comparison
+    cooled: bool | None
+    not_set: tuple[str, ...]
+    own_cpu_us: float
+    """CPU time that the launches and their start took, all threads."""
+
+
+def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit_mc: int | None) -> Evidence:
+    """What speaks for and against the run."""
+    done = [launch for launch in seen.launches if launch.ok]
+    resolution = max((launch.clock_resolution_ns or 0 for launch in done), default=0)
+    accelerators = {launch.actual_accelerator for launch in done} - {None}
+    flags = (seen.before.throttled, seen.after.throttled)
+    return Evidence(
+        launches_planned=plan.launches,
+        launches_done=len(done),
+        samples=latency.count,
+        median_us=latency.median,
+        between_launch_cv=latency.between_launch_cv,
+        interval_width=_interval_width(latency),
+        drift=None if latency.drift is None else abs(latency.drift - 1),
+        clock_resolution_us=resolution / 1000 or None,
+        throttled=None if flags == (None, None) else any(flags),
+        thermal_status=max(
+            (s for s in (seen.before.thermal_status, seen.after.thermal_status) if s is not None),
+            default=None,
+        ),
+        max_temperature_mc=max_temperature_mc(seen),
+        temperature_limit_mc=temperature_limit_mc,
+        frequency_drop=frequency_drop(seen.telemetry, seen.launches),
+        other_load=other_load(seen.before, seen.after, seen.own_cpu_us),
+        golden=seen.golden.state,
+        actual_accelerator=next(iter(accelerators)) if len(accelerators) == 1 else None,
+        fully_accelerated=all(launch.fully_accelerated is not False for launch in done) if done else None,
+        cooled=seen.cooled,
+        not_set=seen.not_set,
+    )
+
+
+def _interval_width(latency: Latency) -> float | None:
+    if latency.ci95_low is None or latency.ci95_high is None or not latency.median:
+        return None
+    return (latency.ci95_high - latency.ci95_low) / latency.median
+
+
+def max_temperature_mc(seen: Seen) -> int | None:
+    """The hottest reading of any sensor, before, during or after."""
+    during = [
+        int(point.value) for point in seen.telemetry if point.unit == "mC" and point.value == point.value
+    ]
+    around = [
+        s.conditions.temperature_mc
+        for s in (seen.before, seen.after)
+        if s.conditions.temperature_mc is not None
+    ]
+    return max([*during, *around], default=None)
+
+
+def frequency_drop(telemetry: Sequence[TelemetryPoint], launches: Sequence[Launch]) -> float | None:
+    """1 - lowest/highest of the fastest CPU's frequency while launches ran; None with fewer than two readings."""
+    windows = [
+        (launch.start_us + SETTLE_US, launch.start_us + launch.usage.wall_us)
+        for launch in launches
+        if launch.start_us is not None and launch.usage.wall_us is not None
+    ]
+    fastest: dict[float, float] = {}
+    for point in telemetry:
+        if point.unit == "kHz" and any(low <= point.t_us <= high for low, high in windows):
+            fastest[point.t_us] = max(point.value, fastest.get(point.t_us, 0.0))
+    if len(fastest) < 2 or max(fastest.values()) <= 0:
+        return None
+    return 1 - min(fastest.values()) / max(fastest.values())
+
+
+def other_load(before: Snapshot, after: Snapshot, own_cpu_us: float) -> float | None:
+    """Share of all CPU time that others took between the snapshots."""
+    if before.ticks is None or after.ticks is None:
+        return None
+    total = after.ticks.total - before.ticks.total
+    if total <= 0:
+        return None
+    busy = after.ticks.busy - before.ticks.busy - own_cpu_us / 1e6 * TICKS_PER_SECOND
+    return min(1.0, max(0.0, busy / total))

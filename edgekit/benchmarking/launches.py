@@ -1,0 +1,167 @@
+"""The launches of one measurement: each a process of its own, every sample kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgekit.benchmarking.plan import BenchPlan
+from edgekit.deployment import Release
+from edgekit.deployment.golden import Comparison, compare_outputs
+from edgekit.deployment.release import GOLDEN_INPUTS, GOLDEN_OUTPUTS
+from edgekit.deployment.runtime_there import Installed, Launched, launch
+from edgekit.devices import Device
+from edgekit.devices.files import stat_many
+from edgekit.errors import DeviceLost, ModelError, RemoteError
+from edgekit.events import Event, Sink
+from edgekit.records import Launch, LaunchMemory, LoadTimes, Usage
+from edgekit.runtimes.base import RunnerJob
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Launches:
+    """All launches, their samples (one array each, microseconds), and whether the outputs were right."""
+
+    launches: tuple[Launch, ...]
+    samples: tuple[Floats, ...]
+    golden: Comparison
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    own_cpu_us: float
+
+
+def job_of(release: Release, plan: BenchPlan, scratch: str, index: int) -> RunnerJob:
+    """The runner's options for launch number `index`."""
+    has_golden = release.manifest.golden is not None
+    return RunnerJob(
+        model=f"{release.folder}/{release.manifest.model.file}",
+        samples=f"{scratch}/samples-{index}",
+        threads=plan.threads,
+        warmup_iterations=plan.warmup_iterations,
+        iterations=plan.iterations,
+        min_seconds=plan.min_seconds,
+        max_seconds=plan.max_seconds,
+        inputs=f"{release.folder}/{GOLDEN_INPUTS}" if has_golden else None,
+        outputs=f"{scratch}/outputs-{index}" if has_golden else None,
+        seed=plan.seed,
+        cpus=",".join(map(str, plan.cpus)) or None,
+    )
+
+
+def run_launches(
+    release: Release, plan: BenchPlan, installed: Installed, device: Device, scratch: str, sink: Sink
+) -> Launches:
+    """Start `plan.launches` processes, one after the other.
+
+    A launch that fails is kept as such; where the first one fails nothing else would do better, and its error
+    is raised: ModelError, RemoteError. DeviceLost is always raised.
+    """
+    import numpy as np
+
+    launches: list[Launch] = []
+    samples: list[Any] = []
+    argv: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    own_cpu_us = 0.0
+    for index in range(plan.launches):
+        _tell(sink, device, index, plan.launches)
+        job = job_of(release, plan, scratch, index)
+        started_us = device.clock_us()
+        try:
+            done = launch(device, installed, job, cwd=scratch)
+        except DeviceLost:
+            raise
+        except (ModelError, RemoteError) as error:
+            if index == 0:
+                raise
+            launches.append(
+                Launch(index=index, order=index, ok=False, error=f"{error.code}: {error.message}")
+            )
+            samples.append(np.empty(0))
+            continue
+        raw = np.frombuffer(device.agent.get(job.samples), dtype="<f8").astype(np.float64)
+        launches.append(_launch_part(index, plan.seed, started_us, done, raw))
+        samples.append(raw)
+        own_cpu_us += done.process.user_us + done.process.system_us
+        argv, env = done.argv, done.env
+    _tell(sink, device, plan.launches, plan.launches)
+    golden = check_outputs(release, device, scratch, launches)
+    return Launches(tuple(launches), tuple(samples), golden, argv, env, own_cpu_us)
+
+
+def _tell(sink: Sink, device: Device, done: int, total: int) -> None:
+    sink(Event("measure", "", done, total, "launches", device.address))
+
+
+def _launch_part(index: int, seed: int, started_us: float, done: Launched, raw: Floats) -> Launch:
+    import numpy as np
+
+    result, process = done.result, done.process
+    load = result.load
+    steps = (load.dlopen_us, load.environment_us, load.model_us, load.compile_us)
+    known = [step for step in steps if step is not None]
+    return Launch(
+        index=index,
+        order=index,
+        seed=seed,
+        exit_code=process.exit_code,
+        start_us=started_us,
+        load=LoadTimes(
+            dlopen_us=load.dlopen_us,
+            environment_us=load.environment_us,
+            model_us=load.model_us,
+            compile_us=load.compile_us,
+        ),
+        load_us=sum(known) if known else None,
+        first_inference_us=result.first_inference_us,
+        median_us=float(np.median(raw)) if raw.size else None,
+        count=int(raw.size),
+        warmup_iterations=result.warmup_iterations,
+        wall_us=result.wall_us,
+        cpu_us=result.cpu_us,
+        clock_resolution_ns=result.clock_resolution_ns,
+        threads=result.threads,
+        actual_accelerator=result.actual_accelerator,
+        fully_accelerated=result.fully_accelerated,
+        memory=LaunchMemory(
+            rss_start_bytes=result.memory.rss_start_bytes,
+            rss_loaded_bytes=result.memory.rss_loaded_bytes,
+            model_delta_bytes=result.memory.model_delta_bytes,
+            peak_rss_bytes=result.memory.peak_rss_bytes,
+            pss_bytes=result.memory.pss_bytes,
+        ),
+        usage=Usage(
+            user_us=process.user_us,
+            system_us=process.system_us,
+            wall_us=process.wall_ns // 1000,
+            max_rss_bytes=process.max_rss_bytes,
+            minor_faults=process.minor_faults,
+            major_faults=process.major_faults,
+            voluntary_switches=process.voluntary_switches,
+            involuntary_switches=process.involuntary_switches,
+        ),
+    )
+
+
+def check_outputs(release: Release, device: Device, scratch: str, launches: Sequence[Launch]) -> Comparison:
+    """The outputs of the timed processes against the golden ones, and against each other."""
+    golden = release.manifest.golden
+    done = [launch.index for launch in launches if launch.ok]
+    if golden is None or not done:
+        return Comparison("unchecked", "the release has no golden outputs")
+    paths = [f"{scratch}/outputs-{index}" for index in done]
+    hashes = {
+        stat.sha256 if stat is not None else None
+        for stat in stat_many(device.agent, paths, sha256=True).values()
+    }
+    if len(hashes) != 1:
+        return Comparison("failed", "launches gave different outputs for the same inputs")
+    expected = device.agent.get(f"{release.folder}/{GOLDEN_OUTPUTS}")
+    return compare_outputs(expected, device.agent.get(paths[0]), golden)

@@ -1,0 +1,118 @@
+"""One measurement from end to end: under the lease, with knobs set and restored, judged and recorded."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from edgekit.benchmarking.assemble import device_part, make_record, plan_part
+from edgekit.benchmarking.evidence import Seen, evidence_of
+from edgekit.benchmarking.gates import check_gate, limit_gates, parse_gate
+from edgekit.benchmarking.launches import Launches, run_launches
+from edgekit.benchmarking.outcome import Outcome
+from edgekit.benchmarking.plan import BenchOptions, make_plan
+from edgekit.benchmarking.verdict import judge
+from edgekit.clock import utc_now
+from edgekit.deployment import Release
+from edgekit.deployment.runtime_there import Installed, choose, install
+from edgekit.devices import Device
+from edgekit.devices.knobs import applied
+from edgekit.devices.readiness import cool_down
+from edgekit.devices.sampling import sampled
+from edgekit.errors import InputError
+from edgekit.events import Sink, ignore
+from edgekit.records import Runtime, Samples
+from edgekit.records.codec import new_id
+from edgekit.stats import summarize
+
+if TYPE_CHECKING:
+    from edgekit.profiles import Profile
+
+
+def measure(
+    release: Release, device: Device, *, profile: Profile | None, options: BenchOptions, sink: Sink = ignore
+) -> tuple[Outcome, Samples]:
+    """Measure a release that is on the device.
+
+    Raises InputError for a plan or gate that cannot be, DeviceBusy where another host holds the device,
+    ModelError and RemoteError where the model does not run there, DeviceLost.
+    """
+    plan = make_plan(profile, options)
+    gates = [parse_gate(text) for text in options.gates]
+    if profile is not None:
+        gates += limit_gates(profile.limits)
+    _check_cpus(plan.cpus, device)
+    runtime, bundle = choose(device, release.manifest.format, profile, options.runtime)
+    started_at = utc_now()
+    with ExitStack() as stack:
+        stack.enter_context(device.leased(f"measure {release.manifest.name}", options.lease_wait_seconds))
+        installed = install(device, runtime, bundle, sink)
+        scratch = stack.enter_context(device.scratch())
+        knobs = stack.enter_context(applied(device, plan.governor, plan.knobs, privileged=plan.privileged))
+        cooled = cool_down(device, plan.cool_to_mc, plan.cool_timeout_s)
+        before = device.snapshot()
+        with sampled(device) as series:
+            ran = run_launches(release, plan, installed, device, scratch, sink)
+        after = device.snapshot()
+    seen = Seen(
+        launches=ran.launches,
+        before=before,
+        after=after,
+        telemetry=tuple(series.points),
+        golden=ran.golden,
+        cooled=cooled,
+        not_set=(*knobs.not_set, *_reason(ran)),
+        own_cpu_us=ran.own_cpu_us,
+    )
+    latency = summarize(
+        ran.samples,
+        first_inference_us=[launch.first_inference_us for launch in ran.launches],
+        load_us=[launch.load_us for launch in ran.launches],
+    )
+    limit_mc = profile.limits.temperature_mc if profile is not None else None
+    record = make_record(
+        run_id=new_id(),
+        started_at=started_at,
+        device=device_part(device.address, device.facts),
+        release=release.manifest,
+        profile=profile,
+        runtime=_runtime_part(installed, ran),
+        plan=plan_part(plan, "golden" if release.manifest.golden else "random"),
+        latency=latency,
+        seen=seen,
+        verdict=judge(evidence_of(plan, latency, seen, limit_mc)),
+        labels=dict(options.labels),
+    )
+    results = tuple(check_gate(gate, record) for gate in gates)
+    return Outcome(record, results), Samples.of(ran.samples, seen.telemetry)
+
+
+def _reason(ran: Launches) -> tuple[str, ...]:
+    return (f"outputs: {ran.golden.reason}",) if ran.golden.reason and ran.golden.state != "passed" else ()
+
+
+def _check_cpus(cpus: tuple[int, ...], device: Device) -> None:
+    there = {cpu.cpu for cpu in device.facts.cpus}
+    missing = [cpu for cpu in cpus if there and cpu not in there]
+    if missing:
+        raise InputError(
+            f"the device has no CPU {', '.join(map(str, missing))}",
+            code="E_CPUS",
+            device=device.address,
+            hint=f"it has {', '.join(map(str, sorted(there)))}: give --cpus, or another profile",
+        )
+
+
+def _runtime_part(installed: Installed, ran: Launches) -> Runtime:
+    done = [launch for launch in ran.launches if launch.ok]
+    actual = {launch.actual_accelerator for launch in done} - {None}
+    return Runtime(
+        name=installed.runtime.name,
+        version=installed.bundle.version,
+        sha256=installed.bundle.sha256,
+        argv=ran.argv,
+        env=ran.env,
+        requested_accelerator="cpu",
+        actual_accelerator=next(iter(actual)) if len(actual) == 1 else None,
+        fully_accelerated=all(launch.fully_accelerated is not False for launch in done) if done else None,
+    )

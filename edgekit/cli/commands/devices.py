@@ -1,0 +1,35 @@
+"""`edgekit devices`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from edgekit.cli.common import Session, command
+
+
+@click.command()
+@command
+def devices(session: Session) -> None:
+    """List this machine, what adb sees and what edgekit.yaml names, each with its state."""
+    from edgekit.devices.discovery import discover
+
+    found = discover(session.config)
+
+    def render(_: Any) -> None:
+        from rich.table import Table
+
+        table = Table("address", "model", "SoC", "ABI", "OS", "profile", "state")
+        for row in found:
+            name = f"{row.name} ({row.address})" if row.name else row.address
+            table.add_row(
+                *(value or "-" for value in (name, row.model, row.soc, row.abi, row.os, row.profile)),
+                row.state,
+            )
+        session.console.print(table)
+        for row in found:
+            if row.hint:
+                click.echo(f"{row.address}: {row.hint}")
+
+    session.emit({"devices": found}, render)

@@ -1,0 +1,30 @@
+"""`edgekit report [RUN]... -o report.html`."""
+
+from __future__ import annotations
+
+import click
+
+from edgekit.cli.common import Session, command
+
+
+@click.command()
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.option(
+    "-o", "--output", metavar="FILE", default="report.html", show_default=True, help="Where to write."
+)
+@command
+def report(session: Session, runs: tuple[str, ...], output: str) -> None:
+    """One self-contained HTML page of at most 1 MB for one or several runs; without RUN the newest.
+
+    Several runs are put side by side; the first one is what the others are compared with.
+    """
+    from pathlib import Path
+
+    from edgekit.results.report import write_report
+    from edgekit.results.store import Store
+
+    store = Store()
+    ids = list(dict.fromkeys(store.resolve(run) for run in runs or ("latest",)))
+    path = write_report([(store.get(run), store.samples(run)) for run in ids], Path(output))
+    document = {"report": str(path), "runs": ids, "size_bytes": path.stat().st_size}
+    session.emit(document, lambda _: click.echo(f"wrote {path}"))

@@ -1,0 +1,71 @@
+"""One command on one device, or on several: what is printed and which exit code follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from edgekit.cli.common import Session, chosen_devices
+from edgekit.errors import EdgekitError, SomeDevicesFailed
+
+T = TypeVar("T")
+
+
+def _itself(result: Any) -> Any:
+    return result
+
+
+def on_devices(
+    session: Session,
+    work: Callable[[str], T],
+    render: Callable[[T], None],
+    document: Callable[[T], Any] = _itself,
+    exit_code: Callable[[T], int] = lambda _: 0,
+) -> None:
+    """Do `work(address)` for each chosen device and print `document(result)` or `render(result)`.
+
+    With one device its error is the command's error. With several the document is {"results": [...],
+    "failed": [{"device", "error"}]}; the exit code is 6 where some failed, the first failure's own where all
+    did. A result may ask for an exit code of its own (a verdict, a gate).
+    """
+    devices = chosen_devices(session)
+    if len(devices) == 1:
+        result = work(devices[0])
+        session.emit(document(result), lambda _: render(result))
+        _exit(exit_code(result))
+        return
+    results: list[T] = []
+    failed: list[tuple[str, EdgekitError]] = []
+    for address in devices:
+        try:
+            results.append(work(address))
+        except EdgekitError as error:
+            failed.append((address, error))
+
+    def render_all(_: object) -> None:
+        for result in results:
+            render(result)
+
+    session.emit(
+        {
+            "results": [document(result) for result in results],
+            "failed": [{"device": address, "error": failure.to_json()} for address, failure in failed],
+        },
+        render_all,
+    )
+    if not session.json:
+        for address, failure in failed:
+            click.echo(f"{address}: {failure.code}: {failure.message}", err=True)
+            if failure.hint:
+                click.echo(f"  hint: {failure.hint}", err=True)
+    if failed:
+        _exit(SomeDevicesFailed.exit_code if results else failed[0][1].exit_code)
+    # 4 (invalid) beats 5 (gate)
+    _exit(min((code for result in results if (code := exit_code(result))), default=0))
+
+
+def _exit(code: int) -> None:
+    if code:
+        raise click.exceptions.Exit(code)

@@ -1,0 +1,93 @@
+"""Options that several commands share: conversion, measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+Decorator = Callable[[Any], Any]
+
+
+def _all(*options: Decorator) -> Decorator:
+    def decorate(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+convert_options = _all(
+    click.option(
+        "--recipe",
+        metavar="R",
+        help="float32, float16, int8-dynamic or int8-static (default: the profile's).",
+    ),
+    click.option("--calibration", metavar="FILE", help="Samples (.npz) to calibrate int8-static with."),
+    click.option("--evaluation", metavar="FILE", help="Samples and labels (.npz) to compare accuracy on."),
+)
+
+release_options = _all(
+    click.option("--name", metavar="N", help="Name of the release (default: the model file's)."),
+    click.option("--version", metavar="V", help="Version (default: from the model's content)."),
+    click.option("--no-activate", is_flag=True, help="Put it there, but leave the active version as it is."),
+    click.option("--no-smoke", is_flag=True, help="Do not run it on the device before it becomes active."),
+    click.option(
+        "--accept-inconclusive", is_flag=True, help="Also where the verification could prove nothing."
+    ),
+)
+
+bench_options = _all(
+    click.option(
+        "--launches", type=int, metavar="K", help="Processes to start (default: the profile's, else 5)."
+    ),
+    click.option("--iterations", type=int, metavar="N", help="At least so many inferences a launch."),
+    click.option("--warmup-iterations", type=int, metavar="N", help="Inferences before the timed ones."),
+    click.option("--min-seconds", type=float, metavar="S", help="At least so long a launch."),
+    click.option("--threads", type=int, metavar="T", help="Threads of the runtime."),
+    click.option("--cpus", metavar="LIST", help="CPUs to run on, like 4-7."),
+    click.option(
+        "--runtime", metavar="R", help="Runtime (default: the profile's first that can run the model)."
+    ),
+    click.option("--seed", type=int, metavar="N", help="Of generated inputs; kept in the record."),
+    click.option(
+        "--gate", "gates", multiple=True, metavar="EXPR", help="Fail (5) unless like median_latency<=12ms."
+    ),
+    click.option("--strict", is_flag=True, help="A suspect verdict fails (4) too."),
+    click.option("--privileged", is_flag=True, help="Try sudo -n, su or adb root for what needs root."),
+    click.option("--no-cool", is_flag=True, help="Do not wait for the profile's temperature."),
+    click.option("--label", "labels", multiple=True, metavar="K=V", help="Kept with the record."),
+    click.option(
+        "--lease-wait",
+        type=float,
+        default=60.0,
+        show_default=True,
+        metavar="S",
+        help="Wait so long for another host's work there to end.",
+    ),
+)
+
+
+def bench_options_of(values: dict[str, Any]) -> Any:
+    """The BenchOptions of a command's keyword arguments, which are taken out of `values`."""
+    from edgekit.benchmarking import BenchOptions
+    from edgekit.cli.common import parse_labels
+
+    return BenchOptions(
+        launches=values.pop("launches"),
+        iterations=values.pop("iterations"),
+        warmup_iterations=values.pop("warmup_iterations"),
+        min_seconds=values.pop("min_seconds"),
+        threads=values.pop("threads"),
+        cpus=values.pop("cpus"),
+        runtime=values.pop("runtime"),
+        seed=values.pop("seed"),
+        gates=tuple(values.pop("gates")),
+        strict=values.pop("strict"),
+        privileged=values.pop("privileged"),
+        cool=not values.pop("no_cool"),
+        labels=parse_labels(values.pop("labels")),
+        lease_wait_seconds=values.pop("lease_wait"),
+    )

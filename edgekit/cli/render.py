@@ -1,0 +1,97 @@
+"""A record for people: what was measured, how far to trust it, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgekit.cli.common import Session
+
+STATE_STYLE = {"valid": "bold green", "suspect": "bold yellow", "invalid": "bold red"}
+
+
+def render_record(session: Session, record: Any) -> None:
+    """One benchmark run as a table, the verdict under it."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from edgekit.units import format_size, format_time
+
+    latency, memory = record.latency, record.memory
+
+    def time(value: float | None) -> str:
+        return "-" if value is None else format_time(value, 4)
+
+    def size(value: int | None) -> str:
+        return "-" if value is None else format_size(value)
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    device = " ".join(escape(str(part)) for part in (record.device.model, record.device.abi) if part)
+    table.add_row("device", f"{escape(record.device.address)}  {device}")
+    table.add_row(
+        "model", escape(f"{record.model.name}@{record.model.version} ({record.model.recipe or 'as is'})")
+    )
+    table.add_row(
+        "runtime", escape(f"{record.runtime.name} {record.runtime.version}, {record.plan.threads} threads")
+    )
+    interval = (
+        f"  95 % interval {time(latency.ci95_low)} to {time(latency.ci95_high)}" if latency.ci95_low else ""
+    )
+    table.add_row("latency", f"[bold]{time(latency.median)}[/] median{interval}")
+    tail = ", ".join(
+        f"{name} {time(getattr(latency, name))}"
+        for name in ("min", "p90", "p99", "max")
+        if getattr(latency, name)
+    )
+    table.add_row("", f"{tail}  ({latency.count} samples, {latency.launches} launches)")
+    table.add_row("start", f"load {time(latency.load)}, first inference {time(latency.first_inference)}")
+    table.add_row("memory", f"peak {size(memory.peak_rss)}, the model adds {size(memory.model_delta)}")
+    if record.accuracy.value is not None:
+        before = record.accuracy.source_value
+        table.add_row(
+            "accuracy",
+            f"{record.accuracy.value:.2%} ({record.accuracy.metric}; "
+            f"{'' if before is None else f'{before:.2%} before, '}{record.accuracy.flips} flips)",
+        )
+    table.add_row("outputs", f"{record.accuracy.golden} against the host's")
+    style = STATE_STYLE[record.verdict.state]
+    table.add_row("verdict", f"[{style}]{record.verdict.state}[/]")
+    for reason in record.verdict.reasons:
+        table.add_row("", f"- {escape(reason)}")
+    for note in record.verdict.notes:
+        table.add_row("", f"[dim]note: {escape(note)}[/]")
+    table.add_row("run", escape(record.id))
+    session.console.print(table)
+
+
+def render_outcome(session: Session, outcome: Any) -> None:
+    """A benchmark's record and its gates."""
+    render_record(session, outcome.record)
+    for gate in outcome.gates:
+        measured = "not measured" if gate.measured is None else f"{gate.measured:g} {gate.unit}"
+        state = "[green]passed[/]" if gate.passed else "[bold red]failed[/]"
+        session.console.print(f"gate {state}: {gate.gate} (measured: {measured})")
+
+
+def render_conversion(session: Session, artifact: Any) -> None:
+    """What was made, and how far it is from its source."""
+    from rich.markup import escape
+
+    from edgekit.units import format_size
+
+    manifest = artifact.manifest
+    found = manifest.verification
+    session.console.print(
+        f"converted {escape(manifest.source.name)} to {manifest.format} {manifest.recipe}: "
+        f"{format_size(manifest.model.size_bytes)}, verification [bold]{found.state}[/]"
+    )
+    if found.accuracy is not None:
+        session.console.print(
+            f"  {found.accuracy.metric}: {found.accuracy.source_value:.2%} before, {found.accuracy.value:.2%} after, "
+            f"{found.accuracy.flips} of {found.accuracy.samples} answers changed"
+        )
+    elif found.snr_db is not None:
+        session.console.print(f"  signal to noise {found.snr_db:.1f} dB over {found.samples} samples")
+    for note in manifest.notes:
+        session.console.print(f"  [dim]note: {escape(note)}[/]")

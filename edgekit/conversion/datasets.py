@@ -1,0 +1,182 @@
+"""Calibration and evaluation data: .npz files, checked against the model's inputs before anything runs.
+
+Arrays are named like the model's inputs (a model with one input may call it `inputs`); the first dimension counts
+samples. Evaluation data may have `labels`, one class number for each sample. Values are real numbers as the float
+model takes them; uint8 pixels for a float32 input are taken as 0.0 to 255.0.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekit.errors import InputError
+from edgekit.models.info import TensorSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+MAX_BYTES = 4 << 30
+LABELS = "labels"
+ONE_INPUT = "inputs"
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Samples for a model. `arrays` has one array for each input, in model order, [samples, *input shape]."""
+
+    name: str
+    sha256: str
+    arrays: tuple[Array, ...]
+    labels: Array | None
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+    def sample(self, index: int) -> tuple[Array, ...]:
+        """Inputs of one sample, in model order, each with the input's own shape and dtype."""
+        return tuple(array[index] for array in self.arrays)
+
+
+def load_dataset(path: Path, inputs: Sequence[TensorSpec], *, role: str) -> DataSet:
+    """Read and check one .npz; `role` is "calibration" or "evaluation", for messages.
+
+    Raises InputError: E_DATA_MISSING, E_DATA (not a .npz), E_DATA_NAMES, E_DATA_SHAPE, E_DATA_DTYPE,
+    E_DATA_VALUES (NaN, infinite, all samples the same), E_DATA_LABELS.
+    """
+    raw = _read(path, role)
+    arrays = _unpack(raw, path, role)
+    labels = arrays.pop(LABELS, None)
+    named = _by_input(arrays, inputs, path, role)
+    count = len(named[0]) if named[0].ndim else 0
+    fitted = []
+    for array, spec in zip(named, inputs, strict=True):
+        where = f"{role} data {path}, '{spec.name}'"
+        if array.ndim and len(array) != count:
+            raise InputError(
+                f"{where}: {len(array)} samples, the other inputs have {count}", code="E_DATA_SHAPE"
+            )
+        fitted.append(_checked_values(_cast(_reshaped(array, spec, where), spec, where), where))
+    checked = None if labels is None else _checked_labels(labels, count, f"{role} data {path}")
+    return DataSet(path.name, sha256(raw).hexdigest(), tuple(fitted), checked)
+
+
+def _read(path: Path, role: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{role} data {path}: {error.strerror or error}", code="E_DATA_MISSING", hint="check the path"
+        ) from error
+
+
+def _unpack(raw: bytes, path: Path, role: str) -> dict[str, Array]:
+    import numpy as np
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            unpacked_bytes = sum(entry.file_size for entry in archive.infolist())
+        if unpacked_bytes > MAX_BYTES:
+            raise InputError(
+                f"{role} data {path}: {unpacked_bytes} bytes unpacked, the limit is {MAX_BYTES}",
+                code="E_DATA",
+                hint="a few hundred samples are enough for calibration",
+            )
+        with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, KeyError) as error:
+        raise _not_npz(path, role, error) from error
+    except (zipfile.zlib.error, NotImplementedError, MemoryError, OverflowError) as error:  # type: ignore[attr-defined]
+        raise _not_npz(path, role, error) from error
+
+
+def _not_npz(path: Path, role: str, error: BaseException) -> InputError:
+    return InputError(
+        f"{role} data {path} is no .npz of plain arrays: {error}",
+        code="E_DATA",
+        hint="write it with numpy.savez_compressed(path, NAME=array)",
+    )
+
+
+def _by_input(arrays: dict[str, Array], inputs: Sequence[TensorSpec], path: Path, role: str) -> list[Array]:
+    if len(inputs) == 1 and ONE_INPUT in arrays and inputs[0].name not in arrays:
+        arrays = {inputs[0].name if name == ONE_INPUT else name: array for name, array in arrays.items()}
+    names = [spec.name for spec in inputs]
+    missing = [name for name in names if name not in arrays]
+    extra = sorted(set(arrays) - set(names))
+    if missing or extra:
+        found = ", ".join(sorted(arrays)) or "nothing"
+        raise InputError(
+            f"{role} data {path} has {found}; the model's inputs are {_wanted(inputs)}",
+            code="E_DATA_NAMES",
+            hint=f"name the arrays like the inputs ({', '.join(names)}), and `labels` for class numbers",
+        )
+    return [arrays[name] for name in names]
+
+
+def _wanted(inputs: Sequence[TensorSpec]) -> str:
+    return ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in inputs)
+
+
+def _reshaped(array: Array, spec: TensorSpec, where: str) -> Array:
+    """[N, *shape], from that or, where the model's batch is 1, from [N, *shape without the batch]."""
+    shape = spec.fixed_shape()
+    if array.ndim == len(shape) + 1 and array.shape[1:] == shape:
+        return array
+    if shape and shape[0] == 1 and array.ndim == len(shape) and array.shape[1:] == shape[1:]:
+        return array[:, None]
+    expected = ["N", *shape[1:]] if shape and shape[0] == 1 else ["N", *shape]
+    raise InputError(
+        f"{where}: shape {list(array.shape)}, expected [{', '.join(map(str, expected))}]", code="E_DATA_SHAPE"
+    )
+
+
+def _cast(array: Array, spec: TensorSpec, where: str) -> Array:
+    import numpy as np
+
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{where}: dtype {array.dtype}, expected {spec.dtype}", code="E_DATA_DTYPE")
+    wanted = np.dtype(spec.dtype)
+    if not np.can_cast(array.dtype, wanted, "same_kind"):
+        raise InputError(f"{where}: dtype {array.dtype}, expected {spec.dtype}", code="E_DATA_DTYPE")
+    with np.errstate(over="ignore"):
+        cast = array.astype(wanted)
+    if wanted.kind in "iu" and not np.array_equal(cast, array):
+        raise InputError(f"{where}: values do not fit into {spec.dtype}", code="E_DATA_VALUES")
+    return np.ascontiguousarray(cast)
+
+
+def _checked_values(array: Array, where: str) -> Array:
+    import numpy as np
+
+    if len(array) == 0:
+        raise InputError(f"{where}: no samples", code="E_DATA_SHAPE")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(f"{where}: holds NaN or infinite values", code="E_DATA_VALUES")
+    if array.size > 1 and bool((array == array.flat[0]).all()):
+        raise InputError(
+            f"{where}: every value is {array.flat[0]}: no data to judge by", code="E_DATA_VALUES"
+        )
+    if len(array) > 1 and bool((array == array[:1]).all()):
+        raise InputError(f"{where}: all {len(array)} samples are the same", code="E_DATA_VALUES")
+    return array
+
+
+def _checked_labels(labels: Array, count: int, where: str) -> Array:
+    import numpy as np
+
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != count:
+        raise InputError(
+            f"{where}: labels {labels.dtype} {list(labels.shape)}, expected {count} class numbers",
+            code="E_DATA_LABELS",
+        )
+    return labels.astype(np.int64)

@@ -1,0 +1,59 @@
+"""The frameworks, imported on demand; one line and exit 8 where an extra is not installed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import warnings
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from edgekit.errors import HostError, MissingExtra
+
+# Both libraries write to the terminal from C++ as soon as they are imported, unless told before.
+_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "GLOG_minloglevel": "3", "ABSL_MIN_LOG_LEVEL": "3"}
+
+
+def need(module: str, extra: str, what: str) -> Any:
+    """Import a module of an extra. Raises MissingExtra, or HostError (E_BROKEN_EXTRA) where it does not load."""
+    for key, value in _QUIET.items():
+        os.environ.setdefault(key, value)
+    root = module.partition(".")[0]
+    try:
+        with quiet():
+            return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.partition(".")[0] == root:
+            raise MissingExtra(what, extra) from error
+        raise _broken(module, extra, error) from error
+    except (ImportError, OSError, AttributeError) as error:
+        raise _broken(module, extra, error) from error
+
+
+def _broken(module: str, extra: str, error: BaseException) -> HostError:
+    return HostError(
+        f"{module} is installed but does not load: {error}",
+        code="E_BROKEN_EXTRA",
+        hint=f"pip install --force-reinstall 'edgekit-sdk[{extra}]'",
+    )
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Drop what foreign Python code prints, its progress bars and warnings. What fails is raised, not printed."""
+    nowhere = io.StringIO()
+    with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Installed versions, of those that are installed."""
+    found = {}
+    for package in packages:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found

@@ -1,0 +1,150 @@
+"""Recipes, and which of them is possible for a model. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from edgekit.errors import EdgekitError, InputError, ModelError
+from edgekit.models.info import ModelInfo
+
+RECIPES = ("float32", "float16", "int8-dynamic", "int8-static")
+AS_IS = "as-is"
+"""Recorded for a model that came quantized and was left alone."""
+
+_PRECISION = {"float32": "float32", "float16": "float16", "int8-dynamic": "int8", "int8-static": "int8"}
+_DEFAULT_PREFER = ("int8-static", "int8-dynamic", "float32")
+
+
+class RecipeWish(Protocol):
+    @property
+    def prefer(self) -> Sequence[str]: ...
+    @property
+    def max_accuracy_drop(self) -> float | None: ...
+
+
+class ProfileLike(Protocol):
+    """What conversion needs of a profile."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def formats(self) -> Sequence[str]: ...
+    @property
+    def precisions(self) -> Mapping[str, Sequence[str]]: ...
+    @property
+    def recipe(self) -> RecipeWish: ...
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Recipes to try, first first, and what to tell the user about those that are not among them."""
+
+    recipes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def choose(
+    info: ModelInfo, *, requested: str | None, profile: ProfileLike | None, has_calibration: bool
+) -> Choice:
+    """What to do with a TFLite model.
+
+    A requested recipe is taken or refused with the reason; without one the profile's preferences are gone
+    through in order. Raises InputError (E_RECIPE, E_CALIBRATION_NEEDED), ModelError (E_ALREADY_QUANTIZED,
+    E_NO_SIGNATURE, E_STATEFUL, E_CUSTOM_OPERATOR).
+    """
+    if requested == AS_IS:
+        return Choice((AS_IS,), ())
+    if requested is not None:
+        if requested not in RECIPES:
+            raise InputError(f"no recipe '{requested}' (there are: {', '.join(RECIPES)})", code="E_RECIPE")
+        if (error := obstacle(info, requested, has_calibration)) is not None:
+            raise error
+        notes = () if allowed(requested, profile) else (_not_allowed(requested, profile),)
+        return Choice((requested,), notes)
+    if already := _quantized_already(info):
+        return Choice((AS_IS,), (f"{already}; it is left as it is",))
+    return _preferred(info, profile, has_calibration)
+
+
+def _preferred(info: ModelInfo, profile: ProfileLike | None, has_calibration: bool) -> Choice:
+    wished = tuple(profile.recipe.prefer) if profile else ()
+    possible, notes = [], []
+    for recipe in wished or _DEFAULT_PREFER:
+        if not allowed(recipe, profile):
+            notes.append(_not_allowed(recipe, profile))
+        elif (error := obstacle(info, recipe, has_calibration)) is not None:
+            notes.append(f"not {recipe}: {error.message}")
+        else:
+            possible.append(recipe)
+    if not possible:
+        notes.append("float32: nothing else is possible")
+        possible.append("float32")
+    source = f"preferred by profile {profile.name}" if profile and wished else "default preference"
+    return Choice(tuple(possible), (*notes, f"recipe {possible[0]}: {source}"))
+
+
+def obstacle(info: ModelInfo, recipe: str, has_calibration: bool) -> EdgekitError | None:
+    """Why this recipe cannot be used on this model, None where nothing known speaks against it."""
+    if already := _quantized_already(info):
+        return ModelError(
+            f"{already}: {recipe} needs a float32 model",
+            code="E_ALREADY_QUANTIZED",
+            hint="start from the float32 model, or use --recipe as-is",
+        )
+    if recipe == "float32":
+        return None
+    if info.custom_operators:
+        return ModelError(
+            f"the model has custom operators ({', '.join(info.custom_operators)}) that cannot be run here",
+            code="E_CUSTOM_OPERATOR",
+            hint="use --recipe float32",
+        )
+    return _static_obstacle(info, has_calibration) if recipe == "int8-static" else None
+
+
+def _static_obstacle(info: ModelInfo, has_calibration: bool) -> EdgekitError | None:
+    if info.signature is None or info.signature.key is None:
+        return ModelError(
+            "the model has no SignatureDef, and calibration of the quantizer needs one",
+            code="E_NO_SIGNATURE",
+            hint="export it with a signature, or use --recipe int8-dynamic",
+        )
+    if "VAR_HANDLE" in info.operators:
+        return ModelError(
+            "the model keeps variables between calls, which the quantizer's calibration does not support",
+            code="E_STATEFUL",
+            hint="freeze its weights when exporting, or use --recipe int8-dynamic",
+        )
+    if not has_calibration:
+        return InputError(
+            "int8-static needs calibration data",
+            code="E_CALIBRATION_NEEDED",
+            hint="give --calibration FILE.npz with some hundred typical inputs, or use --recipe int8-dynamic",
+        )
+    return None
+
+
+def _quantized_already(info: ModelInfo) -> str:
+    quantization = info.quantization
+    if quantization is None or quantization.kind == "float32":
+        return ""
+    if info.operators.get("DEQUANTIZE") and quantization.kind in ("float16", "mixed"):
+        return "the model keeps its weights as float16 behind DEQUANTIZE operators, which the quantizer skips"
+    return f"the model is quantized already ({quantization.kind})"
+
+
+def allowed(recipe: str, profile: ProfileLike | None) -> bool:
+    """Whether any runtime of the profile takes this recipe's precision; a profile that lists none takes all."""
+    if profile is None or not profile.precisions:
+        return True
+    precision = _PRECISION.get(recipe)
+    return any(precision in precisions for precisions in profile.precisions.values())
+
+
+def _not_allowed(recipe: str, profile: ProfileLike | None) -> str:
+    name = profile.name if profile else ""
+    return f"{recipe}: profile {name} lists no runtime that takes {_PRECISION.get(recipe, recipe)}"

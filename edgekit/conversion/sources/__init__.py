@@ -1,0 +1,1 @@
+"""Where models come from: one plug-in for each kind of source (entry points `edgekit.sources`)."""

@@ -1,0 +1,197 @@
+"""What releases a device has, and changing which one is active: no transfer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from edgekit.deployment.release import MANIFEST, ReleaseManifest, decode_manifest
+from edgekit.devices import Device
+from edgekit.devices.files import stat_many
+from edgekit.devices.layout import TEMPORARY_SUFFIX, checked_name
+from edgekit.errors import DeviceError, InputError, VerificationError
+
+LEASE_WAIT_SECONDS = 60.0
+
+
+class ReleaseInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of `edgekit releases`. A release whose manifest cannot be read has only its names."""
+
+    name: str
+    version: str
+    active: bool
+    sha256: str | None = None
+    size_bytes: int | None = None
+    recipe: str | None = None
+    smoke: str | None = None
+    pushed_at: str | None = None
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True):
+    """A complete release on a device: its manifest as it lies there, and its folder."""
+
+    manifest: ReleaseManifest
+    folder: str
+    active: bool
+
+
+class Switched(msgspec.Struct, frozen=True, kw_only=True):
+    """What `edgekit rollback --json` prints."""
+
+    device: str
+    name: str
+    version: str
+    previous: str | None
+
+
+def releases(device: Device, name: str | None = None) -> list[ReleaseInfo]:
+    """All releases, or those of one name; sorted by name, then by when they were pushed."""
+    names = (
+        [checked_name(name, "release name")] if name is not None else _folders(device, device.layout.models())
+    )
+    found: list[ReleaseInfo] = []
+    for each in names:
+        found += _of_name(device, each)
+    return found
+
+
+def _folders(device: Device, path: str) -> list[str]:
+    """Names of the folders in there that are not ours for a moment; none where there is no such folder."""
+    if device.agent.stat(path) is None:
+        return []
+    entries = device.agent.list_dir(path)
+    return sorted(e.name for e in entries if e.is_dir and not e.name.endswith(TEMPORARY_SUFFIX))
+
+
+def _of_name(device: Device, name: str) -> list[ReleaseInfo]:
+    versions = _folders(device, device.layout.model(name))
+    current_path = device.layout.current(name)
+    paths = {version: device.layout.manifest(name, version) for version in versions}
+    texts = device.read_texts([current_path, *paths.values()])
+    current = (texts[current_path] or "").strip()
+    rows = [_row(device, name, version, version == current, texts[path]) for version, path in paths.items()]
+    return sorted(rows, key=lambda row: (row.pushed_at or "", row.version))
+
+
+def _row(device: Device, name: str, version: str, active: bool, text: str | None) -> ReleaseInfo:
+    try:
+        manifest = decode_manifest((text or "").encode(), device.address)
+    except DeviceError:
+        return ReleaseInfo(name=name, version=version, active=active)
+    return ReleaseInfo(
+        name=name,
+        version=version,
+        active=active,
+        sha256=manifest.model.sha256,
+        size_bytes=sum(entry.size_bytes for entry in manifest.files),
+        recipe=manifest.recipe,
+        smoke=manifest.smoke,
+        pushed_at=manifest.pushed_at,
+    )
+
+
+def release_on_device(device: Device, name: str, version: str | None) -> Release:
+    """One release, its model's bytes checked there against the manifest.
+
+    `version` None is the active one. Raises InputError E_NO_RELEASE, VerificationError E_HASH.
+    """
+    current_path = device.layout.current(name)
+    current = (device.read_texts([current_path])[current_path] or "").strip() or None
+    wanted = version or current
+    if wanted is None:
+        raise _no_release(device, name, None)
+    checked_name(wanted, "version")
+    folder = device.layout.release(name, wanted)
+    manifest_path = f"{folder}/{MANIFEST}"
+    text = device.read_texts([manifest_path])[manifest_path]
+    if text is None:
+        raise _no_release(device, name, wanted)
+    manifest = decode_manifest(text.encode(), device.address)
+    paths = {f"{folder}/{entry.file}": entry for entry in manifest.files}
+    there = stat_many(device.agent, list(paths), sha256=True)
+    for path, entry in paths.items():
+        stat = there[path]
+        if stat is None or stat.sha256 != entry.sha256:
+            raise VerificationError(
+                f"{entry.file} of {name}@{wanted} on the device is {'missing' if stat is None else 'damaged'}",
+                code="E_HASH",
+                device=device.address,
+                hint="push it again: that repairs it",
+            )
+    return Release(manifest=manifest, folder=folder, active=wanted == current)
+
+
+def _no_release(device: Device, name: str, version: str | None) -> InputError:
+    there = ", ".join(f"{row.name}@{row.version}" for row in releases(device)) or "none"
+    what = f"{name}@{version}" if version else f"active release of {name}"
+    return InputError(
+        f"there is no {what} on the device",
+        code="E_NO_RELEASE",
+        device=device.address,
+        hint=f"there are: {there}",
+    )
+
+
+def rollback(device: Device, name: str, to: str | None = None) -> Switched:
+    """Make `to` active, or the release pushed last before the active one. Its bytes are checked there first."""
+    checked_name(name, "release name")
+    with device.leased(f"rollback {name}", LEASE_WAIT_SECONDS):
+        rows = releases(device, name)
+        active = next((row.version for row in rows if row.active), None)
+        wanted = to if to is not None else _before(device, name, rows, active)
+        release_on_device(device, name, wanted)
+        device.agent.write(device.layout.current(name), f"{wanted}\n".encode())
+    return Switched(device=device.address, name=name, version=wanted, previous=active)
+
+
+def _before(device: Device, name: str, rows: list[ReleaseInfo], active: str | None) -> str:
+    """The one pushed last before the active one; a damaged one is passed over."""
+    usable = [row.version for row in rows if row.sha256 is not None]
+    at = usable.index(active) if active in usable else len(usable)
+    if at == 0:
+        raise InputError(
+            f"there is no release of {name} before {active or 'now'}",
+            code="E_NO_RELEASE",
+            device=device.address,
+            hint="edgekit releases shows what there is; --to VERSION picks one",
+        )
+    return usable[at - 1]
+
+
+def remove(device: Device, name: str, version: str | None = None, *, force: bool = False) -> dict[str, Any]:
+    """Delete one version, or all of `name`. The active one only with `force`, or with all of the name.
+
+    Raises InputError E_NO_RELEASE, E_RELEASE_ACTIVE.
+    """
+    checked_name(name, "release name")
+    with device.leased(f"remove {name}", LEASE_WAIT_SECONDS):
+        rows = releases(device, name)
+        chosen = [row for row in rows if version is None or row.version == version]
+        if not chosen:
+            raise _no_release(device, name, version)
+        if version is not None and chosen[0].active and not force:
+            raise InputError(
+                f"{name}@{version} is the active version",
+                code="E_RELEASE_ACTIVE",
+                device=device.address,
+                hint="roll back first, or --force",
+            )
+        if version is None:
+            device.agent.remove(device.layout.model(name), recursive=True)
+        else:
+            if chosen[0].active:
+                device.agent.remove(device.layout.current(name))
+            device.agent.remove(device.layout.release(name, version), recursive=True)
+    return {"device": device.address, "removed": [f"{row.name}@{row.version}" for row in chosen]}
+
+
+def uninstall(device: Device) -> dict[str, Any]:
+    """Remove edgekit's whole folder from the device, the agent that does it included."""
+    root = device.layout.root
+    with device.leased("uninstall", LEASE_WAIT_SECONDS):
+        for entry in device.agent.list_dir(root):
+            if entry.name not in ("lease", "lease.lock", "agent", "knobs.journal"):
+                device.agent.remove(f"{root}/{entry.name}", recursive=True)
+    device.agent.remove(root, recursive=True)
+    return {"device": device.address, "root": root}

@@ -1,0 +1,224 @@
+"""What is pushed, what a device has, and what follows from both. Pure: no I/O but reading the payload's files.
+
+A release is a folder on the device that never changes once it is complete:
+
+    models/NAME/VERSION/manifest.json     schema edgekit.release/1: names, hashes, recipe, what the smoke run said
+    models/NAME/VERSION/model.tflite
+    models/NAME/VERSION/golden/...        inputs and expected outputs, where the artifact has them
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from edgekit.devices.layout import checked_name, name_from_file
+from edgekit.errors import DeviceError, InputError
+from edgekit.models import Artifact, ModelInfo
+
+SCHEMA = "edgekit.release/1"
+MANIFEST = "manifest.json"
+VERSION_DIGITS = 12
+GOLDEN_INPUTS = "golden/inputs.bin"
+GOLDEN_OUTPUTS = "golden/outputs.bin"
+
+Smoke = Literal["passed", "unchecked"]
+
+
+class ReleaseFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`file` is relative to the release's folder."""
+
+    file: str
+    sha256: str
+    size_bytes: int
+
+
+class OutputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One output tensor, as it lies in the golden file."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class ReleaseGolden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`tolerance`: largest difference allowed, as a share of the largest expected output (floats only)."""
+
+    samples: int
+    tolerance: float
+    outputs: tuple[OutputSpec, ...]
+
+
+class ReleaseAccuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the conversion found on evaluation data, so that a benchmark of the release can report it."""
+
+    metric: str
+    value: float
+    source_value: float
+    flips: int
+    samples: int
+
+
+class ReleaseManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """Unknown fields are read over: a newer edgekit may have written more."""
+
+    schema: str = SCHEMA
+    name: str
+    version: str
+    model: ReleaseFile
+    files: tuple[ReleaseFile, ...]
+    format: str
+    recipe: str | None
+    golden: ReleaseGolden | None = None
+    accuracy: ReleaseAccuracy | None = None
+    smoke: Smoke = "unchecked"
+    smoke_reason: str | None = None
+    pushed_at: str = ""
+    edgekit_version: str = ""
+
+    def encode(self) -> bytes:
+        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A release that is on this host: the manifest to be, and where each file's bytes are."""
+
+    manifest: ReleaseManifest
+    sources: dict[str, Path]
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(entry.size_bytes for entry in self.manifest.files)
+
+
+@dataclass(frozen=True)
+class OnDevice:
+    """What was read from the device about this name and version."""
+
+    current: str | None
+    manifest: ReleaseManifest | None
+    model_sha256: str | None
+    """Computed there from the bytes, now; None where the file is missing."""
+
+
+Action = Literal["unchanged", "activate", "send", "repair"]
+
+
+def decode_manifest(data: bytes, device: str) -> ReleaseManifest:
+    """Raises DeviceError E_RELEASE_DAMAGED where the device's file is not a manifest."""
+    try:
+        manifest = msgspec.json.decode(data, type=ReleaseManifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DeviceError(
+            f"a release's manifest on the device is damaged: {error}",
+            code="E_RELEASE_DAMAGED",
+            device=device,
+            hint="push it again",
+        ) from error
+    if manifest.schema != SCHEMA:
+        raise DeviceError(
+            f"the release has schema '{manifest.schema}'; this edgekit reads '{SCHEMA}'",
+            code="E_RELEASE_SCHEMA",
+            device=device,
+            hint="use the edgekit that pushed it, or a newer one",
+        )
+    return manifest
+
+
+def payload_of_artifact(artifact: Artifact, name: str | None, version: str | None) -> Payload:
+    """The artifact's model and golden files under the release's own names."""
+    source = artifact.manifest
+    model_file = "model" + Path(source.model.file).suffix
+    sources = {model_file: artifact.model_path}
+    files = [ReleaseFile(file=model_file, sha256=source.model.sha256, size_bytes=source.model.size_bytes)]
+    golden = None
+    inputs, outputs = artifact.golden_inputs_path, artifact.golden_outputs_path
+    if source.golden is not None and inputs is not None and outputs is not None:
+        for file, entry, path in (
+            (GOLDEN_INPUTS, source.golden.inputs, inputs),
+            (GOLDEN_OUTPUTS, source.golden.outputs, outputs),
+        ):
+            files.append(ReleaseFile(file=file, sha256=entry.sha256, size_bytes=entry.size_bytes))
+            sources[file] = path
+        golden = ReleaseGolden(
+            samples=source.golden.samples,
+            tolerance=source.golden.tolerance,
+            outputs=tuple(
+                OutputSpec(name=spec.name, dtype=spec.dtype, shape=spec.fixed_shape())
+                for spec in source.signature.outputs
+            ),
+        )
+    found = source.verification.accuracy
+    accuracy = None
+    if found is not None:
+        accuracy = ReleaseAccuracy(
+            metric=found.metric,
+            value=found.value,
+            source_value=found.source_value,
+            flips=found.flips,
+            samples=found.samples,
+        )
+    manifest = ReleaseManifest(
+        name=_name(name, source.name),
+        version=_version(version, source.model.sha256),
+        model=files[0],
+        files=tuple(files),
+        format=source.format,
+        recipe=source.recipe,
+        golden=golden,
+        accuracy=accuracy,
+    )
+    return Payload(manifest, sources)
+
+
+def payload_of_model(model: ModelInfo, name: str | None, version: str | None) -> Payload:
+    """A bare model file as a release without golden outputs."""
+    path = Path(model.path)
+    entry = ReleaseFile(file=f"model.{model.format}", sha256=model.sha256, size_bytes=model.size_bytes)
+    manifest = ReleaseManifest(
+        name=_name(name, path.stem),
+        version=_version(version, model.sha256),
+        model=entry,
+        files=(entry,),
+        format=model.format,
+        recipe=None,
+    )
+    return Payload(manifest, {entry.file: path})
+
+
+def _name(given: str | None, stem: str) -> str:
+    return checked_name(given, "release name") if given is not None else name_from_file(stem)
+
+
+def _version(given: str | None, sha256: str) -> str:
+    return checked_name(given, "version") if given is not None else sha256[:VERSION_DIGITS]
+
+
+def decide(payload: Payload, there: OnDevice, *, activate: bool) -> Action:
+    """What a push has to do. Raises InputError E_RELEASE_EXISTS: a version is never given other content."""
+    wanted = payload.manifest
+    if there.manifest is None:
+        return "send"
+    if there.manifest.model.sha256 != wanted.model.sha256:
+        raise InputError(
+            f"{wanted.name}@{wanted.version} is on the device with other content",
+            code="E_RELEASE_EXISTS",
+            hint="releases never change: give another --version, or none, or remove that one first",
+        )
+    if there.model_sha256 != wanted.model.sha256:
+        return "repair"
+    if activate and there.current != wanted.version:
+        return "activate"
+    return "unchanged"

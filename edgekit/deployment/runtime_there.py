@@ -1,0 +1,151 @@
+"""A runtime on a device: choosing it, putting its files there, starting one launch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgekit.agent.requests import Request
+from edgekit.agent.transfer import PutSpec, source_size
+from edgekit.devices import Device
+from edgekit.devices.files import stat_many
+from edgekit.errors import InputError, ModelError, RemoteError, ToolError
+from edgekit.events import Event, Sink
+from edgekit.registry import load, plugins
+from edgekit.runtimes.base import Bundle, RunnerJob, Runtime, libc_facts
+from edgekit.runtimes.result import RunnerResult, check_launch
+
+if TYPE_CHECKING:
+    from edgekit.agent.answers import FileStat, RunResult
+    from edgekit.profiles import Profile
+
+DEFAULT_ORDER = ("litert", "litert-python")
+START_SECONDS = 30.0
+"""What a launch may take beyond its own --max-seconds: loading the library and the model on a slow board."""
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A runtime whose files are on the device, each checked there by its hash."""
+
+    runtime: Runtime
+    bundle: Bundle
+    folder: str
+
+
+@dataclass(frozen=True)
+class Launched:
+    """One launch that ended well."""
+
+    result: RunnerResult
+    process: RunResult
+    argv: tuple[str, ...]
+    env: dict[str, str]
+
+
+def choose(
+    device: Device, model_format: str, profile: Profile | None, wanted: str | None
+) -> tuple[Runtime, Bundle]:
+    """The first runtime, in the profile's order, that takes the format and exists for the device's ABI.
+
+    Raises InputError E_NO_RUNTIME with the reason for each that was passed over; with `wanted`, only that one
+    is tried and its own error is raised.
+    """
+    libc = libc_facts(device.description.getconf, device.description.libstdcxx)
+    if wanted is not None:
+        runtime: Runtime = load("runtimes", wanted)()
+        _require_format(runtime, model_format)
+        return runtime, runtime.bundle(device.abi, libc)
+    passed_over = []
+    for name in profile.runtimes if profile is not None and profile.runtimes else DEFAULT_ORDER:
+        if name not in plugins("runtimes"):
+            passed_over.append(f"{name}: not part of this edgekit")
+            continue
+        runtime = load("runtimes", name)()
+        try:
+            _require_format(runtime, model_format)
+            return runtime, runtime.bundle(device.abi, libc)
+        except (InputError, ToolError) as error:
+            passed_over.append(f"{name}: {error.message}")
+    raise InputError(
+        f"no runtime can run a {model_format} model on this device ({'; '.join(passed_over)})",
+        code="E_NO_RUNTIME",
+        device=device.address,
+        hint="convert it to another format, or name one with --runtime",
+    )
+
+
+def _require_format(runtime: Runtime, model_format: str) -> None:
+    if model_format not in runtime.formats:
+        raise InputError(
+            f"{runtime.name} runs {', '.join(runtime.formats)}, not {model_format}", code="E_NO_RUNTIME"
+        )
+
+
+def install(device: Device, runtime: Runtime, bundle: Bundle, sink: Sink) -> Installed:
+    """Put what is missing or damaged; nothing is sent where every file has its hash."""
+    folder = device.layout.runtime(bundle.name, bundle.sha256)
+    paths = {f"{folder}/{file.name}": file for file in bundle.files}
+    there = stat_many(device.agent, list(paths), sha256=True)
+    missing = {path: file for path, file in paths.items() if _sha256(there[path]) != file.sha256}
+    if missing:
+        device.agent.mkdir(folder)
+        put_files(
+            device,
+            [
+                PutSpec(source=file.path, remote=path, mode=file.mode, sha256=file.sha256)
+                for path, file in missing.items()
+            ],
+            f"put {bundle.name} {bundle.version}",
+            sink,
+        )
+    return Installed(runtime, bundle, folder)
+
+
+def _sha256(stat: FileStat | None) -> str | None:
+    return stat.sha256 if stat is not None else None
+
+
+def put_files(
+    device: Device, specs: Sequence[PutSpec], task: str, sink: Sink, then: Sequence[Request[Any]] = ()
+) -> list[Any]:
+    """Several files in one round trip, with one progress over all of them; `then` runs when all are there."""
+    total = sum(source_size(spec.source) for spec in specs)
+    finished = 0
+
+    def progress(sent: int, size: int) -> None:
+        nonlocal finished
+        sink(Event(task, "", finished + sent, total, "bytes", device.address))
+        if sent == size:
+            finished += size
+
+    return device.agent.put_many(specs, then=then, progress=progress)
+
+
+def launch(device: Device, installed: Installed, job: RunnerJob, *, cwd: str) -> Launched:
+    """Start one process and wait for it.
+
+    Raises ModelError where the runtime refuses the model, RemoteError where the process failed.
+    """
+    argv, env = installed.runtime.command(installed.bundle, installed.folder, job)
+    process = device.agent.run(argv, env=env, cwd=cwd, deadline_s=job.max_seconds + START_SECONDS)
+    try:
+        result = check_launch(
+            process.status,
+            process.stdout,
+            process.stderr.decode("utf-8", "replace"),
+            argv=argv,
+            device=device.address,
+        )
+    except (ModelError, RemoteError) as error:
+        if process.timed_out:
+            raise RemoteError(
+                f"a launch did not end within {job.max_seconds + START_SECONDS:g} s",
+                code="E_RUNNER_TIMEOUT",
+                argv=argv,
+                device=device.address,
+                hint="lower --min-seconds or --iterations, or look at the device's load",
+            ) from error
+        raise
+    return Launched(result, process, tuple(argv), dict(env))

@@ -1,0 +1,101 @@
+"""The smoke run: a release has to run on the device, and be right there, before it may become active."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgekit.deployment.golden import Comparison, compare_outputs, split_outputs
+from edgekit.deployment.release import GOLDEN_INPUTS, GOLDEN_OUTPUTS, OutputSpec, Payload, Smoke
+from edgekit.deployment.runtime_there import Installed, choose, install, launch
+from edgekit.devices import Device
+from edgekit.errors import InputError, ToolError, VerificationError
+from edgekit.events import Event, Sink
+from edgekit.runtimes.base import RunnerJob
+from edgekit.runtimes.result import RunnerTensor
+
+if TYPE_CHECKING:
+    from edgekit.profiles import Profile
+
+SMOKE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class SmokeResult:
+    state: Smoke
+    reason: str
+
+
+def smoke_run(
+    payload: Payload, folder: str, device: Device, profile: Profile | None, sink: Sink
+) -> SmokeResult:
+    """Run the model in `folder` on the device, as it lies there.
+
+    With golden outputs: they must agree. Without: it must load, give finite numbers, and the same ones twice.
+    `unchecked` where no runtime can run it there. Raises ModelError, RemoteError where it does not run,
+    VerificationError E_SMOKE where its outputs are wrong.
+    """
+    try:
+        runtime, bundle = choose(device, payload.manifest.format, profile, None)
+    except (InputError, ToolError) as error:
+        return SmokeResult("unchecked", error.message)
+    installed = install(device, runtime, bundle, sink)
+    sink(Event("smoke run", message=f"{runtime.name} {bundle.version}", device=device.address, level="debug"))
+    with device.scratch() as scratch:
+        return _check(payload, folder, device, installed, scratch)
+
+
+def _check(payload: Payload, folder: str, device: Device, installed: Installed, scratch: str) -> SmokeResult:
+    golden = payload.manifest.golden
+    job = RunnerJob(
+        model=f"{folder}/{payload.manifest.model.file}",
+        samples=f"{scratch}/samples",
+        outputs=f"{scratch}/outputs",
+        inputs=f"{folder}/{GOLDEN_INPUTS}" if golden else None,
+        warmup_iterations=0,
+        iterations=1,
+        max_seconds=SMOKE_SECONDS,
+    )
+    first = launch(device, installed, job, cwd=scratch)
+    outputs = device.agent.get(job.outputs or "")
+    if golden is not None:
+        expected = payload.sources[GOLDEN_OUTPUTS].read_bytes()
+        found = compare_outputs(expected, outputs, golden)
+        if found.state == "failed":
+            raise _wrong(device, found.reason)
+        return SmokeResult("passed", _agreement(found))
+    _require_finite(outputs, first.result.outputs, device)
+    launch(device, installed, job, cwd=scratch)
+    if device.agent.get(job.outputs or "") != outputs:
+        raise _wrong(device, "two runs on the same inputs gave different outputs")
+    return SmokeResult("passed", "no golden outputs: it loads, gives finite numbers, and the same ones twice")
+
+
+def _agreement(found: Comparison) -> str:
+    if found.state == "unchecked":
+        return found.reason
+    return f"golden outputs agree over {found.samples} samples; largest difference {found.max_abs_error:g}"
+
+
+def _require_finite(outputs: bytes, tensors: tuple[RunnerTensor, ...], device: Device) -> None:
+    import numpy as np
+
+    specs = [OutputSpec(name=t.name, dtype=t.dtype, shape=t.shape) for t in tensors]
+    row_bytes = sum(t.bytes for t in tensors)
+    samples = len(outputs) // row_bytes if row_bytes else 0
+    arrays = split_outputs(outputs, specs, samples)
+    if arrays is None or not all(math.prod(array.shape) for array in arrays):
+        raise _wrong(device, "the outputs do not have the size that the model declares")
+    for spec, array in zip(specs, arrays, strict=True):
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            raise _wrong(device, f"output '{spec.name}' holds NaN or infinite values")
+
+
+def _wrong(device: Device, reason: str) -> VerificationError:
+    return VerificationError(
+        f"the smoke run on the device failed: {reason}",
+        code="E_SMOKE",
+        device=device.address,
+        hint="the release was not activated; convert again, or look at it with edgekit inspect",
+    )

@@ -1,0 +1,173 @@
+"""One opened device: its transport, the agent there, where things are, what it is."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from edgekit.clock import Deadline
+from edgekit.config import Config
+from edgekit.devices import description_cache
+from edgekit.devices.facts import Description, facts_argv, read_facts
+from edgekit.devices.files import read_texts
+from edgekit.devices.layout import LAYOUT_VERSION, Layout
+from edgekit.devices.lease import leased
+from edgekit.devices.opening import Target, open_transport, resolve
+from edgekit.devices.telemetry import Sensors, Snapshot, read_snapshot, sensors_of
+from edgekit.errors import DeviceError, EdgekitError, RemoteError
+from edgekit.events import Event, Sink, ignore
+
+if TYPE_CHECKING:
+    from edgekit.agent.client import AgentClient
+    from edgekit.profiles.facts import DeviceFacts
+    from edgekit.transports import Transport
+
+DESCRIBE_SECONDS = 20.0
+COMMAND_SECONDS = 10.0
+
+
+class Device:
+    """Use as a context manager. Methods raise DeviceLost when the connection goes."""
+
+    def __init__(self, target: Target, transport: Transport, agent: AgentClient, sink: Sink = ignore) -> None:
+        self.target = target
+        self.address = transport.address
+        self.kind = transport.kind
+        self.transport = transport
+        self.agent = agent
+        self.layout = Layout(agent.hello.root)
+        self.sink = sink
+        self._lease_depth = 0
+        self._opened_s = time.monotonic()
+
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the agent and the connection. The agent ends its children and restores what it set."""
+        self.agent.close()
+        self.transport.close()
+
+    def clock_us(self) -> float:
+        """The device's CLOCK_BOOTTIME now, as told by its hello and our own clock: off by half a round trip."""
+        return self.agent.hello.boottime_ns / 1000 + (time.monotonic() - self._opened_s) * 1e6
+
+    @property
+    def round_trips(self) -> int:
+        """Requests that were waited for since the device was opened, hello included."""
+        return self.agent.round_trips
+
+    @cached_property
+    def description(self) -> Description:
+        """What the device says it is; asked once a boot, then kept on this host."""
+        hello = self.agent.hello
+        key = (str(self.target.address), self.target.sysroot, hello.boot_id, hello.release, hello.machine)
+        known = description_cache.load(*key)
+        if known is not None:
+            return known
+        done = self.agent.run(facts_argv(self.target.sysroot), deadline_s=DESCRIBE_SECONDS)
+        found = read_facts(done.stdout, self.kind, self.target.sysroot, self.address)
+        description_cache.save(found, *key)
+        return found
+
+    @property
+    def facts(self) -> DeviceFacts:
+        return self.description.facts
+
+    @property
+    def abi(self) -> str:
+        """Of what edgekit runs there: the agent's own ABI."""
+        return self.agent.hello.abi
+
+    @cached_property
+    def sensors(self) -> Sensors:
+        return sensors_of(self.description, self.target.sysroot)
+
+    @contextmanager
+    def leased(self, purpose: str, wait_seconds: float) -> Iterator[None]:
+        """Hold the device for ourselves; may be nested."""
+        if self._lease_depth:
+            yield
+            return
+        with leased(self.agent, purpose, wait_seconds=wait_seconds, device=self.address, sink=self.sink):
+            self._lease_depth += 1
+            try:
+                yield
+            finally:
+                self._lease_depth -= 1
+
+    def read_texts(self, paths: Sequence[str]) -> dict[str, str | None]:
+        """Small files in one round trip; None for each that cannot be read."""
+        return read_texts(self.agent, paths)
+
+    def snapshot(self) -> Snapshot:
+        """Temperatures, frequencies, governor, battery and load, now."""
+        outputs = self._outputs(self.sensors.commands)
+        return read_snapshot(self.sensors, self.read_texts(self.sensors.snapshot()), outputs)
+
+    def _outputs(self, commands: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+        """Output of the commands that ended well; a missing tool or a refusal is an unknown."""
+        outputs = {}
+        for name, argv in commands.items():
+            try:
+                done = self.agent.run(list(argv), deadline_s=COMMAND_SECONDS)
+            except RemoteError:
+                continue
+            if done.ok:
+                outputs[name] = done.stdout.decode("utf-8", "replace")
+        return outputs
+
+    @contextmanager
+    def scratch(self) -> Iterator[str]:
+        """A folder for one run, removed afterwards (and by the next run, where this one is cut off)."""
+        path = self.layout.run(secrets.token_hex(8))
+        self.agent.mkdir(path)
+        try:
+            yield path
+        finally:
+            try:
+                self.agent.remove(path, recursive=True)
+            except EdgekitError as error:
+                self.sink(Event("clean up", message=f"{path} stays: {error.message}", level="debug"))
+
+    def ensure_layout(self) -> None:
+        """Raises DeviceError E_LAYOUT where a newer edgekit laid this device out."""
+        path = self.layout.version_file()
+        text = self.read_texts([path])[path]
+        if text is None:
+            self.agent.write(path, f"{LAYOUT_VERSION}\n".encode())
+            return
+        try:
+            version = int(text)
+        except ValueError:
+            version = -1
+        if version != LAYOUT_VERSION:
+            raise DeviceError(
+                f"the device has layout {text.strip()[:20]!r}; this edgekit knows {LAYOUT_VERSION}",
+                code="E_LAYOUT",
+                device=self.address,
+                hint="use a newer edgekit, or start over there: edgekit uninstall",
+            )
+
+
+def open_device(
+    address: str, *, config: Config | None = None, timeout: float = 30.0, sink: Sink = ignore
+) -> Device:
+    """Connect and start the agent, putting it there first where it is not."""
+    from edgekit.agent.bootstrap import connect_agent
+
+    target = resolve(address, config)
+    deadline = Deadline.after(timeout)
+    with ExitStack() as undo:
+        transport = open_transport(target, deadline.within(timeout))
+        undo.callback(transport.close)
+        agent = connect_agent(transport, root=target.root, timeout=deadline.within(timeout))
+        undo.pop_all()
+    return Device(target, transport, agent, sink)

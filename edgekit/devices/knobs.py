@@ -1,0 +1,110 @@
+"""Settings changed for a measurement (knobs) and put back after it, whatever happens.
+
+The agent writes the old value to a journal on the device before it sets the new one; its guardian puts it back
+when the agent ends in any way, and the next connect does where even that failed. What needs root is tried
+through a second agent that runs as root, and only where the user said so (A6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgekit.devices.device import Device
+from edgekit.devices.privilege import Privileged, privileged_agent
+from edgekit.errors import DeviceError, DeviceLost, EdgekitError
+from edgekit.events import Event
+
+if TYPE_CHECKING:
+    from edgekit.agent.client import AgentClient
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """What was set, and what could not be, in words."""
+
+    changed: Mapping[str, str]
+    not_set: tuple[str, ...]
+
+
+def wanted_settings(device: Device, governor: str | None, knobs: Mapping[str, str]) -> dict[str, str]:
+    """Path to value: the governor for every cpufreq policy of the device, then the profile's own knobs."""
+    root = device.target.sysroot.rstrip("/")
+    settings = dict.fromkeys(device.sensors.governors.values(), governor) if governor else {}
+    own = {f"{root}{path}": value for path, value in knobs.items()}
+    return {**{path: value for path, value in settings.items() if value is not None}, **own}
+
+
+@contextmanager
+def applied(
+    device: Device, governor: str | None, knobs: Mapping[str, str], *, privileged: bool
+) -> Iterator[Knobs]:
+    """Set the knobs for the time of the block."""
+    settings = wanted_settings(device, governor, knobs)
+    notes: list[str] = []
+    if governor and not device.sensors.governors:
+        notes.append(f"governor {governor} was not set: the device shows no cpufreq")
+    with ExitStack() as stack:
+        changed, refused = _set(device.agent, settings)
+        if changed:
+            stack.callback(_restore, device, device.agent)
+        if refused and privileged:
+            means = stack.enter_context(privileged_agent(device))
+            if means.agent is not None:
+                more, refused = _set(means.agent, {path: settings[path] for path in refused})
+                if more:
+                    stack.callback(_restore, device, means.agent)
+                changed = {**changed, **more}
+            notes += _explain(refused, settings, means)
+        else:
+            notes += [
+                f"{path} was not set to {settings[path]}: {reason} (--privileged tries sudo, su or adb root)"
+                for path, reason in refused.items()
+            ]
+        yield Knobs(changed, tuple(notes))
+
+
+def _explain(refused: Mapping[str, str], settings: Mapping[str, str], means: Privileged) -> list[str]:
+    how = f"as root by {means.means}" if means.agent else f"no way to root: {means.reason}"
+    return [f"{path} was not set to {settings[path]}: {reason} ({how})" for path, reason in refused.items()]
+
+
+def _set(agent: AgentClient, settings: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """(path to value that is now in force, path to the reason it is not)."""
+    changed, refused = {}, {}
+    for path, value in settings.items():
+        try:
+            actual = agent.knob_set(path, value.encode()).actual.decode("utf-8", "replace").strip()
+        except DeviceLost:
+            raise
+        except DeviceError as error:
+            refused[path] = error.message
+            continue
+        if value not in (actual, _chosen(actual)):
+            refused[path] = f"it says {actual!r} afterwards"
+        changed[path] = actual
+    return changed, refused
+
+
+def _chosen(text: str) -> str:
+    """Of `always [madvise] never`, the one in brackets."""
+    return text.partition("[")[2].partition("]")[0]
+
+
+def _restore(device: Device, agent: AgentClient) -> None:
+    """A device that is lost meanwhile restores by itself (the guardian), so that is no second error."""
+    try:
+        for knob in agent.knob_restore():
+            if knob.errno:
+                device.sink(
+                    Event(
+                        "knobs",
+                        message=f"{knob.path} was not restored",
+                        device=device.address,
+                        level="warning",
+                    )
+                )
+    except EdgekitError as error:
+        device.sink(Event("knobs", message=f"left to the device: {error.message}", level="debug"))

@@ -1,0 +1,63 @@
+"""From what a user typed to a connected transport: names of edgekit.yaml, and adb devices that went offline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgekit.addresses import Address, parse
+from edgekit.clock import Deadline
+from edgekit.config import Config, load_config
+from edgekit.errors import DeviceOffline, InputError
+from edgekit.transports import Transport, connect
+
+CONNECT_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """A resolved address with what edgekit.yaml says about it."""
+
+    address: Address
+    label: str
+    """As the user named it."""
+    profile: str | None = None
+    root: str | None = None
+    sysroot: str = ""
+
+
+def resolve(text: str, config: Config | None = None) -> Target:
+    """Raises InputError E_ADDRESS for a word that is no address and no entry of `devices:`."""
+    address = parse(text)
+    if address.kind != "name":
+        return Target(address, text)
+    settings = config if config is not None else load_config()
+    entry = settings.entry(text)
+    if entry is None:
+        known = ", ".join(sorted(settings.devices)) or "none"
+        raise InputError(
+            f"no device is called '{text}'",
+            code="E_ADDRESS",
+            hint=f"names in edgekit.yaml: {known}; addresses look like local:, ssh://pi@host, adb:SERIAL",
+        )
+    inner = parse(entry.address)
+    if inner.kind == "name":
+        raise InputError(f"the device '{text}' names another name, '{entry.address}'", code="E_ADDRESS")
+    return Target(inner, text, entry.profile, entry.root, entry.sysroot or "")
+
+
+def open_transport(target: Target, timeout: float = CONNECT_SECONDS) -> Transport:
+    """Connect; an adb device on the network that is known but offline is connected anew, once.
+
+    After such a device restarts, adb says "already connected" and stays offline until it is told otherwise.
+    """
+    deadline = Deadline.after(timeout)
+    try:
+        return connect(target.address, timeout=deadline.within(timeout))
+    except DeviceOffline:
+        serial = target.address.serial or ""
+        if target.address.kind != "adb" or ":" not in serial:
+            raise
+        from edgekit.transports.adb import reconnect
+
+        reconnect(serial, timeout=deadline.within(timeout))
+        return connect(target.address, timeout=deadline.within(timeout))

@@ -1,0 +1,50 @@
+"""Temperatures and frequencies while something runs: read by the agent, with the device's own timestamps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from edgekit.devices.device import Device
+from edgekit.devices.telemetry import frequency_of, temperature_of
+from edgekit.records import TelemetryPoint
+
+PERIOD_MS = 500
+
+
+@dataclass
+class Series:
+    """Filled while the block runs, complete after it."""
+
+    points: list[TelemetryPoint] = field(default_factory=list)
+
+
+@contextmanager
+def sampled(device: Device) -> Iterator[Series]:
+    """Sample the device's sensors for the time of the block. Nothing is read where it has none."""
+    series = Series()
+    zones = {path: name for name, path in device.sensors.zones.items()}
+    frequencies = {path: name for name, path in device.sensors.frequencies.items()}
+    paths = [*zones, *frequencies]
+    if not paths:
+        yield series
+        return
+    stream = device.agent.sample(paths, period_ms=PERIOD_MS)
+    try:
+        yield series
+    finally:
+        for sample in stream.stop():
+            for item in sample.files:
+                zone = item.path in zones
+                value = temperature_of(item.text) if zone else frequency_of(item.text)
+                name = zones[item.path] if zone else frequencies[item.path]
+                series.points.append(
+                    TelemetryPoint(
+                        t_us=sample.boottime_ns / 1000,
+                        name=name,
+                        value=float("nan") if value is None else float(value),
+                        unit="mC" if zone else "kHz",
+                        path=item.path,
+                    )
+                )

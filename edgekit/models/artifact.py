@@ -1,0 +1,284 @@
+"""An artifact: a model made ready for devices, with the proof of where it came from and that it is right.
+
+    NAME.ekm/
+      manifest.json         schema edgekit.artifact/1: hashes, recipe, tools, signature, verification
+      model.tflite          what runs on the device
+      golden/inputs.bin     samples for the check on the device: inputs of sample 0 in model order, of sample 1, ...
+      golden/outputs.bin    what the converted model gave for them on the host, laid out the same way
+
+Both golden files are raw little-endian with nothing between, as the runner reads and writes them. The same
+inputs give the same bytes: nothing in an artifact tells when or in which folder it was made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from edgekit.cache import host_errors, sha256_file
+from edgekit.errors import HostError, ModelError, VerificationError
+from edgekit.models.info import Format, Quantization, Signature
+
+SUFFIX = ".ekm"
+MANIFEST = "manifest.json"
+_MAX_MANIFEST_BYTES = 8 << 20
+
+VerificationState = Literal["passed", "failed", "inconclusive"]
+
+
+class FileEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file of the artifact; `file` is relative to its folder."""
+
+    file: str
+    sha256: str
+    size_bytes: int
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was converted. `name` is a file or object name, never a whole path."""
+
+    name: str
+    format: str
+    sha256: str
+    size_bytes: int | None = None
+
+
+class Named(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A profile or data set that took part, by name and hash. `samples` is for data sets."""
+
+    name: str
+    sha256: str
+    samples: int | None = None
+
+
+class OutputError(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far one output of the result is from the source's; units are those of the output."""
+
+    name: str
+    max_abs_error: float | None
+    rms_error: float | None
+    relative_error: float | None
+    snr_db: float | None
+    cosine: float | None
+    flips: int | None
+    samples: int
+    largest_output: float
+    degenerate: str | None = None
+
+
+class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Share of right answers (0 to 1) on the evaluation data, before and after conversion."""
+
+    metric: str
+    classes: int
+    source_value: float
+    value: float
+    drop: float
+    max_drop: float | None
+    samples: int
+    flips: int
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Source and result run on the same inputs.
+
+    The figures at the top are of the worst output: largest errors, lowest SNR and cosine, all flips. None:
+    cannot be told (SNR where there is no difference at all, flips where an output has one element).
+    `relative_error` is max_abs_error over the largest absolute output of the source.
+    """
+
+    state: VerificationState
+    reasons: tuple[str, ...]
+    inputs: Literal["evaluation", "calibration", "generated"]
+    samples: int
+    max_abs_error: float | None
+    rms_error: float | None
+    relative_error: float | None
+    snr_db: float | None
+    cosine: float | None
+    flips: int | None
+    outputs: tuple[OutputError, ...]
+    accuracy: Accuracy | None = None
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Samples to be checked on the device. `tolerance` is a share of the largest absolute golden output."""
+
+    samples: int
+    inputs: FileEntry
+    outputs: FileEntry
+    tolerance: float
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    schema: Literal["edgekit.artifact/1"] = "edgekit.artifact/1"
+    name: str
+    format: Format
+    recipe: str
+    model: FileEntry
+    source: Origin
+    profile: Named | None
+    calibration: Named | None
+    evaluation: Named | None
+    tools: dict[str, str]
+    signature: Signature
+    quantization: Quantization | None
+    verification: Verification
+    golden: Golden | None
+    notes: tuple[str, ...] = ()
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """An artifact on this host's disk, its hashes checked when it was loaded or written."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def model_path(self) -> Path:
+        return self.path / self.manifest.model.file
+
+    @property
+    def golden_inputs_path(self) -> Path | None:
+        return self.path / self.manifest.golden.inputs.file if self.manifest.golden else None
+
+    @property
+    def golden_outputs_path(self) -> Path | None:
+        return self.path / self.manifest.golden.outputs.file if self.manifest.golden else None
+
+    @classmethod
+    def load(cls, path: str | Path) -> Artifact:
+        """Read an artifact and check the hash of every file.
+
+        Raises ModelError (E_ARTIFACT: not an artifact, or a manifest that breaks the schema;
+        E_ARTIFACT_INCOMPLETE: a file is missing), VerificationError (E_HASH: bytes do not match the manifest).
+        """
+        folder = Path(path)
+        manifest = _read_manifest(folder)
+        for entry in _entries(manifest):
+            _check_entry(folder, entry)
+        return cls(path=folder, manifest=manifest)
+
+
+def is_artifact(path: str | Path) -> bool:
+    """Whether this is a folder that calls itself an artifact. Does not check it."""
+    try:
+        return b'"edgekit.artifact/' in (Path(path) / MANIFEST).read_bytes()[:_MAX_MANIFEST_BYTES]
+    except OSError:
+        return False
+
+
+def write_artifact(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Artifact:
+    """Write an artifact whole or not at all; one that is there is replaced, another folder never.
+
+    `files` maps the names in the manifest to bytes. Raises HostError, ModelError (E_OUTPUT_EXISTS).
+    """
+    _refuse_foreign(folder)
+    with host_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".ek-tmp", dir=folder.parent))
+    try:
+        with host_errors(folder):
+            temporary.chmod(0o755)
+            for name, data in files.items():
+                target = temporary / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _write_synced(target, data)
+            _write_synced(temporary / MANIFEST, encode_manifest(manifest))
+            _swap(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return Artifact(path=folder, manifest=manifest)
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """The manifest's JSON, indented, one newline at the end."""
+    return msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
+
+
+def entry_for(file: str, data: bytes) -> FileEntry:
+    return FileEntry(file=file, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _swap(temporary: Path, folder: Path) -> None:
+    """Put the new folder in the old one's place; where that fails the old one is put back."""
+    if not folder.exists():
+        temporary.rename(folder)
+        return
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".ek-old", dir=folder.parent) as aside:
+        old = folder.rename(Path(aside) / "old")
+        try:
+            temporary.rename(folder)
+        except OSError:
+            old.rename(folder)
+            raise
+
+
+def _refuse_foreign(folder: Path) -> None:
+    empty = folder.is_dir() and not any(folder.iterdir())
+    if folder.exists() and not empty and not is_artifact(folder):
+        raise ModelError(
+            f"{folder} exists and is not an edgekit artifact",
+            code="E_OUTPUT_EXISTS",
+            hint="give another --output, or remove it yourself",
+        )
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    hint = "make it again with: edgekit convert"
+    try:
+        data = (folder / MANIFEST).read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ModelError(
+            f"{folder} is not an artifact: no {MANIFEST}", code="E_ARTIFACT", hint=hint
+        ) from error
+    except OSError as error:
+        raise HostError(f"{folder / MANIFEST}: {error.strerror or error}", code="E_HOST_FILE") from error
+    try:
+        return msgspec.json.decode(data[:_MAX_MANIFEST_BYTES], type=Manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ModelError(f"{folder / MANIFEST} is damaged: {error}", code="E_ARTIFACT", hint=hint) from error
+
+
+def _entries(manifest: Manifest) -> tuple[FileEntry, ...]:
+    golden = manifest.golden
+    return (manifest.model, *((golden.inputs, golden.outputs) if golden else ()))
+
+
+def _check_entry(folder: Path, entry: FileEntry) -> None:
+    parts = Path(entry.file).parts
+    if not parts or Path(entry.file).is_absolute() or ".." in parts or "\0" in entry.file:
+        raise ModelError(f"{folder / MANIFEST} names a file outside of it: {entry.file!r}", code="E_ARTIFACT")
+    path = folder / entry.file
+    try:
+        actual = sha256_file(path)
+    except OSError as error:
+        raise ModelError(
+            f"the artifact {folder} lacks {entry.file}: {error.strerror or error}",
+            code="E_ARTIFACT_INCOMPLETE",
+            hint="make it again with: edgekit convert",
+        ) from error
+    if actual != entry.sha256:
+        raise VerificationError(
+            f"{path} has sha256 {actual}, its manifest says {entry.sha256}",
+            code="E_HASH",
+            hint="it was changed or damaged; make it again with: edgekit convert",
+        )

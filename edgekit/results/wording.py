@@ -1,0 +1,111 @@
+"""Numbers and findings as people read them: units on everything, unknown said as such. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from edgekit import units
+from edgekit.records import Metric
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A unit that one table or one axis uses throughout: value in base unit / `divisor` is in `unit`."""
+
+    divisor: float
+    unit: str
+
+    def number(self, value: float | None, digits: int = 4) -> str:
+        """Without the unit; "–" where it is not known."""
+        return "–" if value is None else significant(value / self.divisor, digits)
+
+    def show(self, value: float | None, digits: int = 4) -> str:
+        return UNKNOWN if value is None else f"{self.number(value, digits)} {self.unit}"
+
+
+def time_scale(typical_us: float | None) -> Scale:
+    """The unit in which a typical value has one to three digits before the point."""
+    size = abs(typical_us or 0.0)
+    if size >= 1e6:
+        return Scale(1e6, "s")
+    return Scale(1e3, "ms") if size >= 1e3 else Scale(1, "µs")
+
+
+AXIS_SCALES = {
+    "mC": Scale(1e3, "°C"),
+    "kHz": Scale(1e3, "MHz"),
+    "bytes": Scale(1 << 20, "MiB"),
+    "us": Scale(1, "µs"),
+}
+
+
+def significant(value: float, digits: int = 4) -> str:
+    """`digits` significant digits, thousands set apart, never fewer than stand before the point."""
+    if not math.isfinite(value):
+        return UNKNOWN
+    if value == 0:
+        return "0"
+    before = math.floor(math.log10(abs(value))) + 1
+    return f"{value:,.{min(12, max(0, digits - before))}f}"
+
+
+def time(us: float | None) -> str:
+    return units.format_time(us).replace(" us", " µs")
+
+
+def size(size_bytes: float | None) -> str:
+    return units.format_size(size_bytes)
+
+
+def temperature(mc: float | None) -> str:
+    return units.format_temperature(mc).replace("C", " °C")
+
+
+def frequency(khz: float | None) -> str:
+    return units.format_frequency(khz)
+
+
+def metric_value(metric: Metric, value: float | None) -> str:
+    """A metric's value with its unit."""
+    if value is None:
+        return UNKNOWN
+    if metric.unit == "us":
+        return time(value)
+    if metric.unit == "bytes":
+        return size(value)
+    if metric.unit == "mC":
+        return temperature(value)
+    if metric.unit == "uJ":
+        return units.format_energy(value).replace("uJ", "µJ")
+    if metric.unit == "mW":
+        return units.format_power(value).replace("uW", "µW")
+    if metric.unit == "kHz":
+        return frequency(value)
+    return significant(value)
+
+
+def percent(share: float | None, digits: int = 3) -> str:
+    return UNKNOWN if share is None else f"{significant(100 * share, digits)} %"
+
+
+def count(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:,.0f}"
+
+
+def yes_no(value: bool | None) -> str:
+    return UNKNOWN if value is None else ("yes" if value else "no")
+
+
+VERDICTS = {
+    "valid": ("✓", "Nothing that was watched speaks against these numbers."),
+    "suspect": ("!", "Use these numbers with care: something may have changed them."),
+    "invalid": ("✕", "Do not use these numbers: something has changed them."),
+}
+GOLDEN = {
+    "passed": "The outputs agree with the source model's on the samples that were checked.",
+    "failed": "The outputs differ from the source model's by more than is allowed.",
+    "unchecked": "The outputs were not compared with the source model's in this run.",
+}

@@ -1,0 +1,1 @@
+"""Programs that run on the board with its own Python; they import nothing of edgekit."""

@@ -1,0 +1,118 @@
+/* What the parts of the runner share: options, errors, tensors, results. Contract: docs/architecture.md, "Runner". */
+#ifndef EDGEKIT_RUNNER_H
+#define EDGEKIT_RUNNER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define RUNNER_SCHEMA "edgekit.runner/1"
+#define MAX_RANK 8
+#define UNKNOWN_BYTES (-1) /* printed as null: what cannot be known is never 0 */
+
+struct options {
+    const char *library;
+    const char *model;
+    const char *inputs;
+    const char *outputs;
+    const char *samples;
+    const char *cpus;
+    int threads;
+    int64_t warmup_iterations;
+    int64_t iterations;
+    double min_seconds;
+    double max_seconds;
+    uint64_t seed;
+    bool empty_body;
+};
+
+struct tensor {
+    char *name;
+    int element_type; /* LiteRtElementType */
+    int rank;
+    int32_t dims[MAX_RANK];
+    size_t bytes; /* packed: elements times element size */
+};
+
+struct times {
+    double dlopen_us, environment_us, model_us, compile_us, first_inference_us;
+};
+
+struct memory {
+    int64_t rss_start_bytes;   /* the process, before the library is opened */
+    int64_t rss_runtime_bytes; /* library open, environment made, no model yet */
+    int64_t rss_loaded_bytes;  /* model compiled, buffers made, nothing run yet */
+    int64_t rss_end_bytes;     /* after the last timed iteration */
+    int64_t peak_rss_bytes;    /* VmHWM */
+    int64_t pss_bytes;         /* after the last timed iteration */
+};
+
+struct measured {
+    int64_t *samples_ns;
+    size_t count, capacity;
+    size_t grown_bytes; /* what the sample buffer took after its first allocation */
+    int64_t warmup_iterations;
+    double wall_us, cpu_us;
+    long minor_faults, major_faults, voluntary_switches, involuntary_switches;
+};
+
+/* fail.c: the one JSON line of a failure, then exit 1. `code` is stable, the message is for people. */
+_Noreturn void fail(const char *code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void stdout_reserve(void); /* keeps the real stdout for that line; whatever a library prints goes to stderr */
+FILE *stdout_real(void);
+void write_all(int descriptor, const char *text, size_t length); /* safe in a signal handler */
+void *allocate(size_t count, size_t size); /* zeroed; fails with E_RUNNER_MEMORY, never returns NULL */
+
+/* capture.c: what the library writes to stderr while a model is loaded, so that a refusal can say why */
+void capture_begin(void);
+void capture_end(char *reason, size_t size); /* the first error among it, or ""; NULL, 0: not wanted */
+
+/* options.c */
+void options_parse(struct options *options, int argc, char **argv);
+
+/* process.c: this process as the kernel sees it */
+int64_t now_ns(void); /* CLOCK_MONOTONIC_RAW */
+int64_t cpu_ns(void); /* CPU time of all threads */
+int64_t clock_resolution_ns(void);
+int64_t rss_bytes(void);
+int64_t peak_rss_bytes(void);
+int64_t pss_bytes(void);
+void pin_to_cpus(const char *list); /* "0-3,6" */
+
+/* inputs.c */
+struct inputs {
+    uint8_t *data; /* `samples` times `bytes_each` */
+    size_t samples, bytes_each;
+};
+size_t element_bytes(int element_type); /* 0 where the type is not one the runner feeds */
+const char *element_name(int element_type);
+void inputs_read(struct inputs *inputs, const char *path, const struct tensor *tensors, size_t count);
+void inputs_random(struct inputs *inputs, uint64_t seed, const struct tensor *tensors, size_t count);
+
+/* measure.c: the timed loop; `body` returns 0 when it went well */
+typedef int (*body_function)(void *context);
+void measure_prepare(struct measured *measured, int64_t iterations);
+int measure(struct measured *measured, const struct options *options, body_function body, void *context);
+void samples_write(const struct measured *measured, const char *path);
+
+/* model_file.c: fails with E_MODEL_MISSING, _FORMAT, _TRUNCATED or _DAMAGED; returns when the file hangs together */
+void model_file_check(const char *path);
+
+/* session.c: one loaded model */
+struct session;
+struct session *session_open(const struct options *options, struct times *times, struct memory *memory);
+const struct tensor *session_inputs(const struct session *session, size_t *count);
+const struct tensor *session_outputs(const struct session *session, size_t *count);
+void session_write_inputs(struct session *session, const uint8_t *packed);
+void session_read_outputs(struct session *session, uint8_t *packed);
+int session_run(void *session);                         /* a body_function */
+const char *session_status(const struct session *session); /* words for the last status of session_run */
+int session_fully_accelerated(const struct session *session); /* 1, 0, or -1: unknown */
+
+/* report.c */
+void report(const struct options *options, const struct session *session, const struct times *times,
+            const struct memory *memory, const struct measured *measured);
+void json_string(FILE *out, const char *text);
+
+#endif

@@ -1,0 +1,226 @@
+"""How the native programs are built: one compiler (PyPI's ziglang), flags that give the same bytes everywhere.
+
+Agent: static musl, for every ABI. Runner: against glibc 2.17's symbols, for the ABIs that have a runtime library.
+A build is kept in the cache under a hash of its sources, its flags and the compiler's version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ZIG_VERSION = "0.17.1"
+REPOSITORY = Path(__file__).resolve().parents[2]
+OUTPUT = REPOSITORY / "edgekit" / "agent" / "bin"
+STEP_TIMEOUT_S = 900
+WARNINGS = ("-Wall", "-Wextra", "-Werror")
+COMMON = ("-std=c11", "-D_GNU_SOURCE=", "-g0", "-s", "-Wl,--build-id=none", *WARNINGS)
+ABIS = ("x86_64", "arm64-v8a", "armeabi-v7a")
+ABI_NAMES = {
+    **{abi: abi for abi in ABIS},
+    "aarch64": "arm64-v8a",
+    "arm64": "arm64-v8a",
+    "armv7": "armeabi-v7a",
+    "amd64": "x86_64",
+}
+
+
+class BuildError(Exception):
+    """A step failed; the message is meant for the user."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """One file to build."""
+
+    folder: str
+    name: str
+    abi: str
+    target: str
+    flags: tuple[str, ...]
+    link: tuple[str, ...] = ()
+    zig_cpus: tuple[str, ...] = field(default=())
+    """sha256.zig is compiled once for each of these (`zig build-obj -mcpu`)."""
+
+    @property
+    def sources(self) -> Path:
+        return REPOSITORY / "native" / self.folder
+
+
+def _agent(abi: str, target: str, cpu: str, *zig_cpus: str) -> Product:
+    flags = (*COMMON, "-static", "-Os", f"-mcpu={cpu}")
+    return Product("agent", "edgekit-agent", abi, target, flags, zig_cpus=(cpu, *zig_cpus))
+
+
+def _runner(abi: str, target: str) -> Product:
+    return Product(
+        "runner", "edgekit-runner-litert", abi, target, (*COMMON, "-O2"), ("-ldl", "-lpthread", "-lm")
+    )
+
+
+PRODUCTS = (
+    _agent("x86_64", "x86_64-linux-musl", "x86_64", "x86_64+sha+avx2"),
+    _agent("arm64-v8a", "aarch64-linux-musl", "generic", "generic+sha2"),
+    _agent("armeabi-v7a", "arm-linux-musleabihf", "generic+v7a+vfp3d16"),
+    _runner("x86_64", "x86_64-linux-gnu.2.17"),
+    _runner("arm64-v8a", "aarch64-linux-gnu.2.17"),
+)
+
+
+def cache_root() -> Path:
+    """The same folder that edgekit.cache uses; this script must run without edgekit's dependencies."""
+    if own := os.environ.get("EDGEKIT_CACHE_DIR"):
+        return Path(own).expanduser()
+    if xdg := os.environ.get("XDG_CACHE_HOME"):
+        return Path(xdg).expanduser() / "edgekit"
+    return Path.home() / ".cache" / "edgekit"
+
+
+def products(abis: list[str]) -> list[Product]:
+    """What is to be built for these ABIs. A folder without sources is left out."""
+    return [p for p in PRODUCTS if p.abi in abis and any(p.sources.glob("*.c"))]
+
+
+def source_files(product: Product) -> list[Path]:
+    files = [f for f in product.sources.iterdir() if f.suffix in (".c", ".h", ".zig")]
+    return sorted(files, key=lambda f: f.name)
+
+
+def source_hash(product: Product) -> str:
+    """Of what both sides of the protocol are built from; the agent calls it its build id."""
+    digest = hashlib.sha256()
+    for file in source_files(product):
+        data = file.read_bytes()
+        digest.update(f"{file.name}\0{len(data)}\0".encode())
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def build_hash(product: Product) -> str:
+    """Names one build in the cache."""
+    words = (ZIG_VERSION, product.target, *product.flags, *product.link, "zig", *product.zig_cpus)
+    digest = hashlib.sha256("\0".join(words).encode())
+    digest.update(Path(__file__).read_bytes())
+    digest.update(source_hash(product).encode())
+    return digest.hexdigest()
+
+
+def _run(argv: list[str], *, env: dict[str, str], cwd: Path, what: str) -> None:
+    try:
+        done = subprocess.run(
+            argv, env=env, cwd=cwd, timeout=STEP_TIMEOUT_S, capture_output=True, text=True, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(f"{what}: no end after {STEP_TIMEOUT_S} s") from error
+    except OSError as error:
+        raise BuildError(f"{what}: {error}") from error
+    if done.returncode:
+        output = (done.stdout + done.stderr).strip()
+        raise BuildError(f"{what} failed (exit {done.returncode}): {' '.join(argv)}\n{output}")
+
+
+def _has_zig(python: str) -> bool:
+    code = f"import importlib.metadata as m; raise SystemExit(m.version('ziglang') != '{ZIG_VERSION}')"
+    done = subprocess.run([python, "-c", code], capture_output=True, timeout=60, check=False)
+    return done.returncode == 0
+
+
+def zig_python() -> str:
+    """A Python that has ziglang in the pinned version: this one, or a small venv in the cache."""
+    if _has_zig(sys.executable):
+        return sys.executable
+    venv = cache_root() / f"ziglang-{ZIG_VERSION}"
+    python = str(venv / "bin" / "python")
+    if venv.is_dir() and _has_zig(python):
+        return python
+    print(f"installing ziglang {ZIG_VERSION} into {venv}", file=sys.stderr)
+    shutil.rmtree(venv, ignore_errors=True)
+    venv.parent.mkdir(parents=True, exist_ok=True)
+    env = dict(os.environ)
+    _run([sys.executable, "-m", "venv", str(venv)], env=env, cwd=venv.parent, what="python -m venv")
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    _run([*install, f"ziglang=={ZIG_VERSION}"], env=env, cwd=venv.parent, what="pip install ziglang")
+    return python
+
+
+def compile_product(product: Product, output: Path, *, python: str, local_cache: Path, sources: Path) -> None:
+    """Compile into `output`. `sources` may be a copy: the bytes do not depend on where it lies."""
+    env = dict(os.environ)
+    env["ZIG_GLOBAL_CACHE_DIR"] = str(cache_root() / "zig")
+    env["ZIG_LOCAL_CACHE_DIR"] = str(local_cache)
+    env["SOURCE_DATE_EPOCH"] = "0"
+    zig = [python, "-m", "ziglang"]
+    objects: list[str] = []
+    for number, cpu in enumerate(product.zig_cpus):
+        name = output.with_name(f"{output.name}.{number}.o")
+        flags = ["-target", product.target, f"-mcpu={cpu}", "-OReleaseFast", "-fstrip", "-fno-compiler-rt"]
+        build = [*zig, "build-obj", *flags, f"-femit-bin={name}", "sha256.zig"]
+        _run(build, env=env, cwd=sources, what=f"zig build-obj for {product.abi}")
+        objects.append(str(name))
+    files = [f.name for f in source_files(product) if f.suffix == ".c"]
+    build_id = f'-DEK_BUILD_ID="{source_hash(product)[:16]}"'
+    maps = [f"-ffile-prefix-map={sources}=.", f"-ffile-prefix-map={output.parent}=."]
+    argv = [*zig, "cc", "-target", product.target, *product.flags, *maps, build_id, *files, *objects]
+    _run(
+        [*argv, *product.link, "-o", str(output)],
+        env=env,
+        cwd=sources,
+        what=f"{product.name} for {product.abi}",
+    )
+    for name in objects:
+        Path(name).unlink()
+    output.chmod(0o755)
+
+
+def cached_build(product: Product) -> Path:
+    """The built file, in the cache."""
+    kept = cache_root() / "native" / build_hash(product) / product.name
+    if kept.is_file():
+        return kept
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    print(f"building {product.name} for {product.abi}", file=sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="build-", dir=kept.parent) as scratch:
+        made = Path(scratch) / product.name
+        local = cache_root() / "zig-local"
+        compile_product(product, made, python=zig_python(), local_cache=local, sources=product.sources)
+        os.replace(made, kept)
+    return kept
+
+
+def place(built: Path, product: Product, output: Path) -> Path:
+    """Copy a build to where the package looks for it, unless the same bytes are there."""
+    target = output / product.abi / product.name
+    if target.is_file() and target.stat().st_size == built.stat().st_size:
+        if target.read_bytes() == built.read_bytes():
+            return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.ek-tmp")
+    shutil.copyfile(built, temporary)
+    temporary.chmod(0o755)
+    os.replace(temporary, target)
+    return target
+
+
+def build_twice(product: Product) -> tuple[str, str]:
+    """sha256 of two builds from two copies of the sources, in two folders, with two empty local caches."""
+    hashes = []
+    for name in ("first", "second-with-a-longer-name"):
+        with tempfile.TemporaryDirectory(prefix=f"edgekit-{name}-") as scratch:
+            folder = Path(scratch)
+            shutil.copytree(product.sources, folder / "sources")
+            made = folder / product.name
+            compile_product(
+                product,
+                made,
+                python=zig_python(),
+                local_cache=folder / "zig",
+                sources=folder / "sources",
+            )
+            hashes.append(hashlib.sha256(made.read_bytes()).hexdigest())
+    return hashes[0], hashes[1]

@@ -1,0 +1,377 @@
+"""What every runner promises (docs/runner.md). One class, run for each of them: demands A5, A-b3."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekit.errors import ModelError, RemoteError
+from edgekit.runtimes.base import RunnerJob
+from edgekit.runtimes.result import check_launch
+from tests.runner import tiny
+from tests.runner.launching import Launcher, interpreter_outputs, random_inputs
+from tests.runner.models import CUSTOM_OP, REAL, model_path
+
+SPLITMIX64_OF_1234567 = (
+    6457827717110365317,
+    3203168211198807973,
+    9817491932198370423,
+    4593380528125082431,
+    16408922859458223821,
+)
+"""The published first numbers of splitmix64 from the seed 1234567."""
+
+
+class RunnerContract:
+    """Subclasses give the fixture `launcher`."""
+
+    @pytest.fixture
+    def job(self, tmp_path: Path) -> RunnerJob:
+        model = tiny.reordered(tmp_path / "tiny.tflite")
+        return RunnerJob(
+            model=str(model), samples=str(tmp_path / "samples"), outputs=str(tmp_path / "outputs")
+        )
+
+    @pytest.fixture
+    def small(self, launcher: Launcher, tmp_path: Path) -> RunnerJob:
+        model = model_path("face_detection_short_range")
+        return RunnerJob(model=str(model), samples=str(tmp_path / "samples"), iterations=5)
+
+    # outputs
+
+    @pytest.mark.parametrize("name", sorted(REAL))
+    def test_outputs_of_real_models_are_those_of_the_interpreter(
+        self, launcher: Launcher, tmp_path: Path, name: str
+    ) -> None:
+        model = model_path(name)
+        inputs = random_inputs(model, samples=2)
+        (tmp_path / "in").write_bytes(inputs)
+        outputs = tmp_path / "out"
+        job = RunnerJob(
+            model=str(model), samples=str(tmp_path / "s"), inputs=str(tmp_path / "in"), outputs=str(outputs)
+        )
+        result = launcher.run(job)
+        assert outputs.read_bytes() == interpreter_outputs(model, inputs)
+        assert sum(tensor.bytes for tensor in result.inputs) * 2 == len(inputs)
+        assert result.actual_accelerator == "cpu"
+
+    def test_outputs_do_not_depend_on_the_number_of_iterations(
+        self, launcher: Launcher, small: RunnerJob
+    ) -> None:
+        outputs = Path(small.samples).parent / "outputs"
+        launcher.run(replace(small, outputs=str(outputs), iterations=1, warmup_iterations=0))
+        first = outputs.read_bytes()
+        launcher.run(replace(small, outputs=str(outputs), iterations=20, warmup_iterations=3))
+        assert outputs.read_bytes() == first
+
+    @pytest.mark.parametrize(
+        "dtype", ["float32", "int8", "uint8", "int16", "int32", "int64", "bool", "float16"]
+    )
+    def test_every_dtype_passes_through(self, launcher: Launcher, tmp_path: Path, dtype: str) -> None:
+        model = tiny.copy_of(tmp_path / "copy.tflite", dtype)
+        inputs = random_inputs(model, samples=3)
+        (tmp_path / "in").write_bytes(inputs)
+        job = RunnerJob(
+            model=str(model),
+            samples=str(tmp_path / "s"),
+            inputs=str(tmp_path / "in"),
+            outputs=str(tmp_path / "out"),
+        )
+        result = launcher.run(job)
+        assert (tmp_path / "out").read_bytes() == inputs
+        assert (result.inputs[0].dtype, result.inputs[0].shape) == (dtype, (2, 3))
+        assert (result.outputs[0].dtype, result.outputs[0].shape) == (dtype, (6,))
+
+    def test_open_dimensions_become_one(self, launcher: Launcher, tmp_path: Path) -> None:
+        model = tiny.open_batch(tmp_path / "open.tflite")
+        (tmp_path / "in").write_bytes(np.arange(8, dtype="<f4").tobytes())
+        job = RunnerJob(
+            model=str(model),
+            samples=str(tmp_path / "s"),
+            inputs=str(tmp_path / "in"),
+            outputs=str(tmp_path / "out"),
+        )
+        result = launcher.run(job)
+        assert result.inputs[0].shape == (1, 4)
+        assert result.outputs[0].shape == (1, 4)
+        assert np.fromfile(tmp_path / "out", "<f4").tolist() == [0, 2, 4, 6, 8, 10, 12, 14]
+
+    def test_files_follow_the_graph_not_the_signature(self, launcher: Launcher, job: RunnerJob) -> None:
+        inputs = Path(job.samples).parent / "in"
+        inputs.write_bytes(np.arange(7, dtype="<f4").tobytes())
+        result = launcher.run(replace(job, inputs=str(inputs)))
+        assert [tensor.name for tensor in result.inputs] == ["a", "b"]
+        assert [tensor.name for tensor in result.outputs] == ["twice", "square"]
+        assert np.fromfile(str(job.outputs), "<f4").tolist() == [0, 2, 4, 9, 16, 25, 36]
+
+    # random inputs
+
+    def test_random_inputs_follow_the_seed(self, launcher: Launcher, tmp_path: Path) -> None:
+        model = tiny.copy_of(tmp_path / "copy.tflite", "float32")
+        seen = []
+        for seed in (1, 1, 2, 2**64 - 1):
+            outputs = tmp_path / "out"
+            launcher.run(
+                RunnerJob(model=str(model), samples=str(tmp_path / "s"), outputs=str(outputs), seed=seed)
+            )
+            seen.append(outputs.read_bytes())
+        assert seen[0] == seen[1]
+        assert len(set(seen)) == 3
+        values = np.frombuffer(b"".join(seen), "<f4")
+        assert ((values >= 0) & (values < 1)).all()
+        assert len(set(values.tolist())) > 12
+
+    @pytest.mark.parametrize(("dtype", "bits"), [("int8", 8), ("uint16", 16), ("int32", 1), ("int64", 1)])
+    def test_random_integers_are_the_same_for_all_runners(
+        self, launcher: Launcher, tmp_path: Path, dtype: str, bits: int
+    ) -> None:
+        """The high bits of splitmix64; wide integers are 0 or 1, because they are mostly indices."""
+        model = tiny.copy_of(tmp_path / "copy.tflite", dtype)
+        outputs = tmp_path / "out"
+        job = RunnerJob(model=str(model), samples=str(tmp_path / "s"), outputs=str(outputs), seed=1234567)
+        launcher.run(job)
+        expected = np.array([number >> (64 - bits) for number in SPLITMIX64_OF_1234567], "u8")
+        assert np.fromfile(outputs, dtype)[:5].tolist() == expected.astype(dtype).tolist()
+
+    @pytest.mark.parametrize(("dtype", "digits"), [("float16", 11), ("float32", 24)])
+    def test_random_floats_are_the_same_for_all_runners(
+        self, launcher: Launcher, tmp_path: Path, dtype: str, digits: int
+    ) -> None:
+        model = tiny.copy_of(tmp_path / "copy.tflite", dtype)
+        outputs = tmp_path / "out"
+        job = RunnerJob(model=str(model), samples=str(tmp_path / "s"), outputs=str(outputs), seed=1234567)
+        launcher.run(job)
+        expected = [(number >> (64 - digits)) / 2**digits for number in SPLITMIX64_OF_1234567]
+        assert np.fromfile(outputs, dtype)[:5].tolist() == expected
+
+    # how long it runs
+
+    def test_one_sample_per_iteration(self, launcher: Launcher, job: RunnerJob) -> None:
+        result = launcher.run(replace(job, iterations=500, warmup_iterations=7))
+        samples = np.fromfile(job.samples, "<f8")
+        assert len(samples) == result.iterations == 500
+        assert result.warmup_iterations == 7
+        assert (samples > 0).all()
+        assert samples.sum() <= result.wall_us
+
+    def test_runs_at_least_the_seconds_asked_for(self, launcher: Launcher, job: RunnerJob) -> None:
+        result = launcher.run(replace(job, iterations=1, min_seconds=0.4))
+        assert result.wall_us >= 0.4e6
+        assert result.iterations == len(np.fromfile(job.samples, "<f8")) > 1000
+
+    def test_never_runs_past_the_seconds_allowed(self, launcher: Launcher, job: RunnerJob) -> None:
+        """Also the warm-up stops, and leaves half of the time for what is asked for."""
+        endless = replace(job, warmup_iterations=10**8, iterations=10**7, max_seconds=0.5)
+        begin = time.monotonic()
+        result = launcher.run(endless)
+        assert 0.2e6 < result.wall_us < 0.3e6 * 3
+        assert result.warmup_iterations < 10**8
+        assert result.iterations == len(np.fromfile(job.samples, "<f8")) < 10**7
+        assert time.monotonic() - begin < 10
+
+    def test_one_iteration_at_least(self, launcher: Launcher, job: RunnerJob) -> None:
+        assert launcher.run(replace(job, iterations=50, max_seconds=0)).iterations == 1
+
+    # what it says
+
+    def test_the_measurement_itself_costs_less_than_a_microsecond(
+        self, launcher: Launcher, job: RunnerJob
+    ) -> None:
+        """A-b3: `--empty-body` times the loop with nothing in it."""
+        result = launcher.run(replace(job, empty_body=True, iterations=200_000))
+        samples = np.fromfile(job.samples, "<f8")
+        assert len(samples) == 200_000
+        assert np.median(samples) <= 1.0
+        assert result.first_inference_us is None
+        assert result.load.model_us is None
+        assert result.inputs == result.outputs == ()
+
+    def test_answer(self, launcher: Launcher, small: RunnerJob) -> None:
+        result = launcher.run(replace(small, threads=2))
+        assert result.runtime.name == launcher.runtime.name
+        assert result.runtime.version == "2.3.0"
+        assert result.threads == 2
+        assert result.first_inference_us is not None
+        assert result.first_inference_us > 0
+        assert result.cpu_us > 0
+        assert result.clock_resolution_ns is not None
+        assert 0 < result.clock_resolution_ns <= 1000
+        loading = (result.load.dlopen_us, result.load.model_us, result.load.compile_us)
+        assert all(value is not None and value > 0 for value in loading)
+
+    def test_memory(self, launcher: Launcher, small: RunnerJob) -> None:
+        memory = launcher.run(small).memory
+        values = [
+            memory.rss_start_bytes,
+            memory.rss_runtime_bytes,
+            memory.rss_loaded_bytes,
+            memory.peak_rss_bytes,
+        ]
+        steps = [value for value in values if value is not None]
+        assert len(steps) == 4
+        assert steps == sorted(steps)
+        assert memory.model_delta_bytes is not None
+        assert 200_000 < memory.model_delta_bytes < 40_000_000  # a model of 229 kB with a 128 x 128 input
+        assert memory.pss_bytes is not None
+        assert 0 < memory.pss_bytes <= steps[-1]
+
+    def test_nothing_else_on_stdout(self, launcher: Launcher, small: RunnerJob) -> None:
+        outcome = launcher.start(*launcher.command(small))
+        assert outcome.stdout.count(b"\n") == 1
+        assert outcome.stdout.endswith(b"}\n")
+
+    @pytest.mark.parametrize(
+        "name", ['quote " backslash \\ tab \t', "größe/入力:0", "bell \x07 \x1f", "%s%n{}"]
+    )
+    def test_names_are_escaped(self, launcher: Launcher, tmp_path: Path, name: str) -> None:
+        model = tiny.copy_of(tmp_path / "copy.tflite", "float32", name=name)
+        assert launcher.run(RunnerJob(model=str(model), samples=str(tmp_path / "s"))).inputs[0].name == name
+
+    # which processors
+
+    def test_runs_on_the_processor_asked_for(self, launcher: Launcher, job: RunnerJob) -> None:
+        argv, environment = launcher.command(replace(job, cpus="0", min_seconds=2, max_seconds=20))
+        child = subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        try:
+            _await_file(Path(str(job.outputs)))
+            status = Path(f"/proc/{child.pid}/status").read_text()
+            assert "Cpus_allowed_list:\t0\n" in status
+        finally:
+            child.kill()
+            child.communicate(timeout=30)
+
+    @pytest.mark.parametrize(
+        "cpus", ["", "x", "1-", "-1", "3-1", "0,,1", "0-", "1 ", "4095", "99999999999999999999"]
+    )
+    def test_refuses_processors_that_are_not_there(
+        self, launcher: Launcher, job: RunnerJob, cpus: str
+    ) -> None:
+        argv, environment = launcher.command(replace(job, cpus=cpus))
+        assert launcher.refused(argv, environment)["code"] == "E_RUNNER_CPUS"
+
+    # refusals
+
+    def test_no_such_model(self, launcher: Launcher, job: RunnerJob) -> None:
+        answer = launcher.refuse(replace(job, model=job.model + ".not"))
+        assert answer["code"] == "E_MODEL_MISSING"
+        assert "No such file" in answer["message"]
+
+    @pytest.mark.parametrize(
+        "content", [b"", b"TFL3", b"\x1c\0\0\0ONNX" + bytes(1000), b"PK\x03\x04" + bytes(100)]
+    )
+    def test_not_a_model(self, launcher: Launcher, job: RunnerJob, content: bytes) -> None:
+        Path(job.model).write_bytes(content)
+        assert launcher.refuse(job)["code"] == "E_MODEL_FORMAT"
+
+    @pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.9, 0.999])
+    def test_a_model_that_was_cut_off(self, launcher: Launcher, job: RunnerJob, share: float) -> None:
+        whole = model_path("iris_landmark").read_bytes()
+        Path(job.model).write_bytes(whole[: int(len(whole) * share)])
+        assert launcher.refuse(job)["code"] in ("E_MODEL_TRUNCATED", "E_MODEL_LOAD")
+
+    def test_operators_that_the_runtime_lacks(
+        self, launcher: Launcher, job: RunnerJob, tmp_path: Path
+    ) -> None:
+        answer = launcher.refuse(replace(job, model=str(tiny.custom(tmp_path / "custom.tflite"))))
+        assert answer["code"] == "E_MODEL_COMPILE"
+        assert "HouseMade" in answer["message"]
+        package, name = CUSTOM_OP
+        answer = launcher.refuse(replace(job, model=str(model_path(name, package))))
+        assert answer["code"] == "E_MODEL_COMPILE"
+        assert "unresolved custom op" in answer["message"]
+
+    def test_types_that_are_no_numbers(self, launcher: Launcher, job: RunnerJob, tmp_path: Path) -> None:
+        text = tiny.copy_of(tmp_path / "text.tflite", "string")
+        assert launcher.refuse(replace(job, model=str(text)))["code"] == "E_MODEL_UNSUPPORTED"
+
+    @pytest.mark.parametrize("size", [0, 1, 27, 29, 57])
+    def test_inputs_of_a_wrong_size(
+        self, launcher: Launcher, job: RunnerJob, tmp_path: Path, size: int
+    ) -> None:
+        (tmp_path / "in").write_bytes(bytes(size))
+        answer = launcher.refuse(replace(job, inputs=str(tmp_path / "in")))
+        assert answer["code"] == "E_RUNNER_INPUTS"
+        assert f"{size} bytes" in answer["message"]
+        assert "28 bytes" in answer["message"]
+
+    def test_inputs_that_are_not_there(self, launcher: Launcher, job: RunnerJob) -> None:
+        assert launcher.refuse(replace(job, inputs="/nonexistent/in"))["code"] == "E_RUNNER_INPUTS"
+
+    @pytest.mark.parametrize("field", ["samples", "outputs"])
+    @pytest.mark.parametrize("place", ["/nonexistent/file", "/dev/full"])
+    def test_files_that_cannot_be_written(
+        self, launcher: Launcher, job: RunnerJob, field: str, place: str
+    ) -> None:
+        job = replace(job, samples=place) if field == "samples" else replace(job, outputs=place)
+        answer = launcher.refuse(replace(job, iterations=2000))
+        assert answer["code"] == "E_RUNNER_FILE"
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ["--iterations", "0"],
+            ["--iterations", "ten"],
+            ["--iterations"],
+            ["--threads", "0"],
+            ["--threads", "-1"],
+            ["--threads", "1e3"],
+            ["--warmup-iterations", "-1"],
+            ["--min-seconds", "nan"],
+            ["--min-seconds", "5", "--max-seconds", "4"],
+            ["--max-seconds", "inf"],
+            ["--seed", "-1"],
+            ["--seed", str(2**64)],
+            ["--unknown", "1"],
+            ["stray"],
+        ],
+    )
+    def test_options_that_make_no_sense(self, launcher: Launcher, job: RunnerJob, options: list[str]) -> None:
+        argv, environment = launcher.command(job)
+        assert launcher.refused([*argv, *options], environment)["code"] == "E_RUNNER_USAGE"
+
+    def test_options_that_are_missing(self, launcher: Launcher, job: RunnerJob) -> None:
+        prefix = launcher.prefix()
+        assert launcher.refused([*prefix, "--model", job.model])["code"] == "E_RUNNER_USAGE"
+        assert launcher.refused([*prefix, "--samples", job.samples])["code"] == "E_RUNNER_USAGE"
+
+    def test_the_host_tells_refusals_apart(self, launcher: Launcher, job: RunnerJob) -> None:
+        """A model's fault is an error of the user's input, anything else one of the device."""
+        missing = launcher.start(*launcher.command(replace(job, model="/nonexistent")))
+        with pytest.raises(ModelError) as model_error:
+            check_launch(missing.exit_code, missing.stdout, missing.stderr)
+        assert model_error.value.code == "E_MODEL_MISSING"
+        unwritable = launcher.start(*launcher.command(replace(job, samples="/nonexistent/s")))
+        with pytest.raises(RemoteError) as remote_error:
+            check_launch(unwritable.exit_code, unwritable.stdout, unwritable.stderr, argv=["runner"])
+        assert (remote_error.value.code, remote_error.value.status) == ("E_RUNNER_FILE", 1)
+
+    @pytest.mark.parametrize(
+        ("number", "code"), [(signal.SIGSEGV, "E_RUNNER_CRASH"), (signal.SIGKILL, "E_RUNNER_KILLED")]
+    )
+    def test_the_host_tells_a_crash_while_running_from_a_refusal(
+        self, launcher: Launcher, job: RunnerJob, number: signal.Signals, code: str
+    ) -> None:
+        argv, environment = launcher.command(replace(job, min_seconds=20, max_seconds=30))
+        child = subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        _await_file(Path(str(job.outputs)))
+        child.send_signal(number)
+        stdout, stderr = child.communicate(timeout=30)
+        assert child.returncode == -number
+        with pytest.raises(RemoteError) as caught:
+            check_launch(128 + number, stdout, stderr.decode())
+        assert caught.value.code == code
+        assert caught.value.status == 128 + number
+
+
+def _await_file(path: Path) -> None:
+    """The outputs are written when the model is loaded and before timing begins."""
+    deadline = time.monotonic() + 60
+    while not (path.exists() and path.stat().st_size):
+        assert time.monotonic() < deadline, f"{path} was not written"
+        time.sleep(0.01)

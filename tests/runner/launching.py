@@ -1,0 +1,139 @@
+"""Starts a runner by hand, for tests of the runner itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edgekit.runtimes.base import LibcFacts, RunnerJob, Runtime, runner_arguments
+from edgekit.runtimes.litert import LiteRtRuntime
+from edgekit.runtimes.litert_python import LiteRtPythonRuntime
+from edgekit.runtimes.result import RunnerResult
+
+TIMEOUT_SECONDS = 120
+LOCAL_ABI = "x86_64" if os.uname().machine == "x86_64" else "arm64-v8a"
+DEVICE_HAS_ALL = LibcFacts(glibc=(99, 0), libstdcxx=(99, 0, 0))
+"""Facts with which no libc set is added: the tests run on this host's own C library."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    exit_code: int
+    stdout: bytes
+    stderr: str
+    answer: dict[str, Any]
+
+
+class Launcher:
+    """One runtime, its bundle in a folder, ready to be started with any arguments."""
+
+    def __init__(self, runtime: Runtime, folder: Path, libc: LibcFacts = DEVICE_HAS_ALL) -> None:
+        self.runtime, self.folder = runtime, folder
+        self.bundle = runtime.bundle(LOCAL_ABI, libc)
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in self.bundle.files:
+            (folder / file.name).write_bytes(file.path.read_bytes())
+            (folder / file.name).chmod(file.mode)
+
+    def command(self, job: RunnerJob) -> tuple[list[str], dict[str, str]]:
+        argv, environment = self.runtime.command(self.bundle, str(self.folder), job)
+        if argv[0] == "python3":  # the board's Python is, here, the one with the runtime installed
+            argv[0] = sys.executable
+        return argv, {**os.environ, **environment}
+
+    def prefix(self) -> list[str]:
+        """What comes before the runner's own options."""
+        job = RunnerJob(model="m", samples="s")
+        argv, _ = self.command(job)
+        return argv[: -len(runner_arguments(job))]
+
+    def start(self, argv: list[str], environment: dict[str, str] | None = None) -> Outcome:
+        """Run to the end and read the answer as JSON, without the product's strictness."""
+        done = subprocess.run(
+            argv,
+            env=environment,
+            capture_output=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        answer = msgspec.json.decode(done.stdout) if done.stdout else {}
+        return Outcome(done.returncode, done.stdout, done.stderr.decode(errors="replace"), answer)
+
+    def run(self, job: RunnerJob) -> RunnerResult:
+        """A launch that must go well."""
+        outcome = self.start(*self.command(job))
+        assert outcome.exit_code == 0, outcome.stdout + outcome.stderr.encode()
+        return self.runtime.parse(outcome.stdout)
+
+    def refuse(self, job: RunnerJob) -> dict[str, Any]:
+        """A launch that must be refused: one JSON line, exit 1."""
+        return self.refused(*self.command(job))
+
+    def refused(self, argv: list[str], environment: dict[str, str] | None = None) -> dict[str, Any]:
+        outcome = self.start(argv, environment)
+        assert outcome.exit_code == 1, outcome
+        assert outcome.stdout.count(b"\n") == 1
+        assert set(outcome.answer) == {"schema", "ok", "code", "message"}
+        assert outcome.answer["schema"] == "edgekit.runner/1"
+        assert outcome.answer["ok"] is False
+        return outcome.answer
+
+
+def native(folder: Path, libc: LibcFacts = DEVICE_HAS_ALL) -> Launcher:
+    return Launcher(LiteRtRuntime(), folder, libc)
+
+
+def python(folder: Path) -> Launcher:
+    return Launcher(LiteRtPythonRuntime(), folder)
+
+
+def interpreter_outputs(model: Path, inputs: bytes, threads: int = 1) -> bytes:
+    """What ai_edge_litert's Interpreter says, for one or more samples in the runner's file format."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(model), num_threads=threads)
+    for detail in interpreter.get_input_details():
+        if (detail["shape_signature"] < 0).any():
+            interpreter.resize_tensor_input(detail["index"], abs(detail["shape_signature"]))
+    interpreter.allocate_tensors()
+    packed, at = b"", 0
+    while at < len(inputs):
+        for detail in interpreter.get_input_details():
+            count = int(np.prod(detail["shape"]))
+            values = np.frombuffer(inputs, detail["dtype"], count, at)
+            interpreter.set_tensor(detail["index"], values.reshape(detail["shape"]))
+            at += values.nbytes
+        interpreter.invoke()
+        for detail in interpreter.get_output_details():
+            packed += interpreter.get_tensor(detail["index"]).tobytes()
+    return packed
+
+
+def random_inputs(model: Path, samples: int, seed: int = 0) -> bytes:
+    """`samples` inputs in the runner's file format: floats in [0, 1), integers over their whole range."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(model))
+    rng = np.random.default_rng(seed)
+    packed = b""
+    for _ in range(samples):
+        for detail in interpreter.get_input_details():
+            packed += _random(rng, np.dtype(detail["dtype"]), abs(detail["shape_signature"])).tobytes()
+    return packed
+
+
+def _random(rng: np.random.Generator, dtype: np.dtype[Any], shape: Any) -> Any:
+    if dtype.kind == "f":
+        return rng.random(shape).astype(dtype)
+    if dtype.kind == "b":
+        return rng.random(shape) < 0.5
+    limits = np.iinfo(dtype)
+    return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)

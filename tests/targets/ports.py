@@ -1,0 +1,48 @@
+"""Free ports, away from those that adb scans by itself."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+
+ADB_PORTS = {5037, *range(5554, 5586)}
+"""An adb server takes a listener on these for an emulator of its own."""
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A TCP port that nobody listens on now."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind((host, 0))
+            port = int(probe.getsockname()[1])
+        if port not in ADB_PORTS:
+            return port
+
+
+ATTEMPT_S = 1.0
+"""A connection that was taken too early may never speak: try another."""
+
+
+def wait_for_port(
+    host: str,
+    port: int,
+    timeout: float,
+    banner: bytes = b"",
+    server: subprocess.Popen[bytes] | None = None,
+) -> None:
+    """Wait until a connection is taken and begins with `banner`. Raises TimeoutError, at once where the process
+    `server` has ended."""
+    end = time.monotonic() + timeout
+    last: OSError | None = None
+    while time.monotonic() < end:
+        try:
+            with socket.create_connection((host, port), timeout=ATTEMPT_S) as probe:
+                if not banner or probe.recv(len(banner)).startswith(banner):
+                    return
+        except OSError as error:
+            last = error
+        if server is not None and server.poll() is not None:
+            raise TimeoutError(f"the server for {host}:{port} ended with {server.returncode}")
+        time.sleep(0.003)
+    raise TimeoutError(f"nothing answered on {host}:{port} within {timeout} s: {last}")
