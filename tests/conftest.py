@@ -6,6 +6,11 @@ import os
 
 import pytest
 
+from edgekit.cache import cache_dir
+
+os.environ["EDGEKIT_CACHE_DIR"] = str(cache_dir())
+"""Settled before any test gives the product another HOME."""
+
 pytest_plugins = ["tests.targets.fixtures"]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from edgekit.agent import answers
-from edgekit.agent.protocol import Packer, RemoveFlag, StatFlag, Type
+from edgekit.agent.protocol import Packer, RemoveFlag, StatFlag, Type, Unpacker
 from edgekit.errors import InputError
 
 T = TypeVar("T")
@@ -167,7 +167,7 @@ def job_start(
     """A command that goes on when the stream ends. The answer is its folder on the device."""
     head = Packer().text(job_id).raw(launch_fields(argv, env, cwd, cpus, nice).done())
     payload = head.u64(int((deadline_s or 0) * 1000)).done()
-    return Request(Type.JOB_START, payload, lambda p: answers.Unpacker(p).text())
+    return Request(Type.JOB_START, payload, lambda p: Unpacker(p).text())
 
 
 def job_status(job_id: str) -> Request[answers.JobStatus]:

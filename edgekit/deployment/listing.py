@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from edgekit.agent import requests
 from edgekit.deployment.release import MANIFEST, ReleaseManifest, decode_manifest
 from edgekit.devices import Device
 from edgekit.devices.files import stat_many
@@ -186,12 +187,17 @@ def remove(device: Device, name: str, version: str | None = None, *, force: bool
     return {"device": device.address, "removed": [f"{row.name}@{row.version}" for row in chosen]}
 
 
+OWN_ENTRIES = ("run", "runtimes", "models", "jobs", "layout", "knobs.journal", "lease", "lease.lock", "agent")
+"""All that edgekit keeps below its root; anything else there is not edgekit's, and stays."""
+
+
 def uninstall(device: Device) -> dict[str, Any]:
-    """Remove edgekit's whole folder from the device, the agent that does it included."""
+    """Remove all that edgekit put on the device, the agent that does it included, and the folder if it is empty."""
     root = device.layout.root
     with device.leased("uninstall", LEASE_WAIT_SECONDS):
-        for entry in device.agent.list_dir(root):
-            if entry.name not in ("lease", "lease.lock", "agent", "knobs.journal"):
-                device.agent.remove(f"{root}/{entry.name}", recursive=True)
-    device.agent.remove(root, recursive=True)
-    return {"device": device.address, "root": root}
+        device.agent.batch([requests.remove(f"{root}/{name}", recursive=True) for name in OWN_ENTRIES[:6]])
+    device.agent.batch([requests.remove(f"{root}/{name}", recursive=True) for name in OWN_ENTRIES[6:]])
+    left = sorted(entry.name for entry in device.agent.list_dir(root))
+    if not left:
+        device.agent.remove(root, inside_root=False)
+    return {"device": device.address, "root": root, "left": left}

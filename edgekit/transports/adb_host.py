@@ -76,9 +76,11 @@ def parse_devices(text: str) -> list[AdbDeviceInfo]:
     """The answer to host:devices-l."""
     devices = []
     for line in text.splitlines():
-        serial, _, rest = line.strip().partition(" ")
-        if not serial:
+        # A device that tells no serial is listed as "(no serial number)".
+        match = re.match(r"(\(no serial number\)|\S+)\s+(.*)", line.strip())
+        if match is None:
             continue
+        serial, rest = match[1], match[2]
         # A state may have spaces and a hint with an address in it: "no permissions (...); see [http://...]".
         pairs = dict(re.findall(r"(?<!\S)(product|model|device|transport_id|usb):(\S+)", rest))
         state = re.split(r"(?<!\S)(?:product|model|device|transport_id|usb):\S", rest)[0].strip()

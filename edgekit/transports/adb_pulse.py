@@ -17,8 +17,8 @@ from edgekit.errors import DeviceError, DeviceLost, HostError
 from edgekit.transports.adb_host import AdbServer, Refused
 from edgekit.transports.running import lost
 
-QUIET_SECONDS = 2.5
-ANSWER_SECONDS = 6.0
+QUIET_SECONDS = 2.0
+ANSWER_SECONDS = 5.0
 """Together below 10 s."""
 
 Cut = Callable[[DeviceLost], None]

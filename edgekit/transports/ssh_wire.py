@@ -19,10 +19,10 @@ from typing import Protocol
 import paramiko
 
 QUIET_SECONDS = 2.0
-ANSWER_SECONDS = 6.0
+ANSWER_SECONDS = 5.0
 """A board that leaves a ping unanswered for so long is lost; with QUIET_SECONDS it stays below 10 s."""
 _TICK_SECONDS = 0.5
-_USER_TIMEOUT_MS = 8000
+_USER_TIMEOUT_MS = 7000
 
 
 class Raw(Protocol):

@@ -133,7 +133,6 @@ bool run_cancel(uint32_t id);
 void run_watch(void);
 void run_tick(uint64_t now);
 void run_end_all(void);
-bool run_live(void);
 
 void sample_start(uint32_t id, struct reader *r);
 bool sample_cancel(uint32_t id);
@@ -178,7 +177,6 @@ int lock_file(const char *name, uint64_t wait_ns); /* fd, or -errno */
 void random_hex(char *out, size_t digits);
 void to_hex(const void *data, size_t len, char *out);
 int from_hex(const char *text, size_t digits, struct buf *out);
-uint64_t process_start(pid_t pid); /* /proc/PID/stat field 22; 0 where there is none */
 
 /* ---- sha256.c ---- */
 struct sha256 { _Alignas(16) uint8_t state[128]; };

@@ -1,13 +1,16 @@
 /* Detached jobs: a command that goes on when the stream ends. ROOT/jobs/ID/ holds
- *     stdout  stderr  owner ("BOOT_ID PID START": its supervisor)  status (written once, at the end, by rename)
- * The supervisor is a process in its own session; it keeps the deadline and writes the status. */
+ *     stdout  stderr  owner ("PID" of its supervisor)  status (written once, at the end, by rename)
+ * The supervisor is a process in its own session; it keeps the deadline and writes the status. It holds the lock
+ * on `owner` as long as it lives: a lock needs no trust in process ids, which are used again. */
 #include "agent.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -48,12 +51,17 @@ static int make_folder(const char *id, struct job *job)
     return mkdir(job->folder, 0755) ? errno : 0;
 }
 
-static void note_owner(const struct job *job)
+/* Returns the locked file, which stays open. */
+static int note_owner(const struct job *job)
 {
-    char path[PATH_MAX], text[160];
-    int pid = (int)getpid();
-    snprintf(text, sizeof text, "%s %d %llu\n", agent.boot_id, pid, (unsigned long long)process_start(pid));
-    if (!file_in(job, "owner", path)) write_atomic(path, text, strlen(text), 0644);
+    char path[PATH_MAX], text[32];
+    int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
+    int fd = file_in(job, "owner", path) ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd >= 0 && (flock(fd, LOCK_EX) || write_all(fd, text, (size_t)n))) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
 }
 
 /* Until the child has ended: its deadline, and the request to cancel (SIGTERM). */
@@ -109,17 +117,20 @@ static void supervise(struct job *job, struct launch *l, int report)
     knobs_release();
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 0; fd < 3; fd++) dup2(null, fd); /* the stream must be able to end */
-    note_owner(job);
     struct fail f = {0};
     uint64_t started_ns = clock_ns(CLOCK_MONOTONIC_RAW);
-    pid_t child = spawn(l, false, &f);
+    int owner = note_owner(job);
+    pid_t child = -1;
+    if (owner < 0) failed(&f, errno ? errno : EIO, "job", job->folder);
+    else child = spawn(l, false, &f);
     struct buf b = {0};
     buf_u32(&b, child < 0 ? (uint32_t)f.err : 0);
     buf_str(&b, f.op ? f.op : "");
     buf_str(&b, f.text);
     write_all(report, b.data, b.len);
     if (child < 0) _exit(1);
-    close_above(3);
+    dup2(owner, 3);
+    close_above(4);
     keep_deadline(job, child, &waited);
     note_end(job, child, started_ns);
     _exit(0);
@@ -190,18 +201,21 @@ bool op_job_start(struct reader *r, struct buf *out, struct fail *f)
 
 static pid_t owner_of(const char *folder)
 {
-    char path[PATH_MAX], boot[64] = "";
+    char path[PATH_MAX + 16];
     struct buf b = {0};
     int pid = 0;
-    unsigned long long started = 0;
+    bool truncated;
     snprintf(path, sizeof path, "%s/owner", folder);
-    if (!read_small(path, &b, 256)) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    bool held = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+    if (held && !read_fd(fd, &b, 64, &truncated)) {
         buf_u8(&b, 0);
-        if (sscanf((char *)b.data, "%63s %d %llu", boot, &pid, &started) != 3) pid = 0;
+        pid = atoi((char *)b.data);
     }
     buf_free(&b);
-    if (pid <= 0 || strcmp(boot, agent.boot_id)) return 0;
-    return process_start(pid) == started ? pid : 0;
+    close(fd);
+    return pid > 0 ? pid : 0;
 }
 
 static bool find_job(const char *id, char folder[PATH_MAX], struct fail *f)

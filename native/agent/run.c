@@ -229,13 +229,6 @@ void run_tick(uint64_t now)
         if (runs[i].live) tick_one(&runs[i], now);
 }
 
-bool run_live(void)
-{
-    for (int i = 0; i < MAX_RUNS; i++)
-        if (runs[i].live) return true;
-    return false;
-}
-
 static bool all_exited(void)
 {
     for (int i = 0; i < MAX_RUNS; i++) {

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -198,20 +197,4 @@ void random_hex(char *out, size_t digits)
     }
     if (fd >= 0) close(fd);
     to_hex(bytes, count, out);
-}
-
-uint64_t process_start(pid_t pid)
-{
-    char path[64];
-    struct buf b = {0};
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    uint64_t start = 0;
-    if (!read_small(path, &b, 4096)) {
-        buf_u8(&b, 0);
-        char *p = strrchr((char *)b.data, ')'); /* the name before it may hold anything */
-        for (int field = 2; p && field < 22; field++) p = strchr(p + 1, ' ');
-        if (p) start = strtoull(p + 1, NULL, 10);
-    }
-    buf_free(&b);
-    return start;
 }

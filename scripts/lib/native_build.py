@@ -189,21 +189,20 @@ def cached_build(product: Product) -> Path:
         made = Path(scratch) / product.name
         local = cache_root() / "zig-local"
         compile_product(product, made, python=zig_python(), local_cache=local, sources=product.sources)
-        os.replace(made, kept)
+        made.replace(kept)
     return kept
 
 
 def place(built: Path, product: Product, output: Path) -> Path:
     """Copy a build to where the package looks for it, unless the same bytes are there."""
     target = output / product.abi / product.name
-    if target.is_file() and target.stat().st_size == built.stat().st_size:
-        if target.read_bytes() == built.read_bytes():
-            return target
+    if target.is_file() and target.read_bytes() == built.read_bytes():
+        return target
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.ek-tmp")
     shutil.copyfile(built, temporary)
     temporary.chmod(0o755)
-    os.replace(temporary, target)
+    temporary.replace(target)
     return target
 
 

@@ -152,7 +152,7 @@ def test_made_up_inputs_repeat_and_stay_in_range() -> None:
     first, second = generate(specs, 6), generate(specs, 6)
     assert raw(first) == raw(second)
     assert len(raw(first)) == 6 * (9 * 4 + 50 + 9 * 8)
-    assert all(f.shape == (1, 3, 3) and 0 <= f.min() and f.max() <= 1 for f, _, _ in first)
+    assert all(f.shape == (1, 3, 3) and f.min() >= 0 and f.max() <= 1 for f, _, _ in first)
     assert max(int(u.max()) for _, u, _ in first) > 127
     assert {int(v) for _, _, t in first for v in t.ravel()} == {0, 1}
 
