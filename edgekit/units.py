@@ -31,24 +31,17 @@ from edgekit.errors import InputError
 Kind = Literal["time", "size", "temperature", "frequency", "energy", "power", "rate", "ratio"]
 
 _SIZES: Final = {
-    "B": "1",
-    "kB": "1e3",
-    "MB": "1e6",
-    "GB": "1e9",
-    "TB": "1e12",
-    "KiB": str(1 << 10),
-    "MiB": str(1 << 20),
-    "GiB": str(1 << 30),
-    "TiB": str(1 << 40),
+    **{"B": "1", "kB": "1e3", "MB": "1e6", "GB": "1e9", "TB": "1e12"},
+    **{"KiB": str(1 << 10), "MiB": str(1 << 20), "GiB": str(1 << 30), "TiB": str(1 << 40)},
 }
 
 
 class _Scale(Struct, frozen=True):
-    """One kind of quantity: each unit's size in the base unit, and what is allowed."""
+    """One kind of quantity: each unit's size in the base unit (as text: exact, and cheap to import), the
+    units that `format_*` picks from, the largest first, and what is allowed."""
 
-    units: Mapping[str, Decimal]
-    shown: tuple[str, ...]
-    """Units that `format_*` picks from, the largest first."""
+    units: Mapping[str, str]
+    shown: str
     examples: tuple[str, str]
     whole: bool = False
     negative: bool = False
@@ -57,43 +50,29 @@ class _Scale(Struct, frozen=True):
     gap: str = " "
 
 
-def _scale(
-    units: Mapping[str, str],
-    shown: str,
-    examples: tuple[str, str],
-    *,
-    whole: bool = False,
-    negative: bool = False,
-    bare: bool = False,
-    gap: str = " ",
-) -> _Scale:
-    sizes = {unit: Decimal(size) for unit, size in units.items()}
-    return _Scale(sizes, tuple(shown.split()), examples, whole, negative, bare, gap)
-
-
 _SCALES: Final[Mapping[Kind, _Scale]] = {
-    "time": _scale(
+    "time": _Scale(
         {"ns": "1e-3", "us": "1", "ms": "1e3", "s": "1e6", "min": "60e6", "h": "3600e6"},
         "h min s ms us ns",
         ("12ms", "2s"),
     ),
-    "size": _scale(_SIZES, "GiB MiB KiB B", ("64MiB", "4GB"), whole=True),
-    "temperature": _scale(
+    "size": _Scale(_SIZES, "GiB MiB KiB B", ("64MiB", "4GB"), whole=True),
+    "temperature": _Scale(
         {"C": "1e3", "°C": "1e3"}, "C", ("80C", "65.5C"), whole=True, negative=True, gap=""
     ),
-    "frequency": _scale(
+    "frequency": _Scale(
         {"Hz": "1e-3", "kHz": "1", "MHz": "1e3", "GHz": "1e6"},
         "GHz MHz kHz",
         ("1.8GHz", "1500MHz"),
         whole=True,
     ),
-    "energy": _scale(
+    "energy": _Scale(
         {"nJ": "1e-3", "uJ": "1", "mJ": "1e3", "J": "1e6", "kJ": "1e9", "mWh": "3.6e6", "Wh": "3.6e9"},
         "kJ J mJ uJ nJ",
         ("3mJ", "1.2J"),
     ),
-    "power": _scale({"uW": "1e-3", "mW": "1", "W": "1e3", "kW": "1e6"}, "kW W mW uW", ("850mW", "5W")),
-    "rate": _scale(
+    "power": _Scale({"uW": "1e-3", "mW": "1", "W": "1e3", "kW": "1e6"}, "kW W mW uW", ("850mW", "5W")),
+    "rate": _Scale(
         {
             **{f"{unit}/s": size for unit, size in _SIZES.items()},
             **{"bit/s": "0.125", "kbit/s": "125", "Mbit/s": "125e3", "Gbit/s": "125e6"},
@@ -101,7 +80,7 @@ _SCALES: Final[Mapping[Kind, _Scale]] = {
         "GB/s MB/s kB/s B/s",
         ("10MB/s", "1Gbit/s"),
     ),
-    "ratio": _scale({"%": "0.01", "": "1"}, "%", ("2%", "0.02"), bare=True, gap=""),
+    "ratio": _Scale({"%": "0.01", "": "1"}, "%", ("2%", "0.02"), bare=True, gap=""),
 }
 
 _NUMBER: Final = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?"
@@ -112,6 +91,7 @@ _SPELLED_OUT: Final = {
 }
 _LARGEST: Final = Decimal("1e18")
 _ABSOLUTE_ZERO_MC: Final = Decimal(-273150)
+_ZERO_UNITS: Final[Mapping[Kind, str]] = {"time": "us", "energy": "uJ", "power": "mW"}
 UNKNOWN: Final = "unknown"
 """What `format_*` shows for None: a value that is not known is never shown as 0."""
 
@@ -127,7 +107,7 @@ def parse_quantity(kind: Kind, value: str | float) -> float:
     size = scale.units.get(unit)
     if size is None:
         raise _unknown_unit(kind, scale, number, unit, value)
-    base = number * size
+    base = number * Decimal(size)
     _check_range(kind, scale, base, value)
     if scale.whole:
         rounded = base.to_integral_value()
@@ -259,16 +239,13 @@ def format_quantity(kind: Kind, value: float | None, digits: int = 4) -> str:
     if value is None or math.isnan(value):
         return UNKNOWN
     scale = _SCALES[kind]
-    unit = scale.shown[-1] if value else _zero_unit(kind, scale)
-    for candidate in scale.shown:
+    shown = scale.shown.split()
+    unit = shown[-1] if value else _ZERO_UNITS.get(kind, shown[-1])
+    for candidate in shown:
         if abs(value) >= float(scale.units[candidate]):
             unit = candidate
             break
     return f"{_digits(value / float(scale.units[unit]), digits)}{scale.gap}{unit}"
-
-
-def _zero_unit(kind: Kind, scale: _Scale) -> str:
-    return {"time": "us", "energy": "uJ", "power": "mW"}.get(kind, scale.shown[-1])
 
 
 def _digits(number: float, digits: int) -> str:

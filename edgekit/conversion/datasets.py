@@ -1,8 +1,8 @@
 """Calibration and evaluation data: .npz files, checked against the model's inputs before anything runs.
 
 Arrays are named like the model's inputs (a model with one input may call it `inputs`); the first dimension counts
-samples. Evaluation data may have `labels`, one class number for each sample. Values are real numbers as the float
-model takes them; uint8 pixels for a float32 input are taken as 0.0 to 255.0.
+samples. Evaluation data may have `labels`, one class number for each sample. Values are those that the source model
+takes; uint8 pixels for a float32 input are taken as 0.0 to 255.0, nothing is scaled.
 """
 
 from __future__ import annotations

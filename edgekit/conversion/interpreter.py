@@ -26,14 +26,14 @@ class HostModel:
                 self._interpreter = module.Interpreter(model_content=data, num_threads=1)
                 self._fix_shapes()
                 self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
+                self.inputs = self._interpreter.get_input_details()
+                self.outputs = self._interpreter.get_output_details()
+        except (ValueError, RuntimeError) as error:  # names that are not UTF-8 are a ValueError too
             raise ModelError(
                 f"LiteRT does not load {name}: {_first_line(error)}",
                 code="E_MODEL_LOAD",
                 hint="a model with operators that LiteRT lacks cannot be verified or run",
             ) from error
-        self.inputs = self._interpreter.get_input_details()
-        self.outputs = self._interpreter.get_output_details()
 
     def _fix_shapes(self) -> None:
         for detail in self._interpreter.get_input_details():

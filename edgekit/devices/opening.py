@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from edgekit.addresses import Address, parse
 from edgekit.clock import Deadline
 from edgekit.config import Config, load_config
-from edgekit.errors import DeviceOffline, InputError
+from edgekit.errors import DeviceError, DeviceNotFound, DeviceOffline, InputError
 from edgekit.transports import Transport, connect
 
 CONNECT_SECONDS = 20.0
+RECONNECT_SECONDS = 8.0
 
 
 @dataclass(frozen=True)
@@ -46,18 +47,26 @@ def resolve(text: str, config: Config | None = None) -> Target:
 
 
 def open_transport(target: Target, timeout: float = CONNECT_SECONDS) -> Transport:
-    """Connect; an adb device on the network that is known but offline is connected anew, once.
+    """Connect; an adb device on the network that is offline, or not known (any more), is connected anew, once.
 
     After such a device restarts, adb says "already connected" and stays offline until it is told otherwise.
     """
     deadline = Deadline.after(timeout)
     try:
         return connect(target.address, timeout=deadline.within(timeout))
-    except DeviceOffline:
+    except (DeviceOffline, DeviceNotFound) as error:
         serial = target.address.serial or ""
         if target.address.kind != "adb" or ":" not in serial:
             raise
-        from edgekit.transports.adb import reconnect
-
-        reconnect(serial, timeout=deadline.within(timeout))
+        _reconnect(serial, deadline.within(RECONNECT_SECONDS), error)
         return connect(target.address, timeout=deadline.within(timeout))
+
+
+def _reconnect(serial: str, timeout: float, reason: DeviceError) -> None:
+    """Raises `reason` where that does not help: it is what the user has to know."""
+    from edgekit.transports.adb_server import reconnect
+
+    try:
+        reconnect(serial, timeout=timeout)
+    except DeviceError as error:
+        raise reason from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -112,14 +113,17 @@ def merge_chain(chain: list[MapNode]) -> MapNode:
     return merged
 
 
-def chain_of(path: Path) -> tuple[list[MapNode], list[Finding]]:
+Reader = Callable[[Path], tuple[MapNode | None, list[Finding]]]
+
+
+def chain_of(path: Path, read: Reader = read_nodes) -> tuple[list[MapNode], list[Finding]]:
     """The file and its ancestors, child first; stops with a finding where one cannot be had."""
     chain: list[MapNode] = []
     findings: list[Finding] = []
     seen: list[Path] = []
     while True:
         seen.append(path.resolve())
-        tree, found = read_nodes(path)
+        tree, found = read(path)
         findings += found
         if tree is None:
             return chain, findings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -11,10 +12,11 @@ import msgspec
 from msgspec import Struct
 from msgspec import inspect as mi
 
+from edgekit.errors import Finding
 from edgekit.profiles.check import Walk
 from edgekit.profiles.facts import DeviceFacts
-from edgekit.profiles.load import chain_of, merge_chain
-from edgekit.profiles.nodes import Scalar
+from edgekit.profiles.load import Reader, chain_of, merge_chain
+from edgekit.profiles.nodes import MapNode, Scalar, read_nodes
 from edgekit.profiles.schema import Match, Profile
 from edgekit.profiles.search import profile_files, user_folder
 
@@ -32,6 +34,8 @@ WEIGHTS: Final = {
     "os": 1,
 }
 """How much a fact says about which device this is: a board's name outweighs all that many boards share."""
+
+_HEAD_KEYS: Final = frozenset({"name", "extends", "match"})
 
 
 class Head(Struct, frozen=True):
@@ -118,15 +122,20 @@ def profile_heads() -> list[Head]:
     kind = mi.type_info(Match)
     own = user_folder()
     heads = []
+
+    @cache  # many profiles extend the same few
+    def read(path: Path) -> tuple[MapNode | None, list[Finding]]:
+        return read_nodes(path, _HEAD_KEYS)
+
     for path in profile_files().values():
-        head = _read_head(path, kind, own=path.parent == own)
+        head = _read_head(path, kind, read, own=path.parent == own)
         if head is not None:
             heads.append(head)
     return heads
 
 
-def _read_head(path: Path, kind: mi.Type, *, own: bool) -> Head | None:
-    chain, findings = chain_of(path)
+def _read_head(path: Path, kind: mi.Type, read: Reader, *, own: bool) -> Head | None:
+    chain, findings = chain_of(path, read)
     if findings or not chain:
         return None
     merged = merge_chain(chain)

@@ -54,8 +54,9 @@ class _Refused(Exception):
 
 
 class _Reader:
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, until: frozenset[str] | None) -> None:
         self.file = file
+        self.until = until
         self.findings: list[Finding] = []
         self.nodes = 0
 
@@ -75,7 +76,12 @@ class _Reader:
                         _line(event), "a profile is one YAML document; '---' begins a second one"
                     )
                 root = self.node(next(events), events, "", 1)
+                if self.enough(root):
+                    break
         return root
+
+    def enough(self, root: Node) -> bool:
+        return self.until is not None and isinstance(root, MapNode) and self.until <= root.items.keys()
 
     def node(self, event: yaml.Event, events: Iterator[yaml.Event], path: str, depth: int) -> Node:
         line = _line(event)
@@ -124,6 +130,8 @@ class _Reader:
                 self.add(key.line, f"'{key.text}' is here twice (first on line {first})", here)
             else:
                 items[key.text] = (key, value)
+            if depth == 1 and self.until is not None and self.until <= items.keys():
+                break
         return MapNode(items, self.file, line)
 
 
@@ -132,13 +140,16 @@ def _line(event: yaml.Event) -> int:
     return 1 if mark is None else mark.line + 1
 
 
-def read_nodes(path: Path) -> tuple[MapNode | None, list[Finding]]:
-    """Read one file. None for the map where nothing could be made of it; findings may come with a map too."""
+def read_nodes(path: Path, until: frozenset[str] | None = None) -> tuple[MapNode | None, list[Finding]]:
+    """Read one file. None for the map where nothing could be made of it; findings may come with a map too.
+
+    `until`: stop as soon as these keys were read, whatever comes after them.
+    """
     file = str(path)
     text, findings = _read_text(path)
     if text is None:
         return None, findings
-    reader = _Reader(file)
+    reader = _Reader(file, until)
     root: Node | None = None
     try:
         root = reader.document(yaml.parse(text, Loader=_Loader))

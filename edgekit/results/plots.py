@@ -48,11 +48,12 @@ def both(detail: Detail, name: str, draw: Any) -> Html:
 
 
 def histogram(launches: Launches, scale: Scale, name: str) -> Plot:
-    """How often each latency came, launches stacked. The axis ends at Tukey's outer fence, beyond which a long
-    tail would press everything else into one column; what lies there is counted in the caption."""
+    """How often each latency came, launches stacked. The axis ends at Tukey's outer fence (or at the
+    95th percentile, if that is higher): a long tail would press everything else into one column. What lies
+    beyond is counted in the caption."""
     pooled = np.concatenate(list(launches)) / scale.divisor
     low, high = float(pooled.min()), float(pooled.max())
-    first, most, third = (float(value) for value in np.percentile(pooled, [25, 90, 75]))
+    first, third, most = (float(value) for value in np.percentile(pooled, [25, 75, 95]))
     end = min(high, max(most, third + FAR_OUT * (third - first)))
     beyond = int(np.count_nonzero(pooled > end)) if end < high else 0
     if end <= low:

@@ -16,9 +16,10 @@ from typing import TypeAlias
 from edgekit.cache import atomic_write
 from edgekit.errors import InputError
 from edgekit.records import Record, Samples
-from edgekit.results import plots, plots_device, sections
+from edgekit.results import plots, plots_device, sections, sections_device
 from edgekit.results.canvas import css_variable
 from edgekit.results.markup import Child, Html, el, join
+from edgekit.results.parts import badge, title_of
 from edgekit.results.plots import Detail, Plot
 from edgekit.results.plots_device import LegendPlot
 from edgekit.results.wording import time_scale
@@ -87,7 +88,7 @@ def _expected_bytes(entries: Sequence[Entry], level: Level) -> int:
 def _page(entries: Sequence[Entry], level: Level, total: int) -> str:
     records = [record for record, _ in entries]
     several = len(entries) > 1
-    heading = f"{total} runs side by side" if several else sections.title_of(records[0])
+    heading = f"{total} runs side by side" if several else title_of(records[0])
     body: list[Child] = []
     names = run_names(len(entries))
     if several:
@@ -150,13 +151,13 @@ def _run(record: Record, samples: Samples, name: str | None, prefix: str, detail
         sections.launches(record),
         el("h2", "The device during the run"),
         _device_figures(record, samples, prefix, detail) if detail else None,
-        el("div", sections.conditions(record), sections.memory(record), class_="grid"),
+        el("div", sections_device.conditions(record), sections_device.memory(record), class_="grid"),
         el("h2", "Accuracy and energy"),
-        el("div", sections.accuracy(record), sections.energy(record), class_="grid"),
+        el("div", sections_device.accuracy(record), sections_device.energy(record), class_="grid"),
         el("h2", "Environment and provenance"),
-        sections.environment(record),
-        sections.provenance(record),
-        sections.events(record),
+        sections_device.environment(record),
+        sections_device.provenance(record),
+        sections_device.events(record),
     ]
     return el("article" if name else "div", children)
 
@@ -169,12 +170,12 @@ def _header(record: Record, name: str | None) -> Html:
     ]
     words += [" ".join(filter(None, [record.runtime.name, record.runtime.version]))]
     words += [f"profile {record.profile.name}"] if record.profile else []
-    title = sections.title_of(record)
+    title = title_of(record)
     heading = el("h1", f"{name}: {title}") if name else el("h1", title)
     text = el("div", el("p", "edgekit report", class_="eyebrow") if not name else None, heading)
     return el(
         "header",
-        el("div", text, sections.badge(record.verdict.state), class_="top"),
+        el("div", text, badge(record.verdict.state), class_="top"),
         el("p", " · ".join(words), class_="lead"),
     )
 

@@ -1,48 +1,17 @@
-"""The parts of a report that are words and tables. Every function gives finished HTML, or None where there is
-nothing to tell."""
+"""The parts of a report about what was measured, in words and tables: at a glance, verdict, latency, launches,
+several runs side by side. Every function gives finished HTML, or None where there is nothing to tell."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from edgekit.records import METRICS, Accuracy, Conditions, Record, value_of
+from edgekit.records import METRICS, Accuracy, Metric, Record, value_of
 from edgekit.results import wording as w
 from edgekit.results.markup import Child, Html, el, join
+from edgekit.results.parts import badge, card, facts, plural, table, title_of
 from edgekit.results.plots import MAX_ROWS, spread
 
 MEBIBYTES = w.AXIS_SCALES["bytes"]
-
-
-def card(title: str | None, *children: Child) -> Html:
-    return el("section", el("h3", title) if title else None, *children, class_="card")
-
-
-def facts(pairs: Iterable[tuple[str, Child]]) -> Html:
-    """Names and values; what is None is left out."""
-    return el(
-        "dl",
-        [[el("dt", name), el("dd", value)] for name, value in pairs if value is not None],
-        class_="facts",
-    )
-
-
-def table(head: Sequence[Child], rows: Iterable[Sequence[Child]]) -> Html:
-    body = [el("tr", el("th", row[0], scope="row"), [el("td", cell) for cell in row[1:]]) for row in rows]
-    top = el("thead", el("tr", [el("th", cell, scope="col") for cell in head]))
-    return el("div", el("table", top, el("tbody", body)), class_="table")
-
-
-def code(value: object | None) -> Html | None:
-    return None if value is None else el("code", str(value))
-
-
-def badge(state: str) -> Html:
-    return el("span", el("span", w.VERDICTS[state][0], aria_hidden="true"), state, class_=f"badge {state}")
-
-
-def title_of(record: Record) -> str:
-    version = f"@{record.model.version}" if record.model.version else ""
-    return f"{record.model.name}{version} on {record.device.model or record.device.address}"
 
 
 def tiles(record: Record) -> Html:
@@ -82,7 +51,8 @@ def tiles(record: Record) -> Html:
         if record.energy.per_inference_uj is not None
         else None,
     ]
-    return el("div", every, class_="tiles")
+    shown = [tile for tile in every if tile is not None]
+    return el("div", shown, class_=f"tiles of{len(shown)}")
 
 
 def _tile(name: str, value: str, more: str, *, main: bool = False) -> Html:
@@ -165,14 +135,14 @@ def latency_facts(record: Record) -> Html:
         ("95 % interval of the median", interval),
         (
             "Samples",
-            f"{w.count(one.count)} in {_plural(one.launches, 'launch', 'launches')}; every one is kept",
+            f"{w.count(one.count)} in {plural(one.launches, 'launch', 'launches')}; every one is kept",
         ),
         (
             "Variation between launches",
             one.unavailable.get("between_launch_cv") or w.percent(one.between_launch_cv),
         ),
         ("Far-out samples", _outliers(one.outliers, one.count)),
-        ("Drift within a launch", _drift(one.drift)),
+        ("Largest drift in a launch", _drift(one.drift)),
         (
             "Autocorrelation",
             None if one.autocorrelation is None else f"{one.autocorrelation:.2f} at lag 1".replace("-", "−"),
@@ -194,7 +164,8 @@ def _drift(ratio: float | None) -> str | None:
         return None
     if abs(ratio - 1) < 0.0005:
         return "none"
-    return f"the last half is {w.significant(abs(ratio - 1) * 100, 2)} % {'slower' if ratio > 1 else 'faster'} than the first"
+    direction = "slower" if ratio > 1 else "faster"
+    return f"its last half is {w.significant(abs(ratio - 1) * 100, 2)} % {direction} than its first"
 
 
 def launches(record: Record) -> Html | None:
@@ -241,186 +212,8 @@ def _ended(exit_code: int | None, signal: int | None) -> str:
     return "–" if exit_code is None else f"exit {exit_code}"
 
 
-def memory(record: Record) -> Html:
-    one = record.memory
-    rows = [
-        ("Peak resident (RSS)", one.peak_rss),
-        ("Peak proportional (PSS)", one.peak_pss),
-        ("Resident at the start", one.rss_start),
-        ("Resident with the model loaded", one.rss_loaded),
-        ("Added by the model", one.model_delta),
-    ]
-    body = [(name, w.size(value), "–" if value is None else f"{value:,}") for name, value in rows]
-    return card("Memory", table(["", "", "bytes"], body))
-
-
-def accuracy(record: Record) -> Html:
-    one = record.accuracy
-    return card(
-        "Accuracy and verification",
-        el("p", w.GOLDEN[one.golden]),
-        facts(
-            [
-                ("Metric", one.metric),
-                ("This model", None if one.value is None else w.significant(one.value)),
-                ("Source model", None if one.source_value is None else w.significant(one.source_value)),
-                (
-                    "Changed decisions",
-                    None if one.flips is None else f"{w.count(one.flips)} of {w.count(one.samples)}",
-                ),
-                (
-                    "Largest difference",
-                    None if one.max_abs_error is None else w.significant(one.max_abs_error),
-                ),
-                ("RMS difference", None if one.rms_error is None else w.significant(one.rms_error)),
-                ("Signal to noise", None if one.snr_db is None else f"{one.snr_db:.1f} dB"),
-            ]
-        ),
-    )
-
-
-def energy(record: Record) -> Html:
-    one = record.energy
-    if one.unavailable is not None:
-        return card("Energy", el("p", f"Not measured: {one.unavailable}."))
-    per, power = METRICS["energy_per_inference"], METRICS["mean_power"]
-    interval = None
-    if one.ci95_uj is not None:
-        interval = " to ".join(w.metric_value(per, end) for end in one.ci95_uj)
-    return card(
-        "Energy",
-        facts(
-            [
-                ("Per inference", w.metric_value(per, one.per_inference_uj)),
-                ("95 % interval", interval),
-                ("Mean power", w.metric_value(power, one.mean_power_mw)),
-                ("Idle power", w.metric_value(power, one.idle_power_mw)),
-                ("Meter", one.meter),
-                ("What it includes", one.boundary),
-            ]
-        ),
-    )
-
-
-def conditions(record: Record) -> Html:
-    """The device before and after, side by side; a row where at least one is known."""
-    before, after = _condition_rows(record.conditions.before), _condition_rows(record.conditions.after)
-    names = list(dict.fromkeys([*before, *after]))[:40]
-    if not names:
-        return card("Conditions", el("p", "Nothing is known about heat, clocks or load during this run."))
-    rows = [(name, before.get(name, w.UNKNOWN), after.get(name, w.UNKNOWN)) for name in names]
-    return card("Conditions", table(["", "before", "after"], rows))
-
-
-def _condition_rows(one: Conditions) -> dict[str, str]:
-    found: dict[str, str | None] = {
-        "Governor": one.governor,
-        "Frequency": None if one.frequency_khz is None else w.frequency(one.frequency_khz),
-        "Temperature": None if one.temperature_mc is None else w.temperature(one.temperature_mc),
-        "Battery": None if one.battery_percent is None else f"{one.battery_percent:g} %",
-        "Charging": None if one.charging is None else w.yes_no(one.charging),
-        "Throttled": None if one.throttled is None else w.yes_no(one.throttled),
-        "Load, 1 min": None if one.load_1min is None else f"{one.load_1min:.2f}",
-        "Free memory": None if one.available_bytes is None else w.size(one.available_bytes),
-        **{name: w.frequency(value) for name, value in one.frequencies_khz.items()},
-        **{name: w.temperature(value) for name, value in one.temperatures_mc.items()},
-        **{name: None if value is None else str(value) for name, value in one.other.items()},
-    }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def environment(record: Record) -> Html:
-    device, runtime, plan = record.device, record.runtime, record.plan
-    where = facts(
-        [
-            ("Device", device.model),
-            ("Address", device.address),
-            ("SoC", device.soc),
-            ("ABI", device.abi),
-            ("CPUs", None if device.cpu_count is None else w.count(device.cpu_count)),
-            ("Memory", None if device.memory_bytes is None else w.size(device.memory_bytes)),
-            ("System", device.os),
-            ("Kernel", device.kernel),
-            ("C library", device.libc),
-            ("Fingerprint", code(device.fingerprint)),
-            ("Profile", record.profile.name if record.profile else None),
-        ]
-    )
-    how = facts(
-        [
-            ("Runtime", " ".join(filter(None, [runtime.name, runtime.version]))),
-            ("Accelerator", _accelerator(record)),
-            ("Launches", w.count(plan.launches)),
-            ("Threads", None if plan.threads is None else w.count(plan.threads)),
-            ("CPUs used", plan.cpus),
-            (
-                "Iterations",
-                None if plan.iterations is None else f"at least {w.count(plan.iterations)} a launch",
-            ),
-            ("Shortest launch", None if plan.min_seconds is None else f"{plan.min_seconds:g} s"),
-            (
-                "Warm-up",
-                None
-                if plan.warmup_iterations is None
-                else _plural(plan.warmup_iterations, "iteration", "iterations"),
-            ),
-            ("Governor asked for", plan.governor),
-            ("Cooled to", None if plan.cool_to_mc is None else w.temperature(plan.cool_to_mc)),
-            ("Inputs", plan.inputs),
-            ("Seed", None if plan.seed is None else str(plan.seed)),
-            *((name, None if value is None else str(value)) for name, value in plan.other.items()),
-        ]
-    )
-    return el("div", card("Where", where), card("How", how), class_="grid")
-
-
-def _accelerator(record: Record) -> str:
-    asked, used = record.runtime.requested_accelerator, record.runtime.actual_accelerator
-    whole = "" if record.runtime.fully_accelerated is not False else ", only part of the model"
-    return f"{used or w.UNKNOWN}{whole}" + (f" (asked for: {asked})" if asked and asked != used else "")
-
-
-def provenance(record: Record) -> Html:
-    """What was measured with what, to the byte."""
-    model, runtime = record.model, record.runtime
-    settings = " ".join(f"{key}={value}" for key, value in runtime.env.items())
-    labels = [(key, value) for key, value in list(record.labels.items())[:40]]
-    return card(
-        "Provenance",
-        facts(
-            [
-                ("Run", code(record.id)),
-                ("Started", record.started_at),
-                ("Model SHA-256", code(model.sha256)),
-                ("Runtime SHA-256", code(runtime.sha256)),
-                ("Profile SHA-256", code(record.profile.sha256 if record.profile else None)),
-                ("Command", code(" ".join(runtime.argv)) if runtime.argv else None),
-                ("Environment", code(settings) if settings else None),
-                ("edgekit", record.edgekit_version),
-                ("Schema", record.schema),
-                *((f"Label {key}", value) for key, value in labels),
-            ]
-        ),
-        el(
-            "p",
-            "Every sample is in the results store: ",
-            el("code", f"edgekit results export {record.id} --samples --format csv"),
-            class_="fine",
-        ),
-    )
-
-
-def events(record: Record) -> Html | None:
-    if not record.events:
-        return None
-    rows = [el("li", f"{one.kind}: {one.message}") for one in record.events[:40]]
-    more = len(record.events) - len(rows)
-    return card("What happened", el("ul", rows), el("p", f"{more} more", class_="fine") if more else None)
-
-
 def comparison(records: Sequence[Record], names: Sequence[str]) -> Html:
-    """Runs as columns, the metrics that any of them has as rows."""
-    first = value_of(records[0], "median_latency")
+    """Runs as columns, the metrics that any of them has as rows, one unit to a row."""
     head: list[Child] = [
         "",
         *([name, el("small", title_of(one))] for name, one in zip(names, records, strict=True)),
@@ -428,25 +221,30 @@ def comparison(records: Sequence[Record], names: Sequence[str]) -> Html:
     rows: list[list[Child]] = [["Verdict", *(badge(one.verdict.state) for one in records)]]
     for metric in METRICS.values():
         values = [value_of(one, metric) for one in records]
-        if any(value is not None for value in values):
-            cells: list[Child] = [w.metric_value(metric, value) for value in values]
-            if metric.name == "median_latency":
-                cells = [_with_interval(one, first) for one in records]
-            rows.append([metric.title, *cells])
+        if metric.name == "median_latency":
+            rows.append([metric.title, *_medians(records)])
+        elif metric.name != "p50_latency" and any(value is not None for value in values):
+            rows.append([metric.title, *_one_unit(metric, values)])
     return card("Side by side", table(head, rows))
 
 
-def _with_interval(record: Record, first_us: float | None) -> Html:
-    one = record.latency
-    if one.ci95_low is not None and one.ci95_high is not None:
-        interval = _range(one.ci95_low, one.ci95_high)
-    else:
-        interval = "no interval"
-    ratio = None
-    if one.median is not None and first_us:
-        ratio = el("small", f"{w.significant(one.median / first_us, 3)} × the first run's")
-    return join([w.time(one.median), el("small", interval), ratio])
+def _one_unit(metric: Metric, values: Sequence[float | None]) -> list[str]:
+    if metric.unit != "us":
+        return [w.metric_value(metric, value) for value in values]
+    scale = w.time_scale(min(value for value in values if value is not None))
+    return [scale.show(value) for value in values]
 
 
-def _plural(number: int, one: str, many: str) -> str:
-    return f"{w.count(number)} {one if number == 1 else many}"
+def _medians(records: Sequence[Record]) -> list[Html]:
+    """Every run's median, its interval, and how many times the first run's it is."""
+    first_us = records[0].latency.median
+    scale = w.time_scale(first_us)
+    cells = []
+    for i, one in enumerate(record.latency for record in records):
+        interval, ratio = "no interval", None
+        if one.ci95_low is not None and one.ci95_high is not None:
+            interval = f"{scale.number(one.ci95_low)} to {scale.show(one.ci95_high)}"
+        if i and one.median is not None and first_us:
+            ratio = el("small", f"{w.significant(one.median / first_us, 3)} × the first run's")
+        cells.append(join([scale.show(one.median), el("small", interval), ratio]))
+    return cells

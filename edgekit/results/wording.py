@@ -84,7 +84,7 @@ def metric_value(metric: Metric, value: float | None) -> str:
         return units.format_power(value).replace("uW", "µW")
     if metric.unit == "kHz":
         return frequency(value)
-    return significant(value)
+    return percent(value) if metric.name == "between_launch_cv" else significant(value)
 
 
 def percent(share: float | None, digits: int = 3) -> str:

@@ -31,6 +31,23 @@ class LibcFacts:
     libstdcxx: tuple[int, ...] | None = None
 
 
+LIBC_VERSION_ARGV = ("getconf", "GNU_LIBC_VERSION")
+"""What to run on a device for the first argument of `libc_facts`."""
+
+_TRIPLETS = {
+    "x86_64": "x86_64-linux-gnu",
+    "arm64-v8a": "aarch64-linux-gnu",
+    "armeabi-v7a": "arm-linux-gnueabihf",
+}
+
+
+def libstdcxx_folders(abi: str) -> tuple[str, ...]:
+    """Folders of a device whose file names are the second argument of `libc_facts`; some will not be there."""
+    triplet = _TRIPLETS.get(abi)
+    multiarch = (f"/usr/lib/{triplet}", f"/lib/{triplet}") if triplet else ()
+    return (*multiarch, "/usr/lib64", "/lib64", "/usr/lib", "/lib")
+
+
 def libc_facts(getconf: str | None, libstdcxx_names: Iterable[str] = ()) -> LibcFacts:
     """Facts from `getconf GNU_LIBC_VERSION` ("glibc 2.36") and the names of libstdc++'s files on the device.
 

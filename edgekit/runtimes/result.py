@@ -171,10 +171,16 @@ def check_launch(
             device=device,
         )
     try:
-        return parse_result(stdout)
+        result = parse_result(stdout)
+        if exit_code != 0:
+            raise _not_understood(f"it says that all went well, but ended with {exit_code}", stdout)
     except RemoteError as error:
         error.argv, error.status, error.stderr, error.device = tuple(argv), exit_code, stderr, device
         raise
+    except ModelError as error:
+        error.device = device
+        raise
+    return result
 
 
 def _last_line(text: str) -> str:

@@ -37,8 +37,9 @@ def summarize(
     - `ci95_low`, `ci95_high`: see `median_interval`. `between_launch_cv`: standard deviation (n - 1) of the
       launches' medians over their mean; null with one launch.
     - `outliers`: samples outside Tukey's outer fences of their own launch; counted, never dropped.
-    - `drift`: median of the last half over median of the first half, of a launch; the median launch's.
-      1.02 is 2 % slower towards the end. `autocorrelation`: lag 1, within a launch; the median launch's.
+    - `drift`: median of the last half over median of the first half, of the launch in which that is farthest
+      from 1 (a median over launches would hide a few that grew hot). 1.02 is 2 % slower towards the end; null
+      where no launch has 20 samples. `autocorrelation`: lag 1, within a launch; the median launch's.
     - `first_inference`, `load`: medians over the launches where they are known.
 
     A launch without samples counts for nothing. Raises InputError (E_SAMPLES) for NaN, infinite or negative
@@ -75,7 +76,7 @@ def summarize(
         ci95_high=high,
         between_launch_cv=_between_launch_cv(arrays),
         outliers=sum(int(np.count_nonzero(outlier_mask(array))) for array in arrays),
-        drift=_median_known([_drift(array) for array in arrays]),
+        drift=_farthest_from_one([_drift(array) for array in arrays]),
         autocorrelation=_median_known([_autocorrelation(array) for array in arrays]),
         unavailable=unavailable,
         **percentiles,
@@ -92,8 +93,9 @@ def median_interval(
     independent repetitions: the launch is the unit of repetition, and an interval from the pooled samples
     would be far too narrow (Kalibera and Jones, "Rigorous Benchmarking in Reasonable Time", ISMM 2013;
     Georges, Buytaert and Eeckhout, "Statistically Rigorous Java Performance Evaluation", OOPSLA 2007, who
-    use Student's t for fewer than 30 launches). A bootstrap over launches covers too little at the usual
-    3 to 10 launches: five medians can never give an interval wider than their own range. What moves a
+    use Student's t for fewer than 30 launches). A percentile bootstrap over launches covers too little at
+    so few: simulated, 76 % with 3 launches and 85 to 94 % with 5 or 10, where 95 % is asked, as its interval is
+    never wider than the range of the launches' medians. What moves a
     launch is a factor more than a summand, hence logarithms, which also keep the lower end above 0. With
     two or three launches the interval is wide; that is what two or three launches can tell.
 
@@ -178,6 +180,11 @@ def _drift(launch: Floats) -> float | None:
         return None
     first, last = float(np.median(launch[:half])), float(np.median(launch[-half:]))
     return last / first if first > 0 else None
+
+
+def _farthest_from_one(ratios: Sequence[float | None]) -> float | None:
+    known = [ratio for ratio in ratios if ratio]
+    return max(known, key=lambda ratio: abs(math.log(ratio)), default=None)
 
 
 def _autocorrelation(launch: Floats) -> float | None:

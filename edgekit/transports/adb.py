@@ -18,7 +18,15 @@ from edgekit.addresses import Address
 from edgekit.clock import Deadline
 from edgekit.errors import DeviceAmbiguous, DeviceError, DeviceNotFound
 from edgekit.transports.adb_codec import Codec, Marked, ShellV2
-from edgekit.transports.adb_host import AdbDeviceInfo, AdbServer, Link, Refused, device_error
+from edgekit.transports.adb_host import (
+    AdbDeviceInfo,
+    AdbServer,
+    Link,
+    Refused,
+    device_error,
+    link_errors,
+    recv_exactly,
+)
 from edgekit.transports.adb_pulse import Pulse
 from edgekit.transports.adb_script import SCRATCH, marked, plain
 from edgekit.transports.adb_server import list_devices, local_server, reconnect
@@ -58,6 +66,7 @@ class AdbTransport:
         self._features = features
         self._pulse = Pulse(server, serial, address)
         self._exec: bool | None = None
+        self._crlf: bool | None = None
         self._owned = owned
 
     @classmethod
@@ -140,8 +149,20 @@ class AdbTransport:
     ) -> AdbStream:
         marker = secrets.token_hex(8)
         raw = self._has_exec(deadline)
+        crlf = not raw and self._makes_crlf(deadline)
         link = self._service(("exec:" if raw else "shell:") + marked(argv, marker, stdin=stdin), deadline)
-        return self._stream(link, Marked(marker.encode(), crlf=not raw), stderr_limit)
+        return self._stream(link, Marked(marker.encode(), crlf=crlf), stderr_limit)
+
+    def _makes_crlf(self, deadline: Deadline) -> bool:
+        """Whether the terminal behind `shell:` changes line ends: up to Android 6 it does."""
+        if self._crlf is None:
+            link = self._service("shell:echo", deadline)
+            try:
+                with link_errors(deadline, self.address):
+                    self._crlf = recv_exactly(link, 1) == b"\r"
+            finally:
+                link.close()
+        return self._crlf
 
     def _stream(self, link: Link, codec: Codec, stderr_limit: int | None) -> AdbStream:
         return AdbStream(link, codec, self._pulse, self.address, stderr_limit)

@@ -22,8 +22,11 @@ class Codec(Protocol):
     def feed(self, data: bytes) -> Iterator[Event]:
         """What these bytes bring. An exit code comes once."""
 
-    def finish(self) -> Iterator[Event]:
-        """What was held back when the connection ended."""
+    def holds(self) -> bool:
+        """Whether bytes wait for others to tell what they are."""
+
+    def release(self) -> Iterator[Event]:
+        """What was held back: nothing came after it for a while, or the connection ended."""
 
     def stdin(self, data: memoryview) -> bytes:
         """At most STDIN_CHUNK_BYTES of input, as they travel."""
@@ -62,7 +65,10 @@ class ShellV2:
             start = begin + size
         del self._data[:start]
 
-    def finish(self) -> Iterator[Event]:
+    def holds(self) -> bool:
+        return False  # a part of a packet is of no use to anybody
+
+    def release(self) -> Iterator[Event]:
         return iter(())
 
     def stdin(self, data: memoryview) -> bytes:
@@ -118,7 +124,11 @@ class Marked:
         if data:
             yield ("err", data)
 
-    def finish(self) -> Iterator[Event]:
+    def holds(self) -> bool:
+        return bool(self._held) and not self._found
+
+    def release(self) -> Iterator[Event]:
+        # The shell writes its marker in one piece: a part of one with nothing behind it is output.
         if self._held:
             kind: Literal["out", "err"] = "err" if self._exited else "out"
             yield (kind, self._held)

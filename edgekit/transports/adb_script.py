@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shlex
 from collections.abc import Sequence
 
@@ -19,10 +20,16 @@ def plain(argv: Sequence[str]) -> str:
 
 def marked(argv: Sequence[str], marker: str, *, stdin: str | None) -> str:
     """For an adbd without shell_v2, where the shell prints MARKER and the exit code after the output, then
-    stderr, which travels nowhere else. `stdin`: a file on the device; None keeps the connection's."""
+    stderr, which travels nowhere else. `stdin`: a file on the device; None keeps the connection's.
+
+    The marker never stands in one piece here: a command that lists processes or files would print it.
+    """
     source = "" if stdin is None else f" <{shlex.quote(stdin)}"
-    errors = f"{SCRATCH}/.edgekit-stderr-{marker}"
+    half = len(marker) // 2
+    errors = f"{SCRATCH}/.edgekit-stderr-{secrets.token_hex(8)}"
     return (
-        f"E={errors}; (: >$E) 2>/dev/null || E=/dev/null; ({plain(argv)}) 2>$E{source}; "
-        f"echo {marker}$?; cat $E 2>/dev/null; test $E = /dev/null || rm -f $E"
+        # Open and without a name at once: nothing is left behind when the connection breaks.
+        f"M={marker[:half]}; E={errors}; "
+        "if (: >$E) 2>/dev/null; then exec 3>$E 4<$E; rm -f $E; else exec 3>/dev/null 4</dev/null; fi; "
+        f"(exec 2>&3 3>&- 4<&-; {plain(argv)}){source}; echo ${{M}}{marker[half:]}$?; cat <&4"
     )

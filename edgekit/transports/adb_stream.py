@@ -7,13 +7,14 @@ import threading
 
 from edgekit.errors import DeviceLost, DeviceTimeout
 from edgekit.transports.adb_codec import STDIN_CHUNK_BYTES, Codec
-from edgekit.transports.adb_host import Link, send_all
+from edgekit.transports.adb_host import Link
 from edgekit.transports.adb_pulse import Pulse
 from edgekit.transports.inbox import Inbox
 from edgekit.transports.running import Tail, lost
 
 _READ_BYTES = 1 << 18
 _CLOSE_SECONDS = 1.0
+_HOLD_SECONDS = 0.02
 
 
 class AdbStream:
@@ -38,16 +39,29 @@ class AdbStream:
     def _read(self) -> None:
         reason: Exception | None = None
         try:
-            while data := self._link.recv(_READ_BYTES):
+            while data := self._recv():
                 self._pulse.seen()
                 self._take(data)
-            for event in self._codec.finish():
+            for event in self._codec.release():
                 self._handle(*event)
         except (OSError, EOFError, ValueError) as error:
             reason = error
         finally:
             self._pulse.forget(self._watch)
             self._end(reason)
+
+    def _recv(self) -> bytes:
+        """The next bytes; what the codec holds back goes out when nothing follows it."""
+        while self._codec.holds():
+            self._link.settimeout(_HOLD_SECONDS)
+            try:
+                return self._link.recv(_READ_BYTES)
+            except TimeoutError:
+                for event in self._codec.release():
+                    self._handle(*event)
+            finally:
+                self._link.settimeout(None)
+        return self._link.recv(_READ_BYTES)
 
     def _take(self, data: bytes) -> None:
         for event in self._codec.feed(data):
@@ -81,10 +95,17 @@ class AdbStream:
             with self._send_lock:
                 for start in range(0, len(view), STDIN_CHUNK_BYTES):
                     self._check()
-                    send_all(self._link, self._codec.stdin(view[start : start + STDIN_CHUNK_BYTES]))
+                    self._send_whole(self._codec.stdin(view[start : start + STDIN_CHUNK_BYTES]))
         except (OSError, EOFError) as error:
             raise self._cut or lost("the command reads no more input", self._device, error) from error
         self._check()
+
+    def _send_whole(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            # A timeout is the reader's, which shares the link.
+            with contextlib.suppress(TimeoutError, BlockingIOError):
+                view = view[self._link.send(view) :]
 
     def _check(self) -> None:
         if self._cut is not None:
@@ -100,7 +121,7 @@ class AdbStream:
         end = self._codec.end_of_stdin()
         if end is not None and not self._ended.is_set():
             with contextlib.suppress(OSError, EOFError), self._send_lock:
-                send_all(self._link, end)
+                self._send_whole(end)
 
     def wait(self, timeout: float) -> int:
         if not self._ended.wait(timeout):

@@ -132,7 +132,6 @@ class Wire:
             raise ConnectionError(errno.ETIMEDOUT, self.broken)
 
 
-
 class Pinger:
     """Asks over ssh whether the other side is there, whenever nothing came for QUIET_SECONDS."""
 

@@ -7,6 +7,8 @@
 #include "runner.h"
 
 #define FIRST_CAPACITY 16384
+#define MOST_AT_FIRST (1 << 20) /* 8 MB; whoever asks for more iterations gets the room when it is needed */
+#define MOST_EXPECTED (1 << 23) /* 64 MB */
 #define WRITE_BLOCK 1024
 
 /* Memory that was written once has its pages: the timed loop never meets a page fault of its own. */
@@ -29,9 +31,16 @@ static void grow(struct measured *measured) {
 
 void measure_prepare(struct measured *measured, int64_t iterations) {
     size_t capacity = FIRST_CAPACITY;
-    while (capacity < (size_t)iterations) capacity *= 2;
+    while (capacity < (size_t)iterations && capacity < MOST_AT_FIRST) capacity *= 2;
     measured->capacity = capacity;
     measured->samples_ns = touched(capacity);
+}
+
+/* Room for what the warm-up says will come, so that growing in the loop, with its page faults, stays rare. */
+static void expect(struct measured *measured, double least_ns, double warm_ns) {
+    if (measured->warmup_iterations == 0 || warm_ns <= 0) return;
+    double expected = least_ns / (warm_ns / (double)measured->warmup_iterations) * 1.25;
+    while ((double)measured->capacity < expected && measured->capacity < MOST_EXPECTED) grow(measured);
 }
 
 /* Ends early at half of the time: what was asked for is measured iterations, not warm ones. */
@@ -66,6 +75,7 @@ int measure(struct measured *measured, const struct options *options, body_funct
     int64_t budget_ns = (int64_t)(options->max_seconds * 1e9);
     int status = warm_up(measured, options->warmup_iterations, begin + budget_ns / 2, body, context);
     if (status) return status;
+    expect(measured, options->min_seconds * 1e9, (double)(now_ns() - begin));
     struct rusage before, after;
     getrusage(RUSAGE_SELF, &before);
     int64_t cpu_before = cpu_ns();

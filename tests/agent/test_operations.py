@@ -8,6 +8,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from edgekit.errors import (
     RemoteError,
     VerificationError,
 )
-from tests.agent.starting import ABIS, agent, alive, eventually, processes_with
+from tests.agent.starting import ABIS, agent, alive, eventually, names, processes_with
 
 
 @pytest.fixture(scope="module", params=ABIS)
@@ -66,7 +67,7 @@ def test_put_and_get(client: AgentClient, folder: Path, size: int) -> None:
     client.put(data, str(target), mode=0o640, progress=lambda done, total: seen.append((done, total)))
     assert target.read_bytes() == data
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
-    assert os.listdir(folder) == ["file"]
+    assert names(folder) == ["file"]
     assert not size or seen[-1] == (size, size)
     found = client.stat(str(target), sha256=True)
     assert found is not None
@@ -91,7 +92,7 @@ def test_put_replaces_only_when_whole(client: AgentClient, folder: Path) -> None
         client.put(b"new", str(target), sha256=sha(b"other"))
     assert caught.value.code == "E_TRANSFER_HASH"
     assert target.read_bytes() == b"old"
-    assert os.listdir(folder) == ["model"]
+    assert names(folder) == ["model"]
 
 
 def test_put_that_cannot_begin_is_answered_early(client: AgentClient, folder: Path) -> None:
@@ -111,7 +112,7 @@ def test_put_resumes(client: AgentClient, folder: Path) -> None:
     (folder / ".large.ek-tmp").write_bytes(bytes(400_000))
     with pytest.raises(VerificationError):
         client.put(data, str(target), resume_from=400_000)
-    assert os.listdir(folder) == ["large"]
+    assert names(folder) == ["large"]
     with pytest.raises(RemoteFileError):
         client.put(data, str(target), resume_from=400_000)
 
@@ -129,7 +130,7 @@ def test_put_many_then_batch_is_one_round_trip(client: AgentClient, folder: Path
     )
     assert client.round_trips == before + 1
     assert results[1].sha256 == sha(bytes(300_000))
-    assert sorted(os.listdir(folder)) == ["current", "f1", "f2", "f3", "f4", "g"]
+    assert names(folder) == ["current", "f1", "f2", "f3", "f4", "g"]
 
 
 def test_batch_after_a_failed_put_does_not_run(client: AgentClient, folder: Path) -> None:
@@ -140,7 +141,7 @@ def test_batch_after_a_failed_put_does_not_run(client: AgentClient, folder: Path
     with pytest.raises(VerificationError):
         client.put_many(specs, then=[rq.write(str(folder / "current"), b"1\n")])
     client.ping()
-    assert os.listdir(folder) == ["good"]
+    assert names(folder) == ["good"]
 
 
 def test_batch_stops_at_the_first_failure(client: AgentClient, folder: Path) -> None:
@@ -277,30 +278,30 @@ def test_run_of_nothing(client: AgentClient, folder: Path) -> None:
 
 def test_run_deadline_ends_the_whole_group(client: AgentClient) -> None:
     began = time.monotonic()
-    stubborn = "trap '' TERM; sleep 4711.25 & sleep 4711.25 & wait; wait; wait"
+    stubborn = f"trap '' TERM; sleep 4711.{os.getpid()} & sleep 4711.{os.getpid()} & wait; wait; wait"
     result = client.run(["sh", "-c", stubborn], deadline_s=0.3)
     assert result.timed_out
     assert result.signal == 9
     assert 1.2 < time.monotonic() - began < 6
-    assert eventually(lambda: not processes_with("4711.25"))
+    assert eventually(lambda: not processes_with(f"4711.{os.getpid()}"))
 
 
 def test_run_ends_what_the_child_left_behind(client: AgentClient) -> None:
-    result = client.run(["sh", "-c", "sleep 4712.25 & echo started"])
+    result = client.run(["sh", "-c", f"sleep 4712.{os.getpid()} & echo started"])
     assert (result.exit_code, result.stdout) == (0, b"started\n")
-    assert eventually(lambda: not processes_with("4712.25"))
+    assert eventually(lambda: not processes_with(f"4712.{os.getpid()}"))
 
 
 def test_run_cancel(client: AgentClient) -> None:
-    with client.start_run(["sleep", "4713.25"]) as running:
+    with client.start_run(["sleep", f"4713.{os.getpid()}"]) as running:
         pid = running.started(10)
         assert alive(pid)
         running.cancel()
         result = running.wait()
     assert (result.cancelled, result.signal) == (True, 15)
-    with client.start_run(["sleep", "4713.25"]) as running:
+    with client.start_run(["sleep", f"4713.{os.getpid()}"]) as running:
         running.started(10)
-    assert eventually(lambda: not processes_with("4713.25"))
+    assert eventually(lambda: not processes_with(f"4713.{os.getpid()}"))
 
 
 def test_run_cpus_and_nice(client: AgentClient) -> None:
@@ -331,7 +332,7 @@ def test_sample(client: AgentClient, folder: Path) -> None:
     times = [s.monotonic_raw_ns for s in samples]
     assert 70e6 < times[-1] - times[0] < 2e9
     assert all(0 < s.cost_ns < 1e9 for s in samples)
-    assert all(b.boottime_ns > a.boottime_ns for a, b in zip(samples, samples[1:], strict=False))
+    assert all(b.boottime_ns > a.boottime_ns for a, b in pairwise(samples))
 
 
 def test_sample_until_stopped_during_a_run(client: AgentClient) -> None:
@@ -379,7 +380,9 @@ def test_lease(client: AgentClient) -> None:
 
 def test_job_goes_on_by_itself(client: AgentClient) -> None:
     name = f"job-{client.hello.abi}"
-    folder = Path(client.job_start(name, ["sh", "-c", "echo out; echo err >&2; sleep 0.2; exit 5"], deadline_s=30))
+    folder = Path(
+        client.job_start(name, ["sh", "-c", "echo out; echo err >&2; sleep 0.2; exit 5"], deadline_s=30)
+    )
     with pytest.raises(RemoteFileError):
         client.job_start(name, ["true"])
     assert eventually(lambda: client.job_status(name).state == "done", 20)
@@ -394,8 +397,8 @@ def test_job_goes_on_by_itself(client: AgentClient) -> None:
 
 def test_job_deadline_and_kill(client: AgentClient) -> None:
     late, killed = f"late-{client.hello.abi}", f"killed-{client.hello.abi}"
-    client.job_start(late, ["sleep", "4714.25"], deadline_s=0.3)
-    stubborn = "trap '' TERM; echo ready; sleep 4714.25; sleep 4714.25"
+    client.job_start(late, ["sleep", f"4714.{os.getpid()}"], deadline_s=0.3)
+    stubborn = f"trap '' TERM; echo ready; sleep 4714.{os.getpid()}; sleep 4714.{os.getpid()}"
     folder = Path(client.job_start(killed, ["sh", "-c", stubborn]))
     assert eventually(lambda: (folder / "stdout").read_bytes() == b"ready\n", 20)
     client.job_kill(killed)
@@ -403,7 +406,7 @@ def test_job_deadline_and_kill(client: AgentClient) -> None:
     assert eventually(lambda: client.job_status(killed).state == "done", 20)
     assert client.job_status(late).timed_out
     assert (client.job_status(killed).cancelled, client.job_status(killed).signal) == (True, 9)
-    assert eventually(lambda: not processes_with("4714.25"))
+    assert eventually(lambda: not processes_with(f"4714.{os.getpid()}"))
     with pytest.raises(RemoteError):
         client.job_start(f"none-{client.hello.abi}", ["/no/such/program"])
     with pytest.raises(RemoteFileError):
@@ -428,7 +431,7 @@ def test_many_threads_share_one_client(client: AgentClient, folder: Path) -> Non
     for thread in threads:
         thread.join(60)
     assert not wrong
-    assert len(os.listdir(folder)) == 40
+    assert len(names(folder)) == 40
 
 
 def test_paths_that_are_none(client: AgentClient) -> None:

@@ -257,6 +257,18 @@ def test_an_operator_that_litert_lacks(tmp_path: Path) -> None:
     assert "FlyToTheMoon" in caught.value.message
 
 
+def test_a_tensor_name_that_is_not_text(tmp_path: Path) -> None:
+    """Found by flipping bytes: edgekit reads the model, LiteRT's Python side does not."""
+    path = tmp_path / "m.tflite"
+    path.write_bytes(
+        MODEL.read_bytes().replace(b"StatefulPartitionedCall_1:0", b"StatefulPart\xeetionedCall_1:0")
+    )
+    assert open_model(path).parameters == 108_618
+    with pytest.raises(ModelError) as caught:
+        convert(path, recipe="float32", output=tmp_path / "o.ekm")
+    assert caught.value.code == "E_MODEL_LOAD"
+
+
 def test_old_operator_codes_are_renewed_before_quantizing() -> None:
     """A file written before 2020 keeps operator numbers in one byte; the quantizer would read them all as ADD."""
     schema = pytest.importorskip("ai_edge_litert.schema_py_generated")

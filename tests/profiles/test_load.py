@@ -189,24 +189,26 @@ def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
     assert {name: key.line for name, (key, _) in root.items.items()}["limits"] == 7
 
 
-def test_loading_imports_nothing_heavy() -> None:
+def test_loading_imports_nothing_heavy_and_is_quick(tmp_path: Path) -> None:
     """A3: a profile is read at every command; numpy, matplotlib, SQLAlchemy, adb or ssh must not come with it."""
     code = (
         "import sys, time; from edgekit.profiles import load_profile; load_profile('raspberry-pi-5');"
         "heavy = {'numpy', 'paramiko', 'adbutils', 'sqlalchemy', 'matplotlib', 'rich', 'hashlib'} & set(sys.modules);"
         "assert not heavy, heavy; print(time.process_time())"
     )
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    seconds = [
-        float(
-            subprocess.run(
-                [sys.executable, "-c", one], env=environment, check=True, capture_output=True, timeout=60
-            ).stdout
-        )
-        for one in (code, code, code, "import time; print(time.process_time())")
-    ]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(tmp_path)  # an installed edgekit has its bytecode
+
+    def cpu_seconds(program: str) -> float:
+        argv = [sys.executable, "-c", program]
+        done = subprocess.run(argv, env=environment, check=True, capture_output=True, timeout=60)
+        return float(done.stdout)
+
+    cpu_seconds(code)
+    empty = "import time; print(time.process_time())"
+    cost = min(cpu_seconds(code) for _ in range(3)) - min(cpu_seconds(empty) for _ in range(3))
     # 0.06 s is what it is meant to cost; a shared machine gets the threefold
-    assert min(seconds[:3]) - seconds[3] < 0.18
+    assert cost < 0.18
 
 
 def test_shipped_folder_is_there() -> None:

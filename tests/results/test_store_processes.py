@@ -10,10 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edgekit.errors import StoreError
-from edgekit.records import Record, Samples, encode
+from edgekit.records import Record, Samples, encode, new_id
 from edgekit.results.store import Store
 
 pytestmark = pytest.mark.base
@@ -78,6 +79,32 @@ def test_a_writer_killed_in_the_middle_leaves_the_store_whole(tmp_path: Path, te
         assert steady.wait(timeout=120) == 0
     assert len(kept) == 60
     assert check_whole(path, promised | set(kept)) >= 66
+
+
+def test_killed_after_any_statement_of_an_add_nothing_of_it_is_there(
+    tmp_path: Path, real: tuple[Record, Samples]
+) -> None:
+    """The writer stands still after its first, second, ... statement and is killed there, until one gets
+    through: before COMMIT nothing of the run may be seen, after it everything."""
+    path, template = tmp_path / "results.sqlite", tmp_path / "record.json"
+    Store(path)
+    killed_inside = 0
+    for at in range(1, 20):
+        record = msgspec.structs.replace(real[0], id=new_id())
+        template.write_bytes(encode(record))
+        with child("stop", path, template, str(at)) as victim:
+            said = line(victim).split()
+            victim.kill()
+        if said[0] == "added":
+            check_whole(path, {record.id})
+            break
+        killed_inside += 1
+        found = {row.id for row in Store(path).list()}
+        check_whole(path, found)
+        if at < 6:  # BEGIN, SELECT, and the first inserts: nothing can be committed yet
+            assert record.id not in found
+    assert said[0] == "added"
+    assert killed_inside >= 6  # BEGIN, SELECT, four tables or more, COMMIT
 
 
 def test_processes_that_make_the_store_at_the_same_time_share_it(tmp_path: Path, template: Path) -> None:

@@ -179,6 +179,18 @@ def test_an_interval_from_pooled_samples_would_have_been_wrong() -> None:
     assert held / runs < 0.5
 
 
+def test_a_bootstrap_over_three_launches_would_have_covered_too_little() -> None:
+    """Why it is no bootstrap (docs/adr/0006)."""
+    random = np.random.default_rng(8)
+    held, runs = 0, 800
+    for _ in range(runs):
+        medians = np.exp(random.normal(0, 0.05, 3))
+        again = np.median(medians[random.integers(0, 3, (400, 3))], axis=1)
+        low, high = np.percentile(again, [2.5, 97.5])
+        held += low <= 1 <= high
+    assert held / runs < 0.85
+
+
 def test_interval_is_in_proportion_and_stays_above_zero() -> None:
     low, high = median_interval([1.0, 100.0])
     assert low is not None
@@ -207,6 +219,13 @@ def test_drift_tells_a_launch_that_slows_down() -> None:
     assert summarize([slower, slower]).drift == pytest.approx(1.10, abs=0.01)
     assert summarize([random.normal(100, 1, 1000)]).drift == pytest.approx(1.0, abs=0.01)
     assert summarize([[1.0, 2.0]]).drift is None
+
+
+def test_one_launch_that_drifts_is_not_hidden_by_others_that_do_not() -> None:
+    random = np.random.default_rng(3)
+    steady = [random.normal(100, 1, 1000) for _ in range(4)]
+    faster = np.concatenate([random.normal(100, 1, 500), random.normal(80, 1, 500)])
+    assert summarize([*steady, faster]).drift == pytest.approx(0.8, abs=0.01)
 
 
 def test_autocorrelation_is_that_of_a_known_process() -> None:

@@ -34,8 +34,8 @@ _ENVIRONMENT = (
 @dataclass(frozen=True, kw_only=True)
 class AdbdOptions:
     """How a device is to be. `small_tmp_bytes`: size of a file system of its own on /data/local/tmp;
-    `read_only_tmp`: one that cannot be written; `sysfs`: a folder seen as /sys; `network`: a sandbox with a
-    network, whose adbd listens on all its addresses; `host_address`: where the adb server reaches it then."""
+    `read_only_tmp`: one that cannot be written; `sysfs`: a folder seen as /sys; `network_pid`: a process
+    in whose network adbd listens, on all its addresses; `host_address`: where the adb server reaches it then."""
 
     auth: bool = False
     small_tmp_bytes: int | None = None

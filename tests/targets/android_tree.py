@@ -1,8 +1,8 @@
 """A small Android-like tree around Debian's adbd: a phone's layout, with nothing of Debian's in sight.
 
 /system/bin has adbd, mksh as sh, toybox, the commands of tests/targets/android/bin and a few that toybox lacks.
-The C library lies in /system/lib64/host, where only these programs look for it (their interpreter and library
-path are rewritten). So a program linked with glibc does not start here, as on a phone: what is pushed must be
+The C library lies in /system/lib64/hostlib, where only these programs look for it (their loader's name and its
+search path are rewritten). So a program linked with glibc does not start here, as on a phone: what is pushed must be
 static or bring its own loader.
 """
 
@@ -22,7 +22,7 @@ SUITE = "trixie"
 _PACKAGES = ("adbd", "toybox", "mksh", "coreutils", "busybox-static", "base-passwd", "libc6", "libstdc++6")
 _FROM_COREUTILS = ("dd", "tr", "expr")
 _FROM_BUSYBOX = ("awk", "diff", "more", "vi")
-_LIBRARIES = "/system/lib64/host"
+_LOADER = "/system/lib64/ld.so"
 _USERS = (
     "root:x:0:0::/:/system/bin/sh\n"
     "system:x:1000:1000::/:/system/bin/sh\n"
@@ -55,17 +55,26 @@ _AUTH_OFF, _AUTH_ON = b"\xc6\x00\x00", b"\xc6\x00\x01"
 
 @dataclass(frozen=True)
 class Arch:
-    """Names of one architecture: Debian's, the compiler's, Android's."""
+    """Names of one architecture: Debian's, the compiler's, Android's. `libraries` is as long as /lib/TRIPLET."""
 
     debian: str
     triplet: str
-    loader: str
+    interpreter: str
+    libraries: str
     abi: str
     product: str
 
+    @property
+    def loader(self) -> str:
+        return Path(self.interpreter).name
 
-AMD64 = Arch("amd64", "x86_64-linux-gnu", "ld-linux-x86-64.so.2", "x86_64", "x86_64")
-ARM64 = Arch("arm64", "aarch64-linux-gnu", "ld-linux-aarch64.so.1", "arm64-v8a", "arm64")
+
+AMD64 = Arch(
+    "amd64", "x86_64-linux-gnu", "/lib64/ld-linux-x86-64.so.2", "/system/lib64/hostlib", "x86_64", "x86_64"
+)
+ARM64 = Arch(
+    "arm64", "aarch64-linux-gnu", "/lib/ld-linux-aarch64.so.1", "/system/lib64/hostlibs", "arm64-v8a", "arm64"
+)
 
 
 def recipe(arch: Arch) -> Recipe:
@@ -78,13 +87,13 @@ def recipe(arch: Arch) -> Recipe:
         inputs=tuple(str(path.relative_to(_HERE)) for path in own),
         sources=(Path(__file__), _HERE / "shim/adbd_shim.c", *own),
         needs=(source,),
-        tools=("patchelf", "readelf", "gcc"),
+        tools=("readelf", "gcc", "qemu-aarch64-static"),
     )
 
 
 def _build(arch: Arch, target: Path, debian_root: Path) -> None:
     root = target / "root"
-    for name in (*_FOLDERS, _LIBRARIES.lstrip("/")):
+    for name in (*_FOLDERS, arch.libraries.lstrip("/")):
         (root / name).mkdir(parents=True, exist_ok=True)
     for link, to in {"bin": "system/bin", "etc": "system/etc"}.items():
         (root / link).symlink_to(to)
@@ -135,7 +144,7 @@ def _with_authentication(program: bytes, target: Path) -> None:
 
 def _libraries(arch: Arch, root: Path, debian_root: Path, programs: Sequence[Path]) -> None:
     """Copy what the programs are linked with, and make them look there and nowhere else."""
-    place = root / _LIBRARIES.lstrip("/")
+    place = root / arch.libraries.lstrip("/")
     base = debian_root / "usr/lib" / arch.triplet
     waiting = list(programs)
     while waiting:
@@ -145,16 +154,26 @@ def _libraries(arch: Arch, root: Path, debian_root: Path, programs: Sequence[Pat
             found = next(path for path in (base / name, base / "android" / name) if path.exists())
             shutil.copy2(found.resolve(), place / name)
             waiting.append(place / name)
-    shutil.copy2((base / arch.loader).resolve(), place / arch.loader)
-    # Only programs: their RPATH counts for the libraries of their libraries too (as RUNPATH would not), and
-    # patchelf breaks arm64 libraries (libprotobuf's start-up code then runs twice).
+    loader = (base / arch.loader).read_bytes()
+    _write_program(
+        root / _LOADER.lstrip("/"), _replaced(loader, f"/lib/{arch.triplet}/", f"{arch.libraries}/")
+    )
     for path in programs:
-        _patchelf(path, "--force-rpath", "--set-rpath", _LIBRARIES)
-        _patchelf(path, "--set-interpreter", f"{_LIBRARIES}/{arch.loader}")
+        _write_program(path, _replaced(path.read_bytes(), arch.interpreter, _LOADER))
 
 
-def _patchelf(path: Path, *arguments: str) -> None:
-    subprocess.run(["patchelf", *arguments, str(path)], check=True, timeout=30, capture_output=True)
+def _replaced(program: bytes, old: str, new: str) -> bytes:
+    """A zero-terminated path in a program, replaced in its place by one that is no longer. (patchelf, which would
+    move things, makes arm64 programs that neither the kernel nor the loader takes.)"""
+    before, after = old.encode() + b"\0", new.encode() + b"\0"
+    if before not in program or len(after) > len(before):
+        raise RuntimeError(f"'{old}' cannot be replaced by '{new}' in this program")
+    return program.replace(before, after.ljust(len(before), b"\0"))
+
+
+def _write_program(path: Path, program: bytes) -> None:
+    path.write_bytes(program)
+    path.chmod(0o755)
 
 
 def _needed(program: Path) -> list[str]:

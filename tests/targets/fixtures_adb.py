@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,12 @@ import pytest
 if TYPE_CHECKING:
     from tests.targets.adb_host import AdbHost
     from tests.targets.adbd import AdbdDevice
+    from tests.targets.link import Link
 
 MakeAdbHost = Callable[..., "AdbHost"]
 MakeAdbd = Callable[..., "AdbdDevice"]
 ADB_VERSIONS = ("36", "29")
+LAB_PORT = 5037
 
 
 @pytest.fixture(scope="session")
@@ -44,14 +47,19 @@ def adb_version(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def make_adb_host(tmp_path: Path) -> Iterator[MakeAdbHost]:
-    """make_adb_host(version="36"|"29", start=True): an adb server for this test only. With start=False nothing
-    listens on its port yet; a server that the product starts there ends with the test."""
+    """make_adb_host(version="36"|"29", start=True, link=None): an adb server for this test only. With start=False
+    nothing listens on its port yet; a server that the product starts there ends with the test. With `link` it is
+    the server of another host, at the link's far end, on adb's usual port 5037."""
     from tests.targets.adb_host import AdbHost
 
     hosts: list[AdbHost] = []
 
-    def make(version: str = "36", *, start: bool = True) -> AdbHost:
-        host = AdbHost(tmp_path / f"adb-host-{len(hosts)}", version)
+    def make(version: str = "36", *, start: bool = True, link: Link | None = None) -> AdbHost:
+        folder = tmp_path / f"adb-host-{len(hosts)}"
+        if link is None:
+            host = AdbHost(folder, version)
+        else:
+            host = AdbHost(folder, version, sandbox=link.sandbox, port=LAB_PORT)
         hosts.append(host)
         if start:
             host.start()
@@ -67,8 +75,8 @@ def make_adbd(tmp_path: Path, make_adb_host: MakeAdbHost) -> Iterator[MakeAdbd]:
     """Make devices for this test only.
 
     make_adbd(host=None, version="36", connect=True, auth=False, small_tmp_bytes=None, read_only_tmp=False,
-              sysfs=None): without `host` each call makes a server of its own; connect=False: the adb server
-    does not know the device yet.
+              sysfs=None, link=None): without `host` each call makes a server of its own; connect=False: the adb server
+    does not know the device yet; with `link` the device is at its far end.
     """
     from tests.targets.adbd import AdbdDevice, AdbdOptions
 
@@ -83,10 +91,13 @@ def make_adbd(tmp_path: Path, make_adb_host: MakeAdbHost) -> Iterator[MakeAdbd]:
         small_tmp_bytes: int | None = None,
         read_only_tmp: bool = False,
         sysfs: Path | None = None,
+        link: Link | None = None,
     ) -> AdbdDevice:
         options = AdbdOptions(
             auth=auth, small_tmp_bytes=small_tmp_bytes, read_only_tmp=read_only_tmp, sysfs=sysfs
         )
+        if link is not None:
+            options = replace(options, network_pid=link.sandbox.pid, host_address=link.device_address)
         folder = tmp_path / f"adbd-{len(devices)}"
         device = AdbdDevice(folder, host or make_adb_host(version), options)
         devices.append(device)

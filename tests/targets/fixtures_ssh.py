@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from tests.targets.link import Link
     from tests.targets.sshd import SshClientHome, SshServer
 
 MakeSshd = Callable[..., "SshServer"]
@@ -42,8 +44,8 @@ def make_sshd(tmp_path: Path, ssh_client: SshClientHome) -> Iterator[MakeSshd]:
     """Make servers for this test only, all with the client `ssh_client` (in use).
 
     make_sshd(known="trusted"|"unknown"|"changed", client_key="right"|"wrong", noise=False,
-              user=None|"pi", sysfs=None, jump=None): with `jump` (another server), the client's configuration
-    has a host `board` that goes through it.
+              user=None|"pi", sysfs=None, jump=None, link=None): with `jump` (another server), the client's
+    configuration has a host `board` that goes through it; with `link` the server is at its far end.
     """
     from tests.targets.sshd import SshdOptions, SshServer, make_key, public_part
 
@@ -57,9 +59,13 @@ def make_sshd(tmp_path: Path, ssh_client: SshClientHome) -> Iterator[MakeSshd]:
         user: str | None = None,
         sysfs: Path | None = None,
         jump: SshServer | None = None,
+        link: Link | None = None,
     ) -> SshServer:
         folder = tmp_path / f"sshd-{len(servers)}"
-        server = SshServer(folder, ssh_client, SshdOptions(noise=noise, user=user, sysfs=sysfs))
+        options = SshdOptions(noise=noise, user=user, sysfs=sysfs)
+        if link is not None:
+            options = replace(options, network_pid=link.sandbox.pid, host=link.device_address)
+        server = SshServer(folder, ssh_client, options)
         servers.append(server)
         assert known in ("trusted", "unknown", "changed")
         assert client_key in ("right", "wrong")

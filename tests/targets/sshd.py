@@ -1,4 +1,4 @@
-"""A real OpenSSH server on loopback, and the client's side of it: keys, known_hosts, configuration.
+"""A real OpenSSH server on loopback (or at the far end of a link).
 
 As root the server runs in namespaces of its own, where its home folder lies over the user's: programs started
 through ssh begin in a clean folder, see no settings of the person who runs the tests, and end with the target.
@@ -11,6 +11,7 @@ import pwd
 import shutil
 import subprocess
 import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ import pytest
 
 from tests.targets.ports import free_port, wait_for_port
 from tests.targets.sandbox import Sandbox, descendants_of, kill_pid, need_tools, wait_gone
+from tests.targets.ssh_client import SshClientHome, make_key, public_part
+
+__all__ = ["BOARD_USER", "NOISE", "SshClientHome", "SshServer", "SshdOptions", "make_key", "public_part"]
 
 BOARD_USER = "pi"
 """A user that exists only inside a server's namespaces; needs root."""
@@ -45,102 +49,16 @@ Subsystem sftp internal-sftp
 """
 
 
-def make_key(path: Path, *, passphrase: str = "") -> Path:
-    """A new ed25519 key pair: `path` and `path`.pub."""
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-C", "test", "-f", str(path)]
-    subprocess.run(command, check=True, timeout=20, stdin=subprocess.DEVNULL)
-    return path
-
-
-def public_part(key: Path) -> str:
-    """ "TYPE BASE64" of a key pair, as known_hosts wants it."""
-    return " ".join(key.with_name(key.name + ".pub").read_text(encoding="ascii").split()[:2])
-
-
-class SshClientHome:
-    """A HOME for ssh clients: .ssh with a key, known_hosts and config.
-
-    OpenSSH takes the home folder from the user database, not from HOME; so `env` has an `ssh` first on PATH
-    that only adds `-F $HOME/.ssh/config`.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.ssh = folder / ".ssh"
-        self.ssh.mkdir(parents=True, mode=0o700)
-        self.key = make_key(self.ssh / "id_ed25519")
-        self.known_hosts = self.ssh / "known_hosts"
-        self.known_hosts.touch()
-        self.config = self.ssh / "config"
-        self.config.write_text(
-            "Host *\n"
-            f"  UserKnownHostsFile {self.known_hosts}\n"
-            "  GlobalKnownHostsFile /dev/null\n"
-            f"  IdentityFile {self.key}\n"
-            "  IdentitiesOnly yes\n"
-            "  BatchMode yes\n",
-            encoding="utf-8",
-        )
-        wrapper = folder / "bin" / "ssh"
-        wrapper.parent.mkdir()
-        wrapper.write_text('#!/bin/sh\nexec /usr/bin/ssh -F "$HOME/.ssh/config" "$@"\n', encoding="utf-8")
-        wrapper.chmod(0o755)
-
-    @property
-    def env(self) -> dict[str, str]:
-        """What differs from the environment of the tests."""
-        return {
-            "HOME": str(self.folder),
-            "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
-            "SSH_AUTH_SOCK": "",
-        }
-
-    @property
-    def full_env(self) -> dict[str, str]:
-        """The environment of the tests with `env` in it."""
-        return {**os.environ, **self.env}
-
-    def use(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Make this the HOME of the test, for ssh, paramiko and the product."""
-        for name, value in self.env.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.delenv("SSH_AUTH_SOCK")
-
-    def trust(self, host: str, port: int, key: str, *, names: str | None = None) -> None:
-        """Add a host key ("TYPE BASE64") to known_hosts."""
-        entry = names or (host if port == 22 else f"[{host}]:{port}")
-        with open(self.known_hosts, "a", encoding="ascii") as file:
-            file.write(f"{entry} {key}\n")
-
-    def add_config(self, text: str) -> None:
-        """Put settings before the ones that are there (in ssh the first value wins)."""
-        self.config.write_text(text.rstrip() + "\n\n" + self.config.read_text("utf-8"), encoding="utf-8")
-
-    def _remove_key(self) -> None:
-        self.key.unlink()
-        self.key.with_name(self.key.name + ".pub").unlink()
-
-    def replace_key(self) -> Path:
-        """Another key in the place of the client's: no server knows it."""
-        self._remove_key()
-        return make_key(self.key)
-
-    def use_key(self, key: Path) -> None:
-        """Take a copy of this key pair in the place of the client's."""
-        self._remove_key()
-        shutil.copy2(key, self.key)
-        shutil.copy2(key.with_name(key.name + ".pub"), self.key.with_name(self.key.name + ".pub"))
-
-
 @dataclass(frozen=True, kw_only=True)
 class SshdOptions:
     """How a server is to be. `noise`: a login script that prints. `user`: BOARD_USER or the tests' user.
-    `sysfs`: a folder that the server's programs see as /sys. `network`: a sandbox whose network it uses."""
+    `sysfs`: a folder that the server's programs see as /sys. `network_pid`: a process in whose network it
+    listens, at `host`, port 22."""
 
     noise: bool = False
     user: str | None = None
     sysfs: Path | None = None
-    sandbox: Sandbox | None = None
+    network_pid: int | None = None
     host: str = "127.0.0.1"
 
 
@@ -156,36 +74,43 @@ class SshServer:
         self.log = folder / "sshd.log"
         self.home = folder / "home"
         self.home.mkdir()
-        account = pwd.getpwuid(os.geteuid())
-        self.user = self.options.user or account.pw_name
+        self.user = self.options.user or pwd.getpwuid(os.geteuid()).pw_name
         self.host = self.options.host
-        self.port = free_port() if self.options.sandbox is None else 22
+        self.port = free_port() if self.options.network_pid is None else 22
         self.host_key = make_key(folder / "host_key")
         shutil.copy(client.key.with_name(client.key.name + ".pub"), folder / "authorized_keys")
         if self.options.noise:
             (self.home / ".bashrc").write_text(f"echo '{NOISE}'\necho 'a warning' >&2\n", encoding="utf-8")
         self._server: subprocess.Popen[bytes] | None = None
-        self._owns_sandbox = self.options.sandbox is None
-        self.sandbox = self.options.sandbox or self._make_sandbox(account)
-        self._write_config(account)
+        self.sandbox = self._make_sandbox()
+        self._write_config()
         self.start()
 
-    def _make_sandbox(self, account: pwd.struct_passwd) -> Sandbox | None:
+    def _make_sandbox(self) -> Sandbox | None:
         if os.geteuid() != 0:
             if self.options.user or self.options.sysfs:
                 pytest.skip("another user or another /sys needs root")
             return None
-        return Sandbox(self._mounts(account))
+        return Sandbox(self._mounts(), network_of=self.options.network_pid)
 
-    def _mounts(self, account: pwd.struct_passwd) -> list[list[str]]:
-        commands = [["mkdir", "-p", "/run/sshd"]]
+    def _mounts(self) -> list[list[str]]:
+        boot_id = self.folder / "boot_id"
+        boot_id.write_text(f"{uuid.uuid4()}\n", encoding="ascii")
+        commands = [
+            ["mkdir", "-p", "/run/sshd"],
+            ["mount", "--bind", str(boot_id), "/proc/sys/kernel/random/boot_id"],
+        ]
         if self.options.sysfs is not None:
             commands.append(["mount", "--bind", str(self.options.sysfs), "/sys"])
         if self.options.user == BOARD_USER:
             commands += self._board_user()
-        elif not self.folder.is_relative_to(account.pw_dir):
-            commands.append(["mount", "--bind", str(self.home), account.pw_dir])
+        elif self._covers_home():
+            commands.append(["mount", "--bind", str(self.home), _login_folder()])
         return commands
+
+    def _covers_home(self) -> bool:
+        """Whether the target's home can lie over the user's: not where the fixture itself is in there."""
+        return os.geteuid() == 0 and not self.folder.is_relative_to(_login_folder())
 
     def _board_user(self) -> list[list[str]]:
         """Commands that make BOARD_USER known inside; its home is on a tmpfs over /home."""
@@ -208,20 +133,18 @@ class SshServer:
         keys = f"/home/{BOARD_USER}/.ssh-keys"
         return [*commands, ["cp", str(self.folder / "authorized_keys"), keys], ["chown", "4711:4711", keys]]
 
-    def _write_config(self, account: pwd.struct_passwd) -> None:
-        home = self.device_home(account)
+    def _write_config(self) -> None:
+        home = self.device_home()
         text = _CONFIG.format(host=self.host, port=self.port, folder=self.folder, user=self.user, home=home)
         if self.user == BOARD_USER:
             text = text.replace(f"{self.folder}/authorized_keys", f"/home/{BOARD_USER}/.ssh-keys")
         (self.folder / "sshd_config").write_text(text, encoding="utf-8")
 
-    def device_home(self, account: pwd.struct_passwd | None = None) -> str:
+    def device_home(self) -> str:
         """The login folder, as programs on the device see it."""
         if self.user == BOARD_USER:
             return f"/home/{BOARD_USER}"
-        account = account or pwd.getpwuid(os.geteuid())
-        covered = self._owns_sandbox and self.sandbox and not self.folder.is_relative_to(account.pw_dir)
-        return account.pw_dir if covered else str(self.home)
+        return _login_folder() if self._covers_home() else str(self.home)
 
     @property
     def address(self) -> str:
@@ -304,10 +227,22 @@ class SshServer:
         """End the server and everything it started."""
         leftovers = descendants_of(self._server.pid) if self._server is not None else []
         self.stop()
-        if self.sandbox is not None and self._owns_sandbox:
+        if self.sandbox is not None:
             self.sandbox.close()
         for pid in leftovers:
             kill_pid(pid)
+
+    def reboot(self) -> None:
+        """End everything on the device and start the server again, with another boot id. Needs root."""
+        if self.sandbox is None:
+            pytest.skip("a reboot needs root")
+        self.close()
+        self.sandbox = self._make_sandbox()
+        self.start()
+
+
+def _login_folder() -> str:
+    return pwd.getpwuid(os.geteuid()).pw_dir
 
 
 def _is_sshd(pid: int) -> bool:

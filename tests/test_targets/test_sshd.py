@@ -139,6 +139,17 @@ def test_stop_and_start_on_the_same_port_with_the_same_key(make_sshd: MakeSshd) 
 
 
 @NEEDS_ROOT
+def test_reboot_gives_another_boot_id_and_keeps_files(make_sshd: MakeSshd) -> None:
+    server = make_sshd()
+    before = at(server, "echo kept > file; cat /proc/sys/kernel/random/boot_id").stdout
+    server.reboot()
+    after = at(server, "cat /proc/sys/kernel/random/boot_id file").stdout
+    assert len(before) == 37
+    assert after.endswith(b"kept\n")
+    assert not after.startswith(before)
+
+
+@NEEDS_ROOT
 def test_what_a_session_left_behind_survives_the_session_and_ends_with_the_target(tmp_path: Path) -> None:
     from tests.targets.sshd import SshClientHome, SshServer, public_part
 

@@ -122,6 +122,13 @@ class RunContract:
         done = transport.run(["cat"], timeout=20)
         assert (done.exit_code, done.stdout) == (0, b"")
 
+    def test_what_edgekit_adds_does_not_show(self, transport: Transport, folder: str) -> None:
+        """A command that prints all command lines, its own too, is not taken for ended."""
+        listing = "cat /proc/[0-9]*/cmdline 2>/dev/null; ls -a /data/local/tmp 2>/dev/null; exit 6"
+        done = transport.run(["sh", "-c", listing], timeout=30)
+        assert done.exit_code == 6
+        assert b"exit 6" in done.stdout
+
     def test_timeout_keeps_what_was_printed(self, transport: Transport) -> None:
         began = time.monotonic()
         with pytest.raises(DeviceTimeout) as caught:
@@ -244,13 +251,14 @@ class StreamContract(RunContract):
         assert stream.wait(20) == 127
         assert "/no/such/agent" in stream.stderr_tail()
         with pytest.raises(DeviceLost):
-            for _ in range(64):
-                stream.send(b"x" * MIB)
+            stream.send(b"x" * (64 * MIB))
         assert stream.wait(20) == 127
         stream.close()
 
     def test_stderr_tail_is_the_last_8_kib(self, transport: Transport) -> None:
-        stream = transport.open(["sh", "-c", "head -c 20000 /dev/zero | tr '\\0' a >&2; echo end >&2"], timeout=20)
+        stream = transport.open(
+            ["sh", "-c", "head -c 20000 /dev/zero | tr '\\0' a >&2; echo end >&2"], timeout=20
+        )
         assert stream.recv(10, 20) == b""
         assert stream.wait(20) == 0
         tail = stream.stderr_tail()

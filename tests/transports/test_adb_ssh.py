@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,7 +54,7 @@ def test_what_it_says_of_itself(lab_transport: Transport, sshd: SshServer, adbd:
 
 def test_no_port_is_opened_here(lab_transport: Transport) -> None:
     stream = lab_transport.open(["cat"], timeout=10)
-    own = {os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _exists(fd)}
+    own = {str(fd.readlink()) for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink()}
     listening = [
         line.split()[9]
         for name in ("tcp", "tcp6")
@@ -64,10 +63,6 @@ def test_no_port_is_opened_here(lab_transport: Transport) -> None:
     ]
     stream.close()
     assert not [inode for inode in listening if f"socket:[{inode}]" in own]
-
-
-def _exists(fd: str) -> bool:
-    return os.path.islink(f"/proc/self/fd/{fd}")  # noqa: PTH114
 
 
 def test_the_only_one(make_sshd: MakeSshd, make_adbd: MakeAdbd) -> None:

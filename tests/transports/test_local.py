@@ -84,7 +84,7 @@ def test_abort_ends_grandchildren_too(transport: Transport) -> None:
 
 
 def test_no_descriptors_are_left_open(transport: Transport) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(5):
         transport.run(["true"], timeout=5)
         stream = transport.open(["cat"], timeout=5)
@@ -92,4 +92,4 @@ def test_no_descriptors_are_left_open(transport: Transport) -> None:
         stream = transport.open(["sleep", "30"], timeout=5)
         stream.abort()
         stream.close()
-    assert len(os.listdir("/proc/self/fd")) <= before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import itertools
 import os
 import struct
 import subprocess
@@ -221,12 +222,8 @@ def _decode(codec: Codec, data: bytes, cuts: list[int]) -> tuple[bytes, bytes, i
     """Feed in pieces; everything that came out."""
     out, err, code = bytearray(), bytearray(), None
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    events = [
-        event
-        for start, end in zip(edges, edges[1:], strict=False)
-        for event in codec.feed(data[start:end])
-    ]
-    for kind, value in [*events, *codec.finish()]:
+    events = [event for start, end in itertools.pairwise(edges) for event in codec.feed(data[start:end])]
+    for kind, value in [*events, *codec.release()]:
         if isinstance(value, int):
             assert code is None
             code = value

@@ -78,7 +78,7 @@ class TestSshUser(LimitsContract):
         stream = transport.open(["sh", "-c", "echo $$; while :; do sleep 0.1; done"], timeout=10)
         pid = (stream.recv(20, 10) or b"").decode().strip()
         stream.close()
-        with pytest.raises(DeviceTimeout, match="[0-9]") as caught:
+        with pytest.raises(DeviceTimeout, match=r"[0-9]") as caught:
             transport.run(["sh", "-c", "echo $$; while :; do sleep 0.1; done"], timeout=1)
         other = caught.value.message.partition("until then: '")[2].partition("\\n")[0]
         for number in (pid, other):
@@ -330,7 +330,9 @@ class TestSettings:
         monkeypatch.setenv("PATH", str(tmp_path))
         connect(f"ssh://{server.user}@mypi", timeout=20).close()
 
-    def test_broken_settings_are_the_hosts_fault(self, make_sshd: MakeSshd, ssh_client: SshClientHome) -> None:
+    def test_broken_settings_are_the_hosts_fault(
+        self, make_sshd: MakeSshd, ssh_client: SshClientHome
+    ) -> None:
         server = make_sshd()
         ssh_client.add_config("Host *\n  NoSuchOption yes\n")
         with pytest.raises(HostError, match=r"(?i)nosuchoption") as caught:

@@ -10,7 +10,7 @@ from edgekit.conversion.extras import need, quiet, versions
 from edgekit.conversion.recipes import AS_IS
 from edgekit.conversion.targets.base import Converted
 from edgekit.conversion.targets.operator_codes import with_new_codes
-from edgekit.errors import BugError, ToolError, VerificationError
+from edgekit.errors import BugError, EdgekitError, ToolError, VerificationError
 from edgekit.events import Event, Sink
 from edgekit.models.info import Format, ModelInfo
 from edgekit.models.inspect import inspect_tflite
@@ -47,7 +47,11 @@ class TfliteTarget:
         try:
             with quiet(), _silenced_logging():
                 data = _quantize(with_new_codes(tflite), info, recipe, calibration)
-        except (ValueError, RuntimeError, KeyError, IndexError, TypeError, NotImplementedError) as error:
+        except EdgekitError:
+            raise
+        except (
+            Exception
+        ) as error:  # the quantizer has no errors of its own: KeyError, ValueError, AssertionError
             raise ToolError(
                 f"ai-edge-quantizer failed on {recipe}: {error}",
                 code="E_QUANTIZER",

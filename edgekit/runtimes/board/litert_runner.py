@@ -322,7 +322,7 @@ def timed(body: Callable[[], None], samples: list[int], least: int, least_ns: in
 
 def measure(body: Callable[[], None], options: argparse.Namespace) -> tuple[list[int], dict[str, Any]]:
     begin, budget_ns = now_ns(), int(options.max_seconds * 1e9)
-    samples, least = [0] * max(FIRST_CAPACITY, options.iterations), options.iterations
+    samples, least = [0] * FIRST_CAPACITY, options.iterations
     warm = warm_up(body, options.warmup_iterations, begin + budget_ns // 2)
     before, cpu_ns = resource.getrusage(resource.RUSAGE_SELF), time.process_time_ns()
     wall_ns = timed(body, samples, least, int(options.min_seconds * 1e9), begin + budget_ns)

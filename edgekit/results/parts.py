@@ -1,0 +1,45 @@
+"""The pieces that every section of a report is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from edgekit.records import Record
+from edgekit.results import wording as w
+from edgekit.results.markup import Child, Html, el
+
+
+def card(title: str | None, *children: Child) -> Html:
+    return el("section", el("h3", title) if title else None, *children, class_="card")
+
+
+def facts(pairs: Iterable[tuple[str, Child]]) -> Html:
+    """Names and values; what is None is left out."""
+    return el(
+        "dl",
+        [[el("dt", name), el("dd", value)] for name, value in pairs if value is not None],
+        class_="facts",
+    )
+
+
+def table(head: Sequence[Child], rows: Iterable[Sequence[Child]]) -> Html:
+    body = [el("tr", el("th", row[0], scope="row"), [el("td", cell) for cell in row[1:]]) for row in rows]
+    top = el("thead", el("tr", [el("th", cell, scope="col") for cell in head]))
+    return el("div", el("table", top, el("tbody", body)), class_="table")
+
+
+def code(value: object | None) -> Html | None:
+    return None if value is None else el("code", str(value))
+
+
+def badge(state: str) -> Html:
+    return el("span", el("span", w.VERDICTS[state][0], aria_hidden="true"), state, class_=f"badge {state}")
+
+
+def title_of(record: Record) -> str:
+    version = f"@{record.model.version}" if record.model.version else ""
+    return f"{record.model.name}{version} on {record.device.model or record.device.address}"
+
+
+def plural(number: int, one: str, many: str) -> str:
+    return f"{w.count(number)} {one if number == 1 else many}"

@@ -1,0 +1,169 @@
+"""A link that goes silent: everyone who waits is told, within 10 s, idle or busy (A5)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edgekit.agent.client import AgentClient
+from edgekit.errors import DeviceLost, DeviceTimeout, VerificationError
+from tests.agent.starting import agent, eventually, guardian_of, kill, open_stream
+
+TOLD_WITHIN_S = 10.0
+
+
+@pytest.fixture
+def frozen(tmp_path: Path) -> Iterator[AgentClient]:
+    """An agent that can be stopped: its pipes stay open, nothing comes any more."""
+    stream = open_stream(tmp_path / "root")
+    client = AgentClient.start(stream, timeout=10, device="test:")
+    pid, guardian = client.hello.pid, guardian_of(client)
+    try:
+        yield client
+    finally:
+        client.close()
+        for process in (pid, guardian):
+            try:
+                kill(process)
+            except ProcessLookupError:
+                pass
+
+
+def _how_long(work: Callable[[], object]) -> float:
+    began = time.monotonic()
+    with pytest.raises(DeviceLost) as caught:
+        work()
+    assert caught.value.device == "test:"
+    assert caught.value.transient
+    return time.monotonic() - began
+
+
+def test_a_silent_link_is_noticed_by_all_at_once(frozen: AgentClient, tmp_path: Path) -> None:
+    """One that waits, one that is blocked in a send, one that takes samples, and one that comes later."""
+    sampling = frozen.sample(["/proc/uptime"], period_ms=50)
+    running = frozen.start_run(["sleep", "100"])
+    running.started(10)
+    kill(frozen.hello.pid, signal.SIGSTOP)
+    took: dict[str, float] = {}
+
+    def measure(name: str, work: Callable[[], object]) -> threading.Thread:
+        thread = threading.Thread(target=lambda: took.__setitem__(name, _how_long(work)))
+        thread.start()
+        return thread
+
+    threads = [
+        measure("run", running.wait),
+        measure("samples", lambda: list(sampling)),
+        measure("call", frozen.ping),
+        measure("blocked send", lambda: frozen.put(bytes(8 << 20), str(tmp_path / "f"))),
+    ]
+    for thread in threads:
+        thread.join(30)
+    assert set(took) == {"run", "samples", "call", "blocked send"}
+    assert max(took.values()) < TOLD_WITHIN_S
+    assert min(took.values()) > 5
+    assert _how_long(frozen.ping) < 0.1
+
+
+def test_an_idle_link_that_goes_silent_is_noticed(frozen: AgentClient) -> None:
+    kill(frozen.hello.pid, signal.SIGSTOP)
+    time.sleep(TOLD_WITHIN_S)
+    assert _how_long(frozen.ping) < 0.1
+
+
+def test_end_of_the_agent_is_told_at_once(tmp_path: Path) -> None:
+    with agent(tmp_path / "root") as client:
+        running = client.start_run(["sleep", "100"])
+        running.started(10)
+        kill(client.hello.pid)
+        assert _how_long(running.wait) < 3
+        with pytest.raises(DeviceLost, match="exit code 137"):
+            client.ping()
+
+
+def test_deadline_of_a_call_leaves_the_client_usable(tmp_path: Path) -> None:
+    """The device answers, only not in time."""
+    big = tmp_path / "big"
+    with open(big, "wb") as file:
+        file.truncate(4 << 30)
+    with agent(tmp_path / "root") as client:
+        with pytest.raises(DeviceTimeout):
+            client.stat(str(big), sha256=True, timeout=0.05)
+        big.unlink()
+        client.ping()
+
+
+def test_heartbeats_go_on_during_a_long_hash(tmp_path: Path) -> None:
+    """Longer than the silence that ends the link; nothing else is sent meanwhile."""
+    size = 20 << 30
+    big = tmp_path / "big"
+    with open(big, "wb") as file:
+        file.truncate(size)
+    began = time.monotonic()
+    with agent(tmp_path / "root") as client:
+        try:
+            client.stat(str(big), sha256=True, timeout=12)
+        except DeviceTimeout:
+            pass  # a slow machine: what counts is that the link has lived through it
+        took = time.monotonic() - began
+        assert took > 9, "the file is too small for this machine to show anything"
+        kill(client.hello.pid, signal.SIGTERM)
+        assert _lost(client)
+
+
+def _lost(client: AgentClient) -> bool:
+    def ended() -> bool:
+        try:
+            client.ping()
+        except DeviceLost:
+            return True
+        return False
+
+    return eventually(ended)
+
+
+def test_put_of_64_mib(tmp_path: Path) -> None:
+    """Not a benchmark: a bound that a per-frame round trip or a copy per byte would break."""
+    data = os.urandom(1 << 20) * 64
+    with agent(tmp_path / "root") as client:
+        before = client.round_trips
+        began = time.monotonic()
+        client.put(data, str(tmp_path / "big"))
+        took = time.monotonic() - began
+        assert client.round_trips == before + 1
+    assert hashlib.sha256((tmp_path / "big").read_bytes()).digest() == hashlib.sha256(data).digest()
+    assert took < 15, f"{64 / took:.0f} MiB/s"
+
+
+def test_source_that_shrinks_while_it_is_sent(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(bytes(3 << 20))
+
+    def shrink(done: int, total: int) -> None:
+        if done < total // 2:
+            os.truncate(source, 1 << 20)
+
+    with agent(tmp_path / "root") as client:
+        with pytest.raises(VerificationError) as caught:
+            client.put(source, str(tmp_path / "target"), progress=shrink)
+        assert caught.value.code == "E_SOURCE_CHANGED"
+        client.ping()
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["root", "source"]
+
+
+def test_progress_that_raises_ends_the_put(tmp_path: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with agent(tmp_path / "root") as client:
+        with pytest.raises(KeyboardInterrupt):
+            client.put(bytes(3 << 20), str(tmp_path / "target"), progress=stop)
+        client.ping()
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["root"]

@@ -1,0 +1,187 @@
+"""Facts to decisions, decisions to files and commands. Nothing is started here."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edgekit.errors import InputError, ToolError
+from edgekit.registry import load, plugins
+from edgekit.runtimes.base import (
+    LIBC_VERSION_ARGV,
+    BundleFile,
+    LibcFacts,
+    RunnerJob,
+    Runtime,
+    libc_facts,
+    libstdcxx_folders,
+    make_bundle,
+    manifest,
+    runner_arguments,
+)
+from edgekit.runtimes.litert import LiteRtRuntime, needs_own_libc, pin_of
+from edgekit.runtimes.litert_python import LiteRtPythonRuntime
+
+pytestmark = pytest.mark.base
+
+FILES = (
+    BundleFile(path=Path("/x/b"), name="b", sha256="1" * 64, size_bytes=3, mode=0o755),
+    BundleFile(path=Path("/x/a"), name="a", sha256="2" * 64, size_bytes=4, mode=0o644),
+)
+
+
+@pytest.mark.parametrize("name", sorted(plugins("runtimes")))
+def test_every_runtime_follows_the_protocol(name: str) -> None:
+    runtime = load("runtimes", name)()
+    assert isinstance(runtime, Runtime)
+    assert runtime.name == name
+    assert "tflite" in runtime.formats
+    assert runtime.accelerators == ("cpu",)
+
+
+@pytest.mark.parametrize(
+    ("getconf", "names", "glibc", "libstdcxx"),
+    [
+        ("glibc 2.36\n", ["/usr/lib/aarch64-linux-gnu/libstdc++.so.6.0.30"], (2, 36), (6, 0, 30)),
+        ("glibc 2.31", ["libstdc++.so.6", "libstdc++.so.6.0.28\n"], (2, 31), (6, 0, 28)),
+        ("glibc 2.39", ["a/libstdc++.so.6.0.9", "b/libstdc++.so.6.0.33"], (2, 39), (6, 0, 33)),
+        ("glibc 2.36", [], (2, 36), None),
+        (None, [], None, None),
+        ("", ["libstdc++.so.6.0.30-gdb.py"], None, None),
+        ("getconf: GNU_LIBC_VERSION: unknown variable", [], None, None),
+        ("musl libc (aarch64)\nVersion 1.2.3", [], None, None),
+        ("glibc two", [], None, None),
+    ],
+)
+def test_facts_from_what_a_device_prints(
+    getconf: str | None, names: list[str], glibc: tuple[int, ...] | None, libstdcxx: tuple[int, ...] | None
+) -> None:
+    assert libc_facts(getconf, names) == LibcFacts(glibc=glibc, libstdcxx=libstdcxx)
+
+
+@pytest.mark.parametrize(
+    ("abi", "glibc", "libstdcxx", "own"),
+    [
+        ("arm64-v8a", (2, 36), (6, 0, 30), False),
+        ("arm64-v8a", (2, 34), (6, 0, 30), False),
+        ("arm64-v8a", (2, 34), (6, 0, 29), True),  # RHEL 9's pair: the C library will do, the C++ one not
+        ("arm64-v8a", (2, 31), (6, 0, 28), True),  # Debian 11, Ubuntu 20.04, JetPack 5
+        ("arm64-v8a", (2, 9), (6, 0, 30), True),  # 9 is less than 34
+        ("arm64-v8a", (2, 36), None, True),
+        ("arm64-v8a", None, (6, 0, 30), True),
+        ("arm64-v8a", None, None, True),  # Android
+        ("x86_64", (2, 31), (6, 0, 28), False),
+        ("x86_64", (2, 26), (6, 0, 28), True),
+        ("x86_64", (3, 0), (7, 0, 0), False),
+    ],
+)
+def test_own_libc_where_the_devices_will_not_do(
+    abi: str, glibc: tuple[int, ...] | None, libstdcxx: tuple[int, ...] | None, own: bool
+) -> None:
+    assert needs_own_libc(pin_of(abi), LibcFacts(glibc=glibc, libstdcxx=libstdcxx)) is own
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this machine has another C library")
+def test_facts_of_this_machine() -> None:
+    """The probes, run here: what they find is what Python itself knows of the C library."""
+    version = subprocess.run(LIBC_VERSION_ARGV, capture_output=True, text=True, timeout=30, check=True).stdout
+    folders = [
+        Path(folder) for folder in libstdcxx_folders(platform.machine().replace("aarch64", "arm64-v8a"))
+    ]
+    names = [path.name for folder in folders if folder.is_dir() for path in folder.glob("libstdc++.so.*")]
+    facts = libc_facts(version, names)
+    assert facts.glibc == tuple(int(part) for part in platform.libc_ver()[1].split("."))
+    assert facts.libstdcxx is None or facts.libstdcxx >= (6, 0, 0)
+    assert (facts.libstdcxx is None) is (not names)
+
+
+def test_no_native_runtime_for_an_abi_names_the_other_runtime() -> None:
+    with pytest.raises(InputError) as caught:
+        LiteRtRuntime().bundle("armeabi-v7a", LibcFacts())
+    assert caught.value.code == "E_ABI"
+    assert "litert-python" in str(caught.value.hint)
+
+
+def test_a_bundle_is_named_by_its_sorted_manifest() -> None:
+    expected = f"{'2' * 64} 644 a\n{'1' * 64} 755 b\n".encode()
+    assert manifest(FILES) == manifest(FILES[::-1]) == expected
+    bundle = make_bundle("r", "1", FILES)
+    assert bundle == make_bundle("r", "1", FILES[::-1])
+    assert bundle.sha256 == hashlib.sha256(expected).hexdigest()
+    assert [file.name for file in bundle.files] == ["a", "b"]
+    assert bundle.size_bytes == 7
+
+
+def test_arguments() -> None:
+    job = RunnerJob(
+        model="/a b/m.tflite",
+        samples="s",
+        threads=4,
+        iterations=10,
+        warmup_iterations=2,
+        min_seconds=0.5,
+        max_seconds=1e-3,
+        inputs="i",
+        outputs="o",
+        seed=2**64 - 1,
+        cpus="4-7",
+        empty_body=True,
+    )
+    arguments = runner_arguments(job)
+    pairs = dict(zip(arguments[:-1:2], arguments[1::2], strict=True))
+    assert arguments[-1] == "--empty-body"
+    assert pairs == {
+        "--model": "/a b/m.tflite",
+        "--samples": "s",
+        "--threads": "4",
+        "--seed": "18446744073709551615",
+        "--warmup-iterations": "2",
+        "--iterations": "10",
+        "--min-seconds": "0.5",
+        "--max-seconds": "0.001",
+        "--inputs": "i",
+        "--outputs": "o",
+        "--cpus": "4-7",
+    }
+    assert not {"--inputs", "--outputs", "--cpus", "--empty-body"} & set(
+        runner_arguments(RunnerJob(model="m", samples="s"))
+    )
+
+
+def test_command_without_and_with_a_loader_of_its_own() -> None:
+    runtime, job = LiteRtRuntime(), RunnerJob(model="m", samples="s")
+    plain, plain_environment = runtime.command(make_bundle("litert", "2.3.0", FILES), "/d", job)
+    assert plain[:3] == ["/d/edgekit-runner-litert", "--library", "/d/libLiteRt.so"]
+    assert plain_environment == {"EDGEKIT_RUNTIME_VERSION": "2.3.0"}
+    own = make_bundle("litert", "2.3.0", FILES, loader="ld-linux-aarch64.so.1")
+    argv, environment = runtime.command(own, "/d", job)
+    assert argv == ["/d/ld-linux-aarch64.so.1", "--inhibit-cache", "--library-path", "/d", *plain]
+    assert environment == {"EDGEKIT_RUNTIME_VERSION": "2.3.0", "LD_PRELOAD": ""}
+
+
+def test_the_python_runtime_is_one_script_for_every_device() -> None:
+    runtime = LiteRtPythonRuntime()
+    bundles = {runtime.bundle(abi, LibcFacts()) for abi in ("x86_64", "arm64-v8a", "armeabi-v7a")}
+    assert len(bundles) == 1
+    bundle = bundles.pop()
+    assert [file.name for file in bundle.files] == ["litert_runner.py"]
+    argv, _ = runtime.command(bundle, "/d", RunnerJob(model="m", samples="s"))
+    assert argv[:2] == ["python3", "/d/litert_runner.py"]
+
+
+@pytest.mark.parametrize(("libc", "script"), [(LibcFacts(), "build_native"), (LibcFacts(), "fetch_libc")])
+def test_what_was_not_built_names_its_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, libc: LibcFacts, script: str
+) -> None:
+    monkeypatch.setattr("edgekit.runtimes.litert._built", lambda abi: tmp_path / abi)
+    if script == "fetch_libc":
+        (tmp_path / "arm64-v8a").mkdir()
+        (tmp_path / "arm64-v8a" / "edgekit-runner-litert").write_bytes(b"runner")
+    with pytest.raises(ToolError) as caught:
+        LiteRtRuntime().bundle("arm64-v8a", libc)
+    assert caught.value.code == "E_NOT_BUILT"
+    assert script in str(caught.value.hint)
