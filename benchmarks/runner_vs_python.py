@@ -190,7 +190,7 @@ def main() -> None:
         empty, empty_p99 = empty_body_us(launcher, Path(work))
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {cpu_name()}, {os.cpu_count()} processors, {LOCAL_ABI}")
     print(
-        f"load before {before}, after {load()}; LiteRT {LiteRtRuntime.version}, 1 thread, seed {options.seed},"
+        f"load before {before}, after {load()}; LiteRT {LiteRtRuntime.version}, 1 thread, seed {options.seed}, nice {options.nice},"
     )
     print(
         f"{options.rounds} rounds of 3 processes, {options.seconds:g} s each; {time.monotonic() - begin:.0f} s in all\n"

@@ -1,5 +1,5 @@
 """`python -m edgekit` is the command `edgekit`."""
 
-from edgekit.cli.main import main
+from edgekit.cli.entry import main
 
 main()

@@ -118,6 +118,11 @@ class Link:
             except DeviceLost as error:
                 self._lose(error)
                 raise self.lost_error() from error
+            except BaseException:
+                # A signal's exception in the middle of a frame: whatever is sent next would be taken for the
+                # rest of it, so this link is of no more use.
+                self._lose(DeviceLost("interrupted in the middle of a frame", transient=False))
+                raise
 
     def cancel(self, pending: Pending) -> None:
         """Ask the agent to stop a request; its answer still comes."""

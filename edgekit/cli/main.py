@@ -9,9 +9,10 @@ import importlib
 import os
 import signal
 import sys
-from typing import Any
 
 import click
+
+from edgekit.cli.signals import EXIT_BY_SIGNAL, Signalled, signal_behind
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "devices": ("devices", "What is attached or configured, and its state."),
@@ -31,16 +32,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cache": ("cache", "What edgekit keeps on this host; fetch runtimes for offline use."),
     "plugins": ("plugins", "What is registered: sources, targets, transports, runtimes."),
 }
-
-EXIT_BY_SIGNAL = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
-
-
-class Signalled(BaseException):
-    """SIGTERM or SIGHUP came: unwind, so that the device is left clean, and end with its exit code."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 class LazyGroup(click.Group):
@@ -92,22 +83,8 @@ def cli() -> None:
     """Take a trained model to a phone or a board and come back with numbers one can trust."""
 
 
-def _on_signal(number: int, _: Any) -> None:
-    for each in EXIT_BY_SIGNAL:  # a second one must not break the cleaning up
-        signal.signal(each, signal.SIG_IGN)
-    raise Signalled(number)
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Entry point of the console script; ends the process with edgekit's exit code."""
-    args = sys.argv[1:] if argv is None else argv
-    for number in EXIT_BY_SIGNAL:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays in force
-            signal.signal(number, _on_signal)
-    sys.exit(_guarded(args))
-
-
-def _guarded(args: list[str]) -> int:
+def run(args: list[str]) -> int:
+    """One command line; returns the exit code. Nothing that edgekit raises gets past here."""
     from edgekit.errors import BugError, EdgekitError
 
     as_json = "--json" in args
@@ -127,6 +104,8 @@ def _guarded(args: list[str]) -> int:
         sys.stderr.close()
         return 141
     except EdgekitError as error:
+        if (cause := signal_behind(error)) is not None:  # cleaning up failed after it; it is still the reason
+            return _ended_by(cause.number, as_json)
         from edgekit.cli.common import fail
 
         return fail(error, as_json=as_json, color=color)

@@ -91,9 +91,9 @@ def _unpack(raw: bytes, path: Path, role: str) -> dict[str, Array]:
             )
         with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, KeyError) as error:
-        raise _not_npz(path, role, error) from error
-    except (zipfile.zlib.error, NotImplementedError, MemoryError, OverflowError) as error:  # type: ignore[attr-defined]
+    except InputError:
+        raise
+    except Exception as error:  # damaged bytes surface as zlib.error, TokenError, BadZipFile, ValueError, ...
         raise _not_npz(path, role, error) from error
 
 

@@ -76,7 +76,7 @@ def _set(agent: AgentClient, settings: Mapping[str, str]) -> tuple[dict[str, str
     changed, refused = {}, {}
     for path, value in settings.items():
         try:
-            actual = agent.knob_set(path, value.encode()).actual.decode("utf-8", "replace").strip()
+            actual = agent.knob_set(path, f"{value}\n".encode()).actual.decode("utf-8", "replace").strip()
         except DeviceLost:
             raise
         except DeviceError as error:

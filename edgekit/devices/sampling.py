@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from edgekit.agent.answers import Content, Sample
 from edgekit.devices.device import Device
 from edgekit.devices.telemetry import frequency_of, temperature_of
 from edgekit.records import TelemetryPoint
@@ -30,21 +31,22 @@ def sampled(device: Device) -> Iterator[Series]:
     if not paths:
         yield series
         return
-    stream = device.agent.sample(paths, period_ms=PERIOD_MS)
-    try:
+    with device.agent.sample(paths, period_ms=PERIOD_MS) as stream:
         yield series
-    finally:
         for sample in stream.stop():
-            for item in sample.files:
-                zone = item.path in zones
-                value = temperature_of(item.text) if zone else frequency_of(item.text)
-                name = zones[item.path] if zone else frequencies[item.path]
-                series.points.append(
-                    TelemetryPoint(
-                        t_us=sample.boottime_ns / 1000,
-                        name=name,
-                        value=float("nan") if value is None else float(value),
-                        unit="mC" if zone else "kHz",
-                        path=item.path,
-                    )
-                )
+            series.points += [_point(sample, item, zones, frequencies) for item in sample.files]
+
+
+def _point(
+    sample: Sample, item: Content, zones: Mapping[str, str], frequencies: Mapping[str, str]
+) -> TelemetryPoint:
+    """NaN where the file could not be read or makes no sense."""
+    zone = item.path in zones
+    value = temperature_of(item.text) if zone else frequency_of(item.text)
+    return TelemetryPoint(
+        t_us=sample.boottime_ns / 1000,
+        name=zones[item.path] if zone else frequencies[item.path],
+        value=float("nan") if value is None else float(value),
+        unit="mC" if zone else "kHz",
+        path=item.path,
+    )

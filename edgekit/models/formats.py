@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -75,6 +74,8 @@ def _folder_format(folder: Path) -> Format:
 
 
 def _zip_format(path: Path) -> Format | None:
+    import zipfile  # only here: push starts up without it
+
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()[:_ZIP_NAMES]

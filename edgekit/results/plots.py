@@ -110,8 +110,8 @@ def cumulative(launches: Launches, scale: Scale, name: str) -> Plot:
     return Plot(svg, "Every launch from its shortest to its longest sample. Lines apart: launches differ.")
 
 
-def per_launch(launches: Launches, scale: Scale, name: str) -> Plot:
-    """A row per launch: box from quartile to quartile, median, and a mark wherever there is a sample."""
+def per_launch(launches: Launches, numbers: Sequence[int], scale: Scale, name: str) -> Plot:
+    """A row per launch, called by its number: box from quartile to quartile, median, and a mark wherever there is a sample."""
     low, high, log = _limits(launches, scale)
     shown = spread(len(launches), MAX_ROWS)
     row_px = 30 if len(shown) <= 12 else 18
@@ -122,7 +122,7 @@ def per_launch(launches: Launches, scale: Scale, name: str) -> Plot:
             _box(axis, row, launches[i] / scale.divisor, canvas.ramp(i, len(launches)), (low, high, log))
         axis.set_xlim(low, high)
         axis.set_ylim(len(shown) - 0.5, -0.5)
-        axis.set_yticks(range(len(shown)), [str(i + 1) for i in shown])
+        axis.set_yticks(range(len(shown)), [str(numbers[i]) for i in shown])
         axis.grid(False, axis="y")
         canvas.plain_ticks(axis, "x", log=log, most=5)
         canvas.x_title(axis, f"latency, {scale.unit}{', logarithmic' if log else ''}")

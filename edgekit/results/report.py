@@ -201,7 +201,8 @@ def _launch_figures(record: Record, samples: Samples, prefix: str) -> Html | Non
     launches = [launch for launch in samples.launches if launch.size]
     two: list[Child] = []
     if launches:
-        box = plots.per_launch(launches, time_scale(record.latency.median), f"{prefix}b")
+        numbers = [i + 1 for i, launch in enumerate(samples.launches) if launch.size]
+        box = plots.per_launch(launches, numbers, time_scale(record.latency.median), f"{prefix}b")
         two.append(_figure("Launch by launch", box))
     if start := plots_device.start_up(record, f"{prefix}s"):
         two.append(_with_legend("Until the first result", start))

@@ -27,6 +27,8 @@ from edgekit.errors import (
 from edgekit.transports.running import lost
 
 _MAX_REQUEST_BYTES = 0xFFFF
+_ANSWER_SECONDS = 8.0
+"""A device that does not even open a service within this is lost."""
 
 
 class Link(Protocol):
@@ -116,7 +118,7 @@ class AdbServer:
         link = self._dial(deadline)
         try:
             with link_errors(deadline, device):
-                link.settimeout(_left(deadline))
+                link.settimeout(min(_ANSWER_SECONDS, _left(deadline)))
                 request(link, f"host:transport:{serial}")
             with link_errors(deadline, device, refused=False):
                 request(link, service)

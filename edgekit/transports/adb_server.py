@@ -12,7 +12,18 @@ from pathlib import Path
 
 from edgekit.clock import Deadline
 from edgekit.errors import HostError, ToolError
-from edgekit.transports.adb_host import AdbDeviceInfo, AdbServer, Link, SocketLink, parse_devices, request
+from edgekit.transports.adb_host import (
+    AdbDeviceInfo,
+    AdbServer,
+    Link,
+    Refused,
+    SocketLink,
+    parse_devices,
+    read_block,
+    read_status,
+    request,
+)
+from edgekit.transports.sockets import connect_tcp
 
 _DEFAULT_PORT = 5037
 _START_SECONDS = 15.0
@@ -93,7 +104,7 @@ def _dial_or_start(place: ServerPlace, seconds: float) -> Link:
 
 def _dial(place: ServerPlace, seconds: float) -> Link:
     if place.unix is None:
-        return SocketLink(socket.create_connection((place.host, place.port), seconds))
+        return SocketLink(connect_tcp(place.host, place.port, seconds))
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.settimeout(seconds)
@@ -174,8 +185,6 @@ def reconnect(serial: str, server: AdbServer | None = None, *, timeout: float = 
 
 
 def _ask(link: Link, service: str) -> str:
-    from edgekit.transports.adb_host import Refused, read_block
-
     try:
         request(link, service)
         return read_block(link)
@@ -185,8 +194,6 @@ def _ask(link: Link, service: str) -> str:
 
 def wait_for_device(server: AdbServer, serial: str, deadline: Deadline, device: str) -> None:
     """Until adb has the device in the state "device": the server tells when. Raises DeviceTimeout."""
-    from edgekit.transports.adb_host import read_status
-
     with server.session(deadline, device) as link:
         request(link, f"host-serial:{serial}:wait-for-any-device")
         read_status(link)

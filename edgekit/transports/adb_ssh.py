@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import paramiko
@@ -97,6 +97,15 @@ def _no_server(lab: Address, port: int, why: str) -> EdgekitError:
     )
 
 
+@contextlib.contextmanager
+def _as_os_error() -> Iterator[None]:
+    """A Link raises OSError; paramiko has its own words for a connection that ended."""
+    try:
+        yield
+    except (EOFError, paramiko.SSHException) as error:
+        raise ConnectionError(f"the ssh connection ended ({error})") from error
+
+
 class ChannelLink:
     """A Link over an ssh channel."""
 
@@ -104,10 +113,12 @@ class ChannelLink:
         self._channel = channel
 
     def recv(self, size: int) -> bytes:
-        return self._channel.recv(size)
+        with _as_os_error():
+            return self._channel.recv(size)
 
     def send(self, data: bytes | memoryview) -> int:
-        sent = self._channel.send(bytes(data[: 1 << 18]))
+        with _as_os_error():
+            sent = self._channel.send(bytes(data[: 1 << 18]))
         if sent == 0 and data:
             raise ConnectionError("the ssh channel is closed")
         return sent

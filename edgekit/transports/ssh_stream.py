@@ -69,6 +69,9 @@ class SshStream:
         except TimeoutError:
             self._check()
             return None
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            # recv also sends (that there is room again), and that fails on a dead link.
+            raise self._lost("the connection broke", error) from error
         self._check()
         if not data and not channel.eof_received and channel.exit_status == -1:
             raise self._lost("the connection broke before the command ended")

@@ -18,6 +18,8 @@ from typing import Protocol
 
 import paramiko
 
+from edgekit.transports.sockets import connect_tcp
+
 QUIET_SECONDS = 2.0
 ANSWER_SECONDS = 5.0
 """A board that leaves a ping unanswered for so long is lost; with QUIET_SECONDS it stays below 10 s."""
@@ -36,7 +38,7 @@ class Raw(Protocol):
 
 def dial(host: str, port: int, timeout: float) -> socket.socket:
     """A TCP connection as edgekit wants it. Raises OSError."""
-    sock = socket.create_connection((host, port), timeout)
+    sock = connect_tcp(host, port, timeout)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     # Names that only Linux has; macOS keeps the pings.

@@ -132,6 +132,49 @@ def test_keras_quantized(keras_files: Path, tmp_path: Path) -> None:
     assert artifact.manifest.tools["keras"]
 
 
+TF_LITE_INT8 = """
+import os
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import keras, numpy as np, tensorflow as tf
+net, data = keras.models.load_model("net.keras"), np.load("data.npz")
+fixed_in = [keras.Input(batch_shape=(1, *t.shape[1:]), name=t.name) for t in net.inputs]
+converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(fixed_in, net(fixed_in)))
+converter.optimizations = [tf.lite.Optimize.DEFAULT]
+converter.representative_dataset = lambda: (
+    {"image": data["image"][i : i + 1], "extra": data["extra"][i : i + 1]} for i in range(6)
+)
+converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+open("reference.tflite", "wb").write(converter.convert())
+"""
+
+
+@pytest.mark.heavy
+def test_static_is_as_exact_as_tensorflows_own_quantizer(keras_files: Path, tmp_path: Path) -> None:
+    """tf.lite's quantizer, which needs the Keras model, is the reference for the one that edgekit uses."""
+    _make(keras_files, "reference.py", TF_LITE_INT8, "import reference")
+    from ai_edge_litert.interpreter import Interpreter
+
+    data, expected = np.load(keras_files / "data.npz"), np.load(keras_files / "expected.npz")
+    ours = convert(
+        keras_files / "net.keras",
+        recipe="int8-static",
+        calibration=keras_files / "data.npz",
+        output=tmp_path / "o.ekm",
+    ).model_path
+
+    def rms_error(path: Path) -> float:
+        runner = Interpreter(str(path)).get_signature_runner()
+        squares = []
+        for i in range(6):
+            for value in runner(image=data["image"][i : i + 1], extra=data["extra"][i : i + 1]).values():
+                name = {5: "zz", 3: "aa"}[value.size]
+                squares.append(((value[0] - expected[name][i]) ** 2).sum())
+        return float(np.sqrt(np.sum(squares) / (6 * 8)))
+
+    reference = rms_error(keras_files / "reference.tflite")
+    assert 0 < rms_error(ours) < 1.5 * reference
+
+
 @pytest.mark.heavy
 @pytest.mark.parametrize("content", [b"\x89HDF\r\n\x1a\n" + b"\0" * 500, b"\x89HDF\r\n\x1a\n"])
 def test_a_damaged_h5(tmp_path: Path, content: bytes) -> None:

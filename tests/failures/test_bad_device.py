@@ -71,7 +71,9 @@ class TestAdb:
         done = edgekit("push", MODEL, "-s", device.serial, "--json", env=device.env)
         error = done.error()
         assert (done.code, error["code"]) == (3, "E_DEVICE_FULL")
-        assert edgekit("releases", "-s", device.serial, "--json", env=device.env).ok().json() == {"releases": []}
+        assert edgekit("releases", "-s", device.serial, "--json", env=device.env).ok().json() == {
+            "releases": []
+        }
         left = device.shell("find /data/local/tmp/edgekit -name '*.ek-tmp'").stdout
         assert not left.strip()
 
@@ -125,7 +127,11 @@ class TestSsh:
         assert (done.code, done.error()["code"]) == (3, "E_DEVICE_FULL")
         rows = edgekit("releases", "-d", "it", "--json", env=ssh_client.env, cwd=folder).ok().json()
         assert rows == {"releases": []}
-        sent = edgekit("push", MODEL, "-d", "it", "--no-smoke", "--json", env=ssh_client.env, cwd=folder).ok().json()
+        sent = (
+            edgekit("push", MODEL, "-d", "it", "--no-smoke", "--json", env=ssh_client.env, cwd=folder)
+            .ok()
+            .json()
+        )
         assert sent["activated"]
 
     def test_ab5_read_only(self, make_sshd: Any, ssh_client: Any, tmp_path: Path) -> None:

@@ -100,9 +100,11 @@ def test_ab5_a_profile_with_three_errors_tells_all_three_with_lines(tmp_path: Pa
         (("frobnicate",), "E_USAGE", 2),
         (("push", MODEL, "--launches", "3"), "E_USAGE", 2),
     ],
-    ids=lambda value: " ".join(str(v) if not isinstance(v, Path) else "MODEL" for v in value)
-    if isinstance(value, tuple)
-    else str(value),
+    ids=lambda value: (
+        " ".join(str(v) if not isinstance(v, Path) else "MODEL" for v in value)
+        if isinstance(value, tuple)
+        else str(value)
+    ),
 )
 def test_ab5_wrong_words(arguments: tuple[str, ...], code: str | None, exit_code: int) -> None:
     done = edgekit(*arguments, "--json")

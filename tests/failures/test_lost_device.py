@@ -27,6 +27,7 @@ class Breakable:
     cut: Callable[[], object]
     mend: Callable[[], object]
     left_over: Callable[[], str]
+    big_mib: int = 150
 
 
 @pytest.fixture(
@@ -52,17 +53,14 @@ def device(request: pytest.FixtureRequest) -> Iterator[Breakable]:
                 client.env,
                 server.kill_sessions,
                 lambda: None,
-                lambda: "\n".join(str(p) for p in Path(f"/proc/{server.sandbox.pid}/root{home}").rglob("*.ek-tmp")),
+                lambda: "\n".join(
+                    str(p) for p in Path(f"/proc/{server.sandbox.pid}/root{home}").rglob("*.ek-tmp")
+                ),
             )
         else:
             link: Any = request.getfixturevalue("make_link")()
-            yield Breakable(
-                link.sshd.address,
-                link.sshd.client.env,
-                link.blackhole,
-                link.heal,
-                lambda: "",
-            )
+            server = request.getfixturevalue("make_sshd")(link=link)
+            yield Breakable(server.address, client.env, link.blackhole, link.heal, lambda: "")
     elif kind.startswith("adb"):
         adbd: Any = request.getfixturevalue("make_adbd")()
         cut = {"adb-killed": adbd.kill, "adb-power": adbd.power_off, "adb-silent": adbd.freeze}[kind]
@@ -82,13 +80,14 @@ def device(request: pytest.FixtureRequest) -> Iterator[Breakable]:
             board.kill,
             board.boot_again,
             lambda: board.run("find /root/.edgekit -name '*.ek-tmp'").decode().strip(),
+            big_mib=24,
         )
 
 
 @pytest.mark.timeout(500)
 def test_ab5_gone_during_a_push(device: Breakable, tmp_path: Path) -> None:
     first = edgekit("push", MODEL, "-d", device.address, "--name", "m", "--json", env=device.env).ok().json()
-    big = big_model(tmp_path)
+    big = big_model(tmp_path, device.big_mib)
     push = UnderWay("push", big, "-d", device.address, "--name", "m", env=device.env, cwd=tmp_path)
     try:
         push.wait_until(sending("push m", 4.0))
@@ -105,7 +104,11 @@ def test_ab5_gone_during_a_push(device: Breakable, tmp_path: Path) -> None:
     assert [(row["version"], row["active"]) for row in rows] == [(first["version"], True)]
     small = edgekit("bench", "m", "-d", device.address, "--json", *QUICK, env=device.env).ok().json()
     assert small["model"]["sha256"] == first["sha256"]
-    again = edgekit("push", big, "-d", device.address, "--name", "m", "--json", env=device.env, timeout=280).ok().json()
+    again = (
+        edgekit("push", big, "-d", device.address, "--name", "m", "--json", env=device.env, timeout=280)
+        .ok()
+        .json()
+    )
     assert (again["activated"], again["previous"]) == (True, first["version"])
     assert not device.left_over()
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 from tests.cli.running import MODEL, Ran, argv, environment
 
-BIG_BYTES = 150 << 20
+BIG_MIB = 150
 
 
-def big_model(folder: Path) -> Path:
+def big_model(folder: Path, size_mib: int = BIG_MIB) -> Path:
     """The digit classifier with bytes behind it that no reader looks at: large enough to be cut off."""
     path = folder / "big.tflite"
     with path.open("wb") as file:
         file.write(MODEL.read_bytes())
-        for _ in range(BIG_BYTES >> 20):
+        for _ in range(size_mib):
             file.write(os.urandom(1 << 20))
     return path
 

@@ -97,7 +97,7 @@ class Telemetry(threading.Thread):
 def measure(launches: int = 5, iterations: int = 1500, size: int = 64) -> tuple[r.Record, r.Samples]:
     """A record of `launches` real processes. One BLAS thread: so the numbers are of one kind."""
     argv = [sys.executable, __file__, "--child", str(iterations), str(size)]
-    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": ""}
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     started_at = utc_now()
     telemetry = Telemetry()
     telemetry.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -243,6 +244,20 @@ def test_odd_runs_give_a_page_too(launches: list[list[float]], what: str, real: 
     Page(render([(bare, r.Samples.of(launches)), real]))
 
 
+def test_a_launch_without_samples_keeps_its_number(real: Real) -> None:
+    """Launch 2 crashed: the rows of the figure are launches 1 and 3, as in the table below it."""
+    record, samples = real
+    kept = [samples.launches[0], [], samples.launches[2]]
+    bad = r.Launch(index=1, ok=False, signal=9, error="killed")
+    rows = (record.launches[0], bad, record.launches[2])
+    made = render([(replace(record, latency=summarize(kept), launches=rows), r.Samples.of(kept))])
+    figure = made[made.index("Launch by launch") : made.index("Box: the middle half")]
+    labels = re.findall(r"<text[^>]*>(\d)</text>", figure[: figure.rindex("</svg>")])
+    assert {"1", "3"} <= set(labels)
+    assert "2" not in labels
+    assert "failed: killed" in Page(made).words
+
+
 def test_readings_that_were_all_unreadable_are_not_drawn(real: Real) -> None:
     points = [r.TelemetryPoint(float(i), "cpu", float("nan"), "mC") for i in range(20)]
     samples = r.Samples.of(real[1].launches, points)
@@ -308,11 +323,8 @@ def test_logarithmic_axes_have_ticks_within_their_limits(low: float, high: float
 
 
 def edgekit(*args: str, db: Path) -> subprocess.CompletedProcess[str]:
-    import os
-
-    code = "from edgekit.cli.main import main; main()"
     env = {**os.environ, "EDGEKIT_DB": str(db), "COLUMNS": "100", "NO_COLOR": "1"}
-    argv = [sys.executable, "-c", code, *args]
+    argv = [sys.executable, "-m", "edgekit", *args]
     return subprocess.run(argv, capture_output=True, text=True, timeout=60, env=env, cwd=db.parent)
 
 

@@ -66,7 +66,7 @@ def test_outputs_on_the_board_are_those_of_the_host(
     runtime = LiteRtRuntime()
     bundle = runtime.bundle(ABI, LibcFacts() if own_libc else board_libc(board))
     assert (bundle.loader is not None) is own_libc
-    folder = f"/root/runner-{bundle.sha256[:12]}"
+    folder = f"/tmp/runner-{bundle.sha256[:12]}"
     inputs = random_inputs(model_path(name), samples=2)
     files = {"model.tflite": (model_path(name).read_bytes(), 0o644), "in": (inputs, 0o644)}
     send(board, folder, {**bundle_files(bundle), **files})

@@ -22,9 +22,9 @@ IN_ROOT = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "root"
-    for name in ("proc", "work"):
+    for name in ("proc", "data"):
         (root / name).mkdir(parents=True)
-    shutil.copy(model_path("face_landmark"), root / "work" / "model.tflite")
+    shutil.copy(model_path("face_landmark"), root / "data" / "model.tflite")
     return root
 
 
@@ -43,14 +43,14 @@ def start(launcher: Launcher, root: Path, job: RunnerJob) -> subprocess.Complete
 def test_runs_where_there_is_nothing_but_the_bundle(root: Path) -> None:
     launcher = native(root / "bundle", LibcFacts())
     assert launcher.bundle.loader is not None
-    model = root / "work" / "model.tflite"
+    model = root / "data" / "model.tflite"
     inputs = random_inputs(model, samples=2)
-    (root / "work" / "in").write_bytes(inputs)
+    (root / "data" / "in").write_bytes(inputs)
     job = RunnerJob(
-        model="/work/model.tflite",
-        samples="/work/s",
-        inputs="/work/in",
-        outputs="/work/out",
+        model="/data/model.tflite",
+        samples="/data/s",
+        inputs="/data/in",
+        outputs="/data/out",
         iterations=10,
         threads=2,
     )
@@ -59,16 +59,16 @@ def test_runs_where_there_is_nothing_but_the_bundle(root: Path) -> None:
     result = launcher.runtime.parse(done.stdout)
     assert result.iterations == 10
     assert result.memory.pss_bytes is not None
-    assert (root / "work" / "out").read_bytes() == interpreter_outputs(model, inputs, threads=2)
+    assert (root / "data" / "out").read_bytes() == interpreter_outputs(model, inputs, threads=2)
     inside = {path.name for path in root.iterdir()}
-    assert inside == {"proc", "work", "bundle"}
+    assert inside == {"proc", "data", "bundle"}
 
 
 def test_does_not_run_there_without_its_own_loader(root: Path) -> None:
     """The test above shows something only if the plain form cannot run in that root."""
     launcher = native(root / "bundle")
     assert launcher.bundle.loader is None
-    done = start(launcher, root, RunnerJob(model="/work/model.tflite", samples="/work/s"))
+    done = start(launcher, root, RunnerJob(model="/data/model.tflite", samples="/data/s"))
     assert done.returncode == 127
     assert b"No such file" in done.stderr
 
@@ -77,7 +77,7 @@ def test_what_proc_would_tell_is_null_without_it(root: Path) -> None:
     """Unknown is null, never 0. (The library itself wants to know the processor, so that much is there.)"""
     shutil.copy("/proc/cpuinfo", root / "proc" / "cpuinfo")
     launcher = native(root / "bundle", LibcFacts())
-    job = RunnerJob(model="/work/model.tflite", samples="/work/s")
+    job = RunnerJob(model="/data/model.tflite", samples="/data/s")
     argv, environment = launcher.runtime.command(launcher.bundle, "/bundle", job)
     done = subprocess.run(
         ["chroot", str(root), *argv],

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -168,14 +169,17 @@ class AdbdDevice:
         """Start adbd and wait until it listens. Raises TimeoutError with its log."""
         preload = ["LD_PRELOAD=/system/lib64/adbd_shim.so", "PROPDIR=/props"]
         loopback = ["BIND_LOOPBACK=1"] if self.options.network_pid is None else []
-        user = [f"--userspec={SHELL_UID}:{SHELL_UID}", f"--groups={_GROUPS}", str(self.root)]
-        variables = [*_ENVIRONMENT, *preload, *loopback]
-        argv = ["chroot", *user, "/system/bin/env", "-i", *variables, self._program]
+        argv = [*self.chroot_command([*preload, *loopback]), self._program]
         self._adbd = self.sandbox.popen(argv, log=self.log)
         try:
             wait_for_port(self.options.host_address, self.port, 10.0, server=self._adbd)
         except TimeoutError as error:
             raise TimeoutError(f"{error}\n{self.log.read_text('utf-8', errors='replace')}") from error
+
+    def chroot_command(self, variables: Sequence[str]) -> list[str]:
+        """What comes before a program to run it on the device as the user shell."""
+        user = [f"--userspec={SHELL_UID}:{SHELL_UID}", f"--groups={_GROUPS}", str(self.root)]
+        return ["chroot", *user, "/system/bin/env", "-i", *_ENVIRONMENT, *variables]
 
     def connect(self, state: str | None = "device") -> None:
         """Make the adb server know this device and wait for its state."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.targets.cachefolder import test_roots
-from tests.targets.fixtures_adb import adb_version, adbd, make_adb_host, make_adbd
+from tests.targets.fixtures_adb import adb_version, adbd, make_adb_host, make_adbd, make_faulty
 from tests.targets.fixtures_board import board, board_adb, group_board_tests, make_board
 from tests.targets.fixtures_link import make_link
 from tests.targets.fixtures_ssh import make_sshd, ssh_client, sshd
@@ -18,6 +18,7 @@ __all__ = [
     "make_adb_host",
     "make_adbd",
     "make_board",
+    "make_faulty",
     "make_link",
     "make_sshd",
     "ssh_client",

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from tests.targets.adb_host import AdbHost
     from tests.targets.adbd import AdbdDevice
+    from tests.targets.fault_device import FaultDevice
     from tests.targets.link import Link
 
 MakeAdbHost = Callable[..., "AdbHost"]
 MakeAdbd = Callable[..., "AdbdDevice"]
+MakeFaulty = Callable[..., "FaultDevice"]
 ADB_VERSIONS = ("36", "29")
 LAB_PORT = 5037
 
@@ -103,6 +105,46 @@ def make_adbd(tmp_path: Path, make_adb_host: MakeAdbHost) -> Iterator[MakeAdbd]:
         devices.append(device)
         if connect:
             device.connect("unauthorized" if auth else "device")
+        return device
+
+    yield make
+    for device in reversed(devices):
+        device.close()
+
+
+@pytest.fixture
+def make_faulty(tmp_path: Path, make_adb_host: MakeAdbHost) -> Iterator[MakeFaulty]:
+    """Make devices whose adbd is tests/targets/faultd.py, for this test only.
+
+    make_faulty(host=None, version="36", old=False, connect=True, link=None, **settings): `old` is the dialect of
+    Android 4; settings are those of faultd.Settings (state, die_after_sent, die_after_received, how, features,
+    exec_service). `device.fault(...)` changes them later.
+    """
+    from tests.targets.adbd import AdbdOptions
+    from tests.targets.fault_device import OLD_DIALECT, FaultDevice
+
+    devices: list[FaultDevice] = []
+
+    def make(
+        *,
+        host: AdbHost | None = None,
+        version: str = "36",
+        old: bool = False,
+        connect: bool = True,
+        link: Link | None = None,
+        **settings: Any,
+    ) -> FaultDevice:
+        options = AdbdOptions()
+        if link is not None:
+            options = AdbdOptions(network_pid=link.sandbox.pid, host_address=link.device_address)
+        settings = {**(OLD_DIALECT if old else {}), **settings}
+        folder = tmp_path / f"faulty-{len(devices)}"
+        device = FaultDevice(folder, host or make_adb_host(version), options, **settings)
+        devices.append(device)
+        if connect:
+            state = settings.get("state", "device")
+            expected = {"unauthorized": "unauthorized", "silent": None}.get(state, "device")
+            device.connect(expected)
         return device
 
     yield make

@@ -1,6 +1,6 @@
 """File trees that targets run in, made once and kept in the cache under a hash of all that shapes them.
 
-`folder(recipe)` gives the tree, and makes it first where it is not there. A tree is made beside its place and
+`folder(recipe)` gives the tree (`make` outside of a test), and makes it first where it is not there. A tree is made beside its place and
 renamed; a lock keeps two test processes from making the same one. Nobody writes into a finished tree.
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from tests.targets.cachefolder import test_roots
-from tests.targets.sandbox import need_root, need_tools
+from tests.targets.sandbox import why_not
 
 DONE = "recipe.json"
 """Written last; a folder without it is not finished."""
@@ -51,17 +51,39 @@ class Recipe:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
+class Unavailable(Exception):
+    """A tree cannot be made here: not root, not Debian, a tool is missing, or the archive is out of reach."""
+
+
+_unavailable: dict[str, str] = {}
+"""Key to reason: an archive that does not answer is asked once, not by every test."""
+
+
 def folder(recipe: Recipe) -> Path:
-    """The finished tree of a recipe. Skips the test where it cannot be made (not root, tools missing)."""
+    """The finished tree of a recipe. Skips the test where it cannot be had."""
+    try:
+        return make(recipe)
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+def make(recipe: Recipe) -> Path:
+    """The finished tree of a recipe, made now if it is not there. Raises Unavailable."""
     place = test_roots() / recipe.key
     if (place / DONE).exists():
         return place
-    need_root()
-    need_tools(*recipe.tools)
-    needed = [folder(other) for other in recipe.needs]
+    if recipe.key in _unavailable:
+        raise Unavailable(_unavailable[recipe.key])
+    if reason := why_not(*recipe.tools, root=True):
+        raise Unavailable(reason)
+    needed = [make(other) for other in recipe.needs]
     with _locked(test_roots() / f"{recipe.key}.lock"):
         if not (place / DONE).exists():
-            _make(recipe, place, needed)
+            try:
+                _make(recipe, place, needed)
+            except Unavailable as reason:
+                _unavailable[recipe.key] = str(reason)
+                raise
     return place
 
 
@@ -98,7 +120,7 @@ def debian(name: str, suite: str, arch: str, packages: Sequence[str]) -> Recipe:
         done = subprocess.run(command, capture_output=True, timeout=BUILD_TIMEOUT_S, check=False)
         if done.returncode != 0:
             said = done.stderr.decode(errors="replace").strip()[-2000:]
-            raise RuntimeError(f"mmdebstrap could not fetch {name} from {uri}:\n{said}")
+            raise Unavailable(f"mmdebstrap could not fetch {name} from {uri}:\n{said}")
 
     inputs = (suite, arch, *sorted(packages))
     tools = ("mmdebstrap", "apt-get", "arch-test")
@@ -108,14 +130,16 @@ def debian(name: str, suite: str, arch: str, packages: Sequence[str]) -> Recipe:
 def mirror() -> str:
     """The Debian archive that this machine's apt uses (any suite of it: one archive serves all suites)."""
     if not Path("/usr/bin/apt-get").exists():
-        pytest.skip("needs Debian's apt")
+        raise Unavailable("needs Debian's apt")
     command = ["apt-get", "indextargets", "--format", "$(COMPONENT) $(REPO_URI)", "Created-By: Packages"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     for line in done.stdout.splitlines():
         component, _, uri = line.partition(" ")
         if component == "main" and uri.rstrip("/").endswith("/debian"):
             return uri.rstrip("/")
-    pytest.skip("this machine's apt sources name no Debian archive (.../debian with the component main)")
+    raise Unavailable(
+        "this machine's apt sources name no Debian archive (.../debian with the component main)"
+    )
 
 
 def _apt_settings() -> list[str]:

@@ -21,17 +21,28 @@ import pytest
 _FIRST_PROCESS = "exec 3<&0; {setup}; echo ready; exec >/dev/null 2>&1; cat <&3 & wait $!"
 
 
+_PROGRAM_FOLDERS = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")
+
+
+def why_not(*tools: str, root: bool = False) -> str | None:
+    """Why something that needs these programs (and root) cannot be had here; None where it can.
+    scripts/lib/debian-packages.txt lists the packages that bring the programs."""
+    if root and os.geteuid() != 0:
+        return "needs root (namespaces, chroot)"
+    missing = [name for name in tools if not any(Path(folder, name).exists() for folder in _PROGRAM_FOLDERS)]
+    return f"not installed: {', '.join(missing)} (see scripts/lib/debian-packages.txt)" if missing else None
+
+
 def need_root() -> None:
     """Namespaces, chroot and TUN devices need root."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root (namespaces, chroot)")
+    if reason := why_not(root=True):
+        pytest.skip(reason)
 
 
-def need_tools(*names: str, folders: Sequence[str] = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")) -> None:
-    """Skip where a program is missing; scripts/lib/debian-packages.txt lists the packages that bring them."""
-    missing = [name for name in names if not any(Path(folder, name).exists() for folder in folders)]
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)} (see scripts/lib/debian-packages.txt)")
+def need_tools(*names: str) -> None:
+    """Skip where a program is missing."""
+    if reason := why_not(*names):
+        pytest.skip(reason)
 
 
 def children_of(pid: int) -> list[int]:
@@ -130,14 +141,20 @@ class Sandbox:
         return done.stdout
 
     def popen(
-        self, argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start a server inside; what it prints is added to `log`."""
+        """Start a server inside; what it prints is added to `log`, stdout only where not given."""
         with open(log, "ab") as file:
             server = subprocess.Popen(
                 self.command(argv),
-                stdin=subprocess.DEVNULL,
-                stdout=file,
+                stdin=stdin,
+                stdout=file if stdout is None else stdout,
                 stderr=file,
                 env=None if env is None else dict(env),
                 start_new_session=True,

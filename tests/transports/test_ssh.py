@@ -254,6 +254,21 @@ class TestHostKeys:
         with pytest.raises(HostKeyChanged, match="revoked"):
             connect(server.address, timeout=20)
 
+    def test_the_kind_of_key_that_is_known_is_asked_for(
+        self, make_sshd: MakeSshd, ssh_client: SshClientHome
+    ) -> None:
+        """A server offers several; the first is not always the one that ssh noted."""
+        server = make_sshd(known="unknown")
+        other = server.folder / "other_key"
+        make = ["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", str(other)]
+        subprocess.run(make, check=True, timeout=20)
+        with open(server.folder / "sshd_config", "a") as config:
+            config.write(f"HostKey {other}\n")
+        server.stop()
+        server.start()
+        ssh_client.trust(server.host, server.port, public_part(other))
+        connect(server.address, timeout=20).close()
+
     def test_throwing_known_hosts_away_does_not_switch_the_check_off(
         self, make_sshd: MakeSshd, ssh_client: SshClientHome
     ) -> None:

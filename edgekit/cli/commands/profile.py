@@ -1,12 +1,13 @@
-"""`edgekit profile list|show|check|schema`."""
+"""`edgekit profile list|show|check|schema|probe`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
-from edgekit.cli.common import Session, command
+from edgekit.cli.common import Session, command, device_option
 
 
 @click.group()
@@ -112,3 +113,27 @@ def schema(session: Session) -> None:
     from edgekit.profiles.jsonschema import json_schema, schema_text
 
     session.emit(json_schema(), lambda _: click.echo(schema_text(), nl=False))
+
+
+@profile.command()
+@device_option()
+@click.option("--name", metavar="NAME", help="Of the new profile (default: from the device's model).")
+@click.option("-o", "--output", metavar="FILE", help="Where to write it (default: stdout).")
+@command
+def probe(session: Session, name: str | None, output: str | None) -> None:
+    """Write a profile from what a device says about itself. Nothing is put on it."""
+    from edgekit.cache import atomic_write
+    from edgekit.cli.common import one_device
+    from edgekit.devices import resolve
+    from edgekit.devices.discovery import facts_of
+    from edgekit.profiles.probe import probe_profile
+
+    facts = facts_of(resolve(one_device(session), session.config))
+    text = probe_profile(facts, name=name)
+    if output is not None:
+        atomic_write(Path(output), text.encode())
+
+    def render(document: dict[str, Any]) -> None:
+        click.echo(f"wrote {document['file']}" if document["file"] else text, nl=document["file"] is not None)
+
+    session.emit({"file": output, "yaml": text, "facts": facts}, render)

@@ -52,27 +52,40 @@ class Source(Protocol):
 
 
 def find_source(source: str | Path) -> Source:
-    """The plug-in for a file, a folder or a name. Raises ModelError (E_MODEL_*, E_NO_SOURCE)."""
+    """The plug-in for a file, a folder or a name.
+
+    Raises ModelError (E_MODEL_*, E_NO_SOURCE; its hint names a plug-in that does not import).
+    """
     text = str(source)
+    broken: list[HostError] = []
     if not Path(text).exists() and ":" in text:
-        for plugin in _sources():
+        for plugin in _sources(broken):
             if plugin.accepts(text):
                 return plugin
     kind = detect_format(text)
-    for plugin in _sources(kind):
+    for plugin in _sources(broken, first=kind):
         if kind in plugin.formats:
             return plugin
     raise ModelError(
         f"{text} is a model in format {kind}, which nothing installed here converts",
         code="E_NO_SOURCE",
-        hint="convert it to .tflite first; `edgekit plugins` lists what can be read",
+        hint=_no_source_hint(broken),
     )
 
 
-def _sources(first: str = "") -> Iterator[Source]:
-    """The plug-ins, the one named like the format first: a broken one of another format is then never imported."""
+def _no_source_hint(broken: list[HostError]) -> str:
+    if broken:
+        return broken[0].message
+    return "convert it to .tflite first; `edgekit plugins` lists what can be read"
+
+
+def _sources(broken: list[HostError], first: str = "") -> Iterator[Source]:
+    """The plug-ins, the one named like the format first. One that does not import must not stop the others."""
     for name in sorted(registry.plugins("sources"), key=lambda name: (name != first, name)):
-        yield _checked(registry.load("sources", name), name)
+        try:
+            yield _checked(registry.load("sources", name), name)
+        except HostError as error:
+            broken.append(error)
 
 
 def _checked(plugin: Any, name: str) -> Source:

@@ -120,7 +120,8 @@ def _from_keras(tensorflow: Any, keras: Any, path: Path) -> tuple[bytes, ByName]
         results = model(given if len(given) > 1 else given[0], training=False)
         flat = tensorflow.nest.flatten(results)
         names = _unique(list(getattr(model, "output_names", [])), len(flat))
-        fixed = keras.Model(given, dict(zip(names, flat, strict=True)))
+        # A name of our own: Keras would count the models of this process into it, and into the file.
+        fixed = keras.Model(given, dict(zip(names, flat, strict=True)), name="batch_of_one")
     input_names = [tensor.name for tensor in given]
 
     def run(inputs: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,0 +1,44 @@
+"""Signals that end a command: an exception that unwinds it, so that the device is left clean.
+
+Imports nothing of weight: the handlers are in force before click and the rest are imported.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+EXIT_BY_SIGNAL = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+class Signalled(BaseException):
+    """SIGINT, SIGTERM or SIGHUP came. No `except Exception` may swallow it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_BY_SIGNAL[signal.Signals(self.number)]
+
+
+def signal_behind(error: BaseException) -> Signalled | None:
+    """The signal during whose unwinding `error` was raised, if that is what happened."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, Signalled):
+        seen = seen.__context__
+    return seen
+
+
+def _on_signal(number: int, _: Any) -> None:
+    for each in EXIT_BY_SIGNAL:  # a second one must not break the cleaning up
+        signal.signal(each, signal.SIG_IGN)
+    raise Signalled(number)
+
+
+def install() -> None:
+    """What is ignored (nohup) stays ignored."""
+    for number in EXIT_BY_SIGNAL:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _on_signal)

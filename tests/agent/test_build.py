@@ -1,0 +1,98 @@
+"""scripts/build_native: the same bytes from any folder, quick when nothing has changed, errors that help."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.agent.starting import ABIS, REPOSITORY, build, built
+
+
+def test_two_builds_give_the_same_bytes() -> None:
+    done = build("--abi", "x86_64", "--check-reproducible")
+    assert done.returncode == 0, done.stdout + done.stderr
+    agent = next(line for line in done.stdout.splitlines() if line.startswith("edgekit-agent x86_64"))
+    first = agent.split()[2]
+    assert first == hashlib.sha256(Path(built("x86_64")).read_bytes()).hexdigest()
+
+
+def test_cached_build_is_quick() -> None:
+    built("x86_64")
+    times = []
+    for _ in range(3):
+        began = time.monotonic()
+        done = build("--abi", "x86_64")
+        times.append(time.monotonic() - began)
+        assert done.returncode == 0
+        assert "building" not in done.stderr
+    assert min(times) < 1.5
+
+
+@pytest.mark.parametrize("abi", ABIS)
+def test_programs_are_small_and_need_nothing(abi: str) -> None:
+    program = Path(built(abi))
+    data = program.read_bytes()
+    assert 50_000 < len(data) < 500_000
+    assert os.access(program, os.X_OK)
+    assert b"ld-musl" not in data
+    assert b"ld-linux-x86-64.so.2\0/" not in data
+    for word in (str(REPOSITORY).encode(), str(Path.home()).encode() + b"/"):
+        assert word not in data, "a path of this machine is in the program"
+
+
+def _copy(target: Path) -> Path:
+    for folder in ("scripts", "native"):
+        shutil.copytree(REPOSITORY / folder, target / folder)
+    return target / "scripts" / "build_native"
+
+
+def _run(script: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, str(script), "--abi", "x86_64"]
+    return subprocess.run(
+        argv, env={**os.environ, **env}, capture_output=True, text=True, timeout=600, check=False
+    )
+
+
+def test_compile_error_is_shown_and_fails(tmp_path: Path) -> None:
+    script = _copy(tmp_path / "copy")
+    source = tmp_path / "copy" / "native" / "agent" / "get.c"
+    source.write_text(source.read_text() + "\nint broken(void) { return nothing; }\n")
+    shutil.rmtree(tmp_path / "copy" / "native" / "runner")
+    done = _run(script, {})
+    assert done.returncode == 1
+    assert "build_native: edgekit-agent for x86_64 failed" in done.stderr
+    assert "use of undeclared identifier 'nothing'" in done.stderr
+    assert not (tmp_path / "copy" / "edgekit").exists()
+
+
+def test_another_python_without_zig_and_without_packages_fails_clearly(tmp_path: Path) -> None:
+    """A Python that has no ziglang makes a venv for it; here pip is given no index to find it in."""
+    script = _copy(tmp_path / "copy")
+    env = {
+        "EDGEKIT_CACHE_DIR": str(tmp_path / "cache"),
+        "PIP_NO_INDEX": "1",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PATH": os.environ["PATH"],
+    }
+    plain = getattr(sys, "_base_executable", sys.executable)
+    probe = subprocess.run([plain, "-c", "import ziglang"], capture_output=True, timeout=30, check=False)
+    if probe.returncode == 0:
+        pytest.skip("the base Python has ziglang")
+    done = subprocess.run(
+        [plain, str(script), "--abi", "x86_64"],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "pip install ziglang failed" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,114 @@
+"""A4: devices that break at a given byte, or are of another age, as no real adbd does on demand (faultd)."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from edgekit.errors import DeviceError, DeviceLost, DeviceOffline, DeviceUnauthorized
+from edgekit.transports import Transport, connect
+from tests.targets.fixtures_adb import ADB_VERSIONS, MakeFaulty
+from tests.transports.contract import MIB, RunContract
+
+pytestmark = pytest.mark.android
+
+DATA = bytes(range(256)) * 1024
+SAY_DATA = "i=0; while [ $i -lt 1024 ]; do cat /data/local/tmp/block; i=$((i+1)); done"
+
+
+@pytest.mark.parametrize("version", ADB_VERSIONS)
+class TestAndroid4(RunContract):
+    """No shell_v2, no exec, packets of 4 KiB, a terminal that makes CR LF of every LF."""
+
+    @pytest.fixture
+    def transport(self, make_faulty: MakeFaulty, version: str, monkeypatch: pytest.MonkeyPatch) -> Transport:
+        device = make_faulty(old=True, version=version)
+        device.host.use(monkeypatch)
+        return connect(device.address, timeout=20)
+
+    @pytest.fixture
+    def folder(self, transport: Transport) -> str:
+        transport.run(["mkdir", "/data/local/tmp/folder"], timeout=20)
+        return "/data/local/tmp/folder"
+
+    def test_a_stream_is_refused(self, transport: Transport) -> None:
+        with pytest.raises(DeviceError) as caught:
+            transport.open(["cat"], timeout=10)
+        assert caught.value.code == "E_ADB_TOO_OLD"
+
+
+@pytest.mark.parametrize("how", ["close", "reset", "garbage", "exit", "hang"])
+@pytest.mark.parametrize("old", [False, True], ids=["v2", "old"])
+def test_output_is_whole_or_the_device_is_lost(
+    make_faulty: MakeFaulty, monkeypatch: pytest.MonkeyPatch, how: str, old: bool
+) -> None:
+    """Whatever the byte at which the device goes."""
+    device = make_faulty(old=old)
+    device.host.use(monkeypatch)
+    transport = connect(device.address, timeout=20)
+    transport.put(bytes(range(256)), "/data/local/tmp/block", mode=0o644, timeout=20)
+    assert transport.run(["sh", "-c", SAY_DATA], timeout=60).stdout == DATA
+    places = [100_000] if how == "hang" else [0, 1, 7, 4096, 100_000, len(DATA) - 1, len(DATA)]
+    for place in places:
+        device.fault(die_after_sent=place, how=how)
+        began = time.monotonic()
+        with pytest.raises((DeviceLost, DeviceOffline, DeviceError)) as caught:
+            transport.run(["sh", "-c", SAY_DATA], timeout=60)
+        assert caught.value.transient, caught.value
+        assert time.monotonic() - began < 10
+        device.fault_free_restart()
+        device.reconnect()
+        assert transport.run(["sh", "-c", SAY_DATA], timeout=60).stdout == DATA
+
+
+@pytest.mark.parametrize("how", ["close", "reset", "garbage", "exit", "hang"])
+def test_a_file_is_whole_or_the_device_is_lost(
+    make_faulty: MakeFaulty, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    device = make_faulty()
+    device.host.use(monkeypatch)
+    transport = connect(device.address, timeout=20)
+    data = DATA * 16
+    for place in [2_000_000] if how == "hang" else [0, 30, 65_600, 2_000_000, len(data) - 1]:
+        device.fault(die_after_received=place, how=how)
+        began = time.monotonic()
+        with pytest.raises(DeviceError) as caught:
+            transport.put(data, "/data/local/tmp/f", mode=0o644, timeout=60)
+        assert caught.value.transient, caught.value
+        assert time.monotonic() - began < 10
+        device.fault_free_restart()
+        device.reconnect()
+        transport.put(data, "/data/local/tmp/f", mode=0o644, timeout=60)
+        assert transport.run(["cat", "/data/local/tmp/f"], timeout=60).stdout == data
+
+
+def test_a_device_that_answers_nothing(make_faulty: MakeFaulty, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = make_faulty(state="mute")
+    device.host.use(monkeypatch)
+    began = time.monotonic()
+    with pytest.raises(DeviceLost):
+        connect(device.address, timeout=30)
+    assert time.monotonic() - began < 10
+
+
+def test_a_device_that_never_trusts_us(make_faulty: MakeFaulty, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = make_faulty(state="unauthorized")
+    device.host.use(monkeypatch)
+    with pytest.raises(DeviceUnauthorized):
+        connect(device.address, timeout=20)
+
+
+def test_a_device_that_falls_silent_while_idle(
+    make_faulty: MakeFaulty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = make_faulty()
+    device.host.use(monkeypatch)
+    stream = connect(device.address, timeout=20).open(["cat"], timeout=10)
+    stream.send(b"x")
+    assert stream.recv(1, 10) == b"x"
+    device.fault(state="mute")
+    began = time.monotonic()
+    with pytest.raises(DeviceLost):
+        stream.recv(MIB, 60)
+    assert 3 < time.monotonic() - began < 10
