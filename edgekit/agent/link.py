@@ -104,6 +104,9 @@ class Link:
         pending = self.request(kind, payload)
         try:
             return pending.next(Deadline.after(timeout)).payload
+        except DeviceTimeout:
+            self.abandon(pending)  # else those behind it would wait for it
+            raise
         finally:
             self.forget(pending)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgekit.cache import cache_dir, sha256_file
 from edgekit.errors import VerificationError
@@ -23,6 +23,7 @@ def convert(
     evaluation: str | Path | None = None,
     output: str | Path | None = None,
     name: str | None = None,
+    to: str | None = None,
     sink: Sink = ignore,
 ) -> Artifact:
     """Quantize and convert `source`, and compare the result with it by numbers.
@@ -45,8 +46,27 @@ def convert(
         evaluation=Path(evaluation) if evaluation is not None else None,
         output=target,
         name=name,
+        to=to,
         sink=sink,
     )
+
+
+def conversion_document(artifact: Artifact, seconds: float) -> dict[str, Any]:
+    """The JSON of a conversion, as docs/cli.md promises it."""
+    manifest = artifact.manifest
+    return {
+        "artifact": str(artifact.path),
+        "name": manifest.name,
+        "format": manifest.format,
+        "recipe": manifest.recipe,
+        "sha256": manifest.model.sha256,
+        "size_bytes": manifest.model.size_bytes,
+        "source": manifest.source,
+        "profile": manifest.profile,
+        "verification": manifest.verification,
+        "notes": list(manifest.notes),
+        "seconds": seconds,
+    }
 
 
 def _profile(profile: Profile | str | None) -> Profile | None:
@@ -75,15 +95,16 @@ def prepare(
     name: str | None = None,
     sink: Sink = ignore,
 ) -> Artifact | ModelInfo:
-    """What a push sends: an artifact as it is, a model file as it is or, where a recipe is asked for or the
-    profile does not take its format, converted first."""
+    """What a push sends: an artifact as it is, a model file as it is or, where a recipe or data are given or
+    the profile does not take its format, converted first."""
     if isinstance(source, Artifact | ModelInfo):
         return source
     if is_artifact(source):
         return Artifact.load(source)
     model = open_model(Path(source))
     formats = profile.formats if profile is not None else ()
-    if recipe is None and (not formats or model.format in formats) and model.format == "tflite":
+    asked = recipe is not None or calibration is not None or evaluation is not None
+    if not asked and model.format == "tflite" and (not formats or model.format in formats):
         return model
     sink(
         Event(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.api.models import convert, prepare, require_conclusive
+from edgekit.api.models import conversion_document, convert, prepare, require_conclusive
+from edgekit.cache import data_dir
 from edgekit.deployment import PushResult, Release, push_payload, release_on_device
 from edgekit.devices import Device
 from edgekit.devices.layout import split_release
@@ -17,7 +19,7 @@ from edgekit.models import Artifact, ModelInfo
 if TYPE_CHECKING:
     from edgekit.benchmarking import BenchOptions, Outcome
     from edgekit.profiles import Profile
-    from edgekit.records import Samples
+    from edgekit.records import Record, Samples
 
 
 def push(
@@ -67,6 +69,19 @@ def push(
 
 
 def bench(
+    target: str | Path | Artifact | PushResult | Release,
+    device: Device,
+    *,
+    profile: Profile | None = None,
+    options: BenchOptions | None = None,
+    store: str | Path | bool | None = True,
+    sink: Sink = ignore,
+) -> Record:
+    """Measure and keep the run: `bench_outcome` without its gates. Returns the record."""
+    return bench_outcome(target, device, profile=profile, options=options, store=store, sink=sink).record
+
+
+def bench_outcome(
     target: str | Path | Artifact | PushResult | Release,
     device: Device,
     *,
@@ -128,6 +143,14 @@ def keep(outcome: Outcome, samples: Samples, store: str | Path | None) -> None:
     Store(Path(store) if store is not None else None).add(outcome.record, samples)
 
 
+def _report_path(report: str | Path | None, run_id: str) -> Path:
+    """The file that was asked for; a folder, or nothing, gets a file named after the run."""
+    if report is None:
+        return data_dir("reports") / f"{run_id}.html"
+    path = Path(report)
+    return path / f"{run_id}.html" if path.is_dir() else path
+
+
 @dataclass(frozen=True)
 class RunOutcome:
     """All that the main job made."""
@@ -136,28 +159,15 @@ class RunOutcome:
     push: PushResult
     bench: Outcome
     report: Path
+    convert_seconds: float
 
     def document(self) -> dict[str, Any]:
         return {
-            "convert": conversion_document(self.artifact),
+            "convert": conversion_document(self.artifact, self.convert_seconds),
             "push": self.push,
             "record": self.bench.document(),
             "report": str(self.report),
         }
-
-
-def conversion_document(artifact: Artifact) -> dict[str, Any]:
-    """The JSON of a conversion, as docs/cli.md promises it."""
-    manifest = artifact.manifest
-    return {
-        "artifact": str(artifact.path),
-        "format": manifest.format,
-        "recipe": manifest.recipe,
-        "sha256": manifest.model.sha256,
-        "size_bytes": manifest.model.size_bytes,
-        "verification": manifest.verification,
-        "notes": list(manifest.notes),
-    }
 
 
 def run(
@@ -181,11 +191,11 @@ def run(
     """Convert, verify, push, measure, keep and report, in one go."""
     from edgekit.benchmarking import BenchOptions as Options
     from edgekit.benchmarking.measure import measure
-    from edgekit.cache import data_dir
     from edgekit.models import is_artifact
     from edgekit.results.report import write_report
 
     asked = options if options is not None else Options()
+    started = time.monotonic()
     if is_artifact(model):
         artifact = Artifact.load(model)
     else:
@@ -198,6 +208,7 @@ def run(
             name=name,
             sink=sink,
         )
+    convert_seconds = time.monotonic() - started
     pushed = push(
         artifact,
         device,
@@ -213,7 +224,7 @@ def run(
     release = release_on_device(device, pushed.name, pushed.version)
     outcome, samples = measure(release, device, profile=profile, options=asked, sink=sink)
     keep(outcome, samples, store)
-    target = Path(report) if report is not None else data_dir("reports") / f"{outcome.record.id}.html"
+    target = _report_path(report, outcome.record.id)
     sink(Event("report", message=f"writing {target}", level="debug"))
     write_report([(outcome.record, samples)], target)
-    return RunOutcome(artifact, pushed, outcome, target)
+    return RunOutcome(artifact, pushed, outcome, target, convert_seconds)

@@ -23,7 +23,7 @@ convert_options = _all(
     click.option(
         "--recipe",
         metavar="R",
-        help="float32, float16, int8-dynamic or int8-static (default: the profile's).",
+        help="float32, float16, int8-dynamic, int8-static or as-is (default: the profile's).",
     ),
     click.option("--calibration", metavar="FILE", help="Samples (.npz) to calibrate int8-static with."),
     click.option("--evaluation", metavar="FILE", help="Samples and labels (.npz) to compare accuracy on."),

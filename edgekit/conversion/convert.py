@@ -21,6 +21,7 @@ from edgekit.conversion.samples import (
     spread,
 )
 from edgekit.conversion.sources.base import LoadedSource, find_source
+from edgekit.conversion.steps import output_steps
 from edgekit.conversion.targets.base import Converted, Target
 from edgekit.conversion.verify import compare, judge
 from edgekit.errors import BugError, InputError, ModelError, VerificationError
@@ -40,7 +41,7 @@ from edgekit.models.info import ModelInfo, Signature
 from edgekit.models.inspect import inspect_tflite
 
 _GOLDEN_INPUTS, _GOLDEN_OUTPUTS = "golden/inputs.bin", "golden/outputs.bin"
-GOLDEN_TOLERANCES = {"float32": 1e-4, "float16": 2e-3}
+GOLDEN_TOLERANCES = {"float32": 1e-5, "float16": 2e-3}
 """Another processor picks other kernels, which add in another order; integer models round differently too."""
 _INTEGER_GOLDEN_TOLERANCE = 0.05
 
@@ -94,7 +95,7 @@ def convert(
     result = HostModel(made.data, f"the {recipe_used} model")
     verification, samples = _verify(job, result, recipe_used)
     _enforce(verification)
-    golden, files = _golden(result, samples, recipe_used)
+    golden, files = _golden(result, made.data, samples, recipe_used)
     model = entry_for(f"model{target.suffix}", made.data)
     manifest = Manifest(
         name=label,
@@ -228,7 +229,9 @@ def _enforce(verification: Verification) -> None:
     )
 
 
-def _golden(result: HostModel, samples: Samples, recipe: str) -> tuple[Golden, dict[str, bytes]]:
+def _golden(
+    result: HostModel, model: bytes, samples: Samples, recipe: str
+) -> tuple[Golden, dict[str, bytes]]:
     """A few samples with what the converted model gives for them here, for the check on the device."""
     picked = [samples.inputs[i] for i in spread(len(samples.inputs), GOLDEN_COUNT)]
     given = [[to_stored(v, d) for v, d in zip(sample, result.inputs, strict=True)] for sample in picked]
@@ -238,6 +241,7 @@ def _golden(result: HostModel, samples: Samples, recipe: str) -> tuple[Golden, d
         inputs=entry_for(_GOLDEN_INPUTS, inputs),
         outputs=entry_for(_GOLDEN_OUTPUTS, outputs),
         tolerance=GOLDEN_TOLERANCES.get(recipe, _INTEGER_GOLDEN_TOLERANCE),
+        steps=output_steps(model),
     )
     return golden, {_GOLDEN_INPUTS: inputs, _GOLDEN_OUTPUTS: outputs}
 

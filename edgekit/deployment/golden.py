@@ -1,7 +1,7 @@
 """Are the outputs that a device gave the expected ones? Pure; rules in docs/verdict.md.
 
-Floats: the largest difference is at most `tolerance` times the largest expected value. Integers: at most one
-step, on at most 1 % of the elements. Expected outputs that are all alike prove nothing.
+Floats: the largest difference is at most `tolerance` times the largest expected value. Integers, and floats that
+are dequantized integers: at most one step, on at most 1 % of the elements. Expected outputs that are all alike prove nothing.
 """
 
 from __future__ import annotations
@@ -93,19 +93,25 @@ def _one_output(
     error = float(difference.max())
     scale = float(np.abs(wide_want).max())
     relative = error / scale if scale else (0.0 if error == 0 else math.inf)
-    if exact:
-        return _integer_problem(difference, error), error, relative
+    if exact or spec.step:
+        return _steps_problem(difference / (spec.step or 1.0)), error, relative
     if relative > tolerance:
         return f"off by {relative:.2g} of the largest value; {tolerance:.2g} is allowed", error, relative
     return "", error, relative
 
 
-def _integer_problem(difference: NDArray[np.float64], error: float) -> str:
-    if error > MAX_INTEGER_STEPS:
-        return f"off by {error:g} steps; {MAX_INTEGER_STEPS} is allowed"
-    share = float((difference > 0).mean())
-    if share > MAX_INTEGER_SHARE:
-        return f"{share:.1%} of the elements differ by a step; {MAX_INTEGER_SHARE:.0%} may"
+def _steps_problem(steps: NDArray[np.float64]) -> str:
+    """`steps`: differences in steps. Those of dequantized floats are whole but for rounding."""
+    import numpy as np
+
+    whole = np.rint(steps)
+    worst = float(whole.max())
+    if worst > MAX_INTEGER_STEPS:
+        return f"off by {worst:g} steps; {MAX_INTEGER_STEPS} is allowed"
+    changed = int((whole > 0).sum())
+    allowed = max(1, int(whole.size * MAX_INTEGER_SHARE))
+    if changed > allowed:
+        return f"{changed} of {whole.size} elements differ by a step; {allowed} may"
     return ""
 
 

@@ -10,6 +10,7 @@ A release is a folder on the device that never changes once it is complete:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Literal
 
@@ -37,11 +38,13 @@ class ReleaseFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class OutputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One output tensor, as it lies in the golden file."""
+    """One output tensor, as it lies in the golden file. `step`: what its values are multiples of, where the model
+    is quantized inside and this output is made by dequantizing."""
 
     name: str
     dtype: str
     shape: tuple[int, ...]
+    step: float | None = None
 
 
 class ReleaseGolden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -156,8 +159,9 @@ def payload_of_artifact(artifact: Artifact, name: str | None, version: str | Non
             samples=source.golden.samples,
             tolerance=source.golden.tolerance,
             outputs=tuple(
-                OutputSpec(name=spec.name, dtype=spec.dtype, shape=spec.fixed_shape())
-                for spec in source.signature.outputs
+                OutputSpec(name=spec.name, dtype=spec.dtype, shape=spec.fixed_shape(), step=step)
+                for spec, step in zip_longest(source.signature.outputs, source.golden.steps)
+                if spec is not None
             ),
         )
     found = source.verification.accuracy

@@ -114,7 +114,8 @@ bool worker_busy(void);
 void worker_start(work_fn *work, done_fn *done, void *ctx);
 void worker_watch(void);
 void worker_tick(void);
-void worker_kill(void);
+void worker_interrupt(void); /* kills it; `done` is called as always */
+void worker_kill(void);      /* kills and forgets it */
 
 void put_open(uint32_t id, struct reader *r);
 void put_data(uint32_t id, const uint8_t *data, size_t len);
@@ -126,7 +127,8 @@ void put_abandon(void);
 
 void get_open(uint32_t id, struct reader *r);
 bool get_cancel(uint32_t id);
-bool get_tick(void); /* true while there is more to send at once */
+void get_tick(void);
+bool get_has_room(void); /* whether more can be queued at once */
 
 void run_start(uint32_t id, struct reader *r);
 bool run_cancel(uint32_t id);

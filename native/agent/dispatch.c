@@ -191,6 +191,14 @@ static void start_work(uint8_t type, uint32_t id, const uint8_t *data, size_t le
     dispatch_tick();
 }
 
+/* What the worker does for this request is given up; its answer is then an error. */
+static bool work_cancel(uint32_t id)
+{
+    if (!work.active || work.id != id || !worker_busy()) return false;
+    worker_interrupt();
+    return true;
+}
+
 static void cancel(uint32_t id, struct reader *r)
 {
     uint32_t target = rd_u32(r);
@@ -199,7 +207,8 @@ static void cancel(uint32_t id, struct reader *r)
         return;
     }
     struct fail f = {.extra = target};
-    if (run_cancel(target) || sample_cancel(target) || get_cancel(target) || put_cancel(target)) {
+    bool found = run_cancel(target) || sample_cancel(target) || get_cancel(target) || put_cancel(target);
+    if (found || work_cancel(target)) {
         out_frame(T_RESULT, id, NULL, 0);
     } else {
         failed(&f, ESRCH, "cancel", "no such request");

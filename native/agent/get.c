@@ -79,12 +79,15 @@ static void advance(struct get *g)
     buf_free(&b);
 }
 
-bool get_tick(void)
+void get_tick(void)
 {
-    bool more = false;
-    for (int i = 0; i < MAX_GETS; i++) {
+    for (int i = 0; i < MAX_GETS; i++)
         if (gets[i].live && out_pending() < OUT_HIGH_WATER) advance(&gets[i]);
-        more |= gets[i].live && out_pending() < OUT_HIGH_WATER;
-    }
-    return more;
+}
+
+bool get_has_room(void)
+{
+    for (int i = 0; i < MAX_GETS; i++)
+        if (gets[i].live && out_pending() < OUT_HIGH_WATER) return true;
+    return false;
 }

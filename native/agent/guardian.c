@@ -53,13 +53,14 @@ static void watch(int pipe_fd)
     _exit(0);
 }
 
-static void be_guardian(int pipe_fd)
+static void be_guardian(int pipe_fd, int ready_fd)
 {
     setsid();
     static const int ignored[] = {SIGHUP, SIGINT, SIGTERM, SIGPIPE, SIGQUIT};
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) signal(ignored[i], SIG_IGN);
     signal(SIGCHLD, SIG_DFL);
     prctl(PR_SET_NAME, "ek-guardian");
+    (void)!write(ready_fd, "", 1);
     knobs_release(); /* our copy of the lock, where the agent holds it */
     /* It must not hold the ssh channel's or adb's ends open: the host would never see the agent's end. */
     int null = open("/dev/null", O_RDWR);
@@ -71,24 +72,40 @@ static void be_guardian(int pipe_fd)
     watch(kept);
 }
 
+void guardian_detach(void)
+{
+    if (notes >= 0) close(notes);
+    notes = -1;
+}
+
+/* Returns once the guardian is out of reach of what may end the agent's process group. */
+static pid_t fork_guardian(int notes_end[2])
+{
+    int ready[2];
+    if (pipe2(notes_end, O_CLOEXEC)) return -1;
+    if (pipe2(ready, O_CLOEXEC)) return -1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(notes_end[1]);
+        be_guardian(notes_end[0], ready[1]);
+    }
+    close(ready[1]);
+    uint8_t byte;
+    while (read(ready[0], &byte, 1) < 0 && errno == EINTR) {}
+    close(ready[0]);
+    close(notes_end[0]);
+    return pid;
+}
+
 void guardian_start(void)
 {
     int ends[2];
-    if (pipe2(ends, O_CLOEXEC)) {
-        loop_quit(70, "no pipe for the guardian");
-        return;
-    }
-    pid_t pid = fork();
+    pid_t pid = fork_guardian(ends);
     if (pid < 0) {
         loop_quit(70, "no process for the guardian");
         return;
     }
-    if (pid == 0) {
-        close(ends[1]);
-        be_guardian(ends[0]);
-    }
-    close(ends[0]);
-    if (notes >= 0) close(notes);
+    guardian_detach();
     notes = ends[1];
     guardian = pid;
 }
@@ -97,12 +114,6 @@ static void tell(pid_t group, bool live)
 {
     struct note note = {group, live};
     if (write_all(notes, &note, sizeof note) && errno != EPIPE) loop_quit(70, "the guardian cannot be told");
-}
-
-void guardian_detach(void)
-{
-    if (notes >= 0) close(notes);
-    notes = -1;
 }
 
 void guardian_group(pid_t group, bool live)

@@ -176,9 +176,10 @@ static void serve(void)
         run_tick(now);
         sample_tick(now);
         lease_tick(now);
-        at_once = get_tick();
+        get_tick();
         check_watchdogs(waits);
         out_flush();
+        at_once = get_has_room(); /* asked after the flush: nothing else would wake us */
     }
 }
 

@@ -95,6 +95,11 @@ void worker_tick(void)
     buf_free(&said);
 }
 
+void worker_interrupt(void)
+{
+    if (worker.pid) kill(worker.pid, SIGKILL);
+}
+
 void worker_kill(void)
 {
     if (!worker.pid) return;

@@ -89,7 +89,9 @@ def test_damaged_agent_is_replaced(root: Path, hints: Path) -> None:
     connect_agent(transport, root=str(root), hints=hints).close()
     program = root / "agent" / find_binary(native_abi()).sha256
     for damage in (b"", b"#!/bin/sh\nexit 9\n", program.read_bytes()[:5000]):
+        program.unlink()  # its last guardian may still be running
         program.write_bytes(damage)
+        program.chmod(0o755)
         with connect_agent(transport, root=str(root), hints=hints) as client:
             client.ping()
     program.chmod(0o644)

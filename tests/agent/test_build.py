@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import time
@@ -35,14 +36,21 @@ def test_cached_build_is_quick() -> None:
     assert min(times) < 1.5
 
 
+def _has_interpreter(data: bytes) -> bool:
+    """Whether the ELF file has a PT_INTERP header: a dynamic program."""
+    wide = data[4] == 2
+    offset = struct.unpack_from("<Q" if wide else "<I", data, 32 if wide else 28)[0]
+    size, count = struct.unpack_from("<HH", data, 54 if wide else 42)
+    return 3 in [struct.unpack_from("<I", data, offset + size * i)[0] for i in range(count)]
+
+
 @pytest.mark.parametrize("abi", ABIS)
 def test_programs_are_small_and_need_nothing(abi: str) -> None:
     program = Path(built(abi))
     data = program.read_bytes()
     assert 50_000 < len(data) < 500_000
     assert os.access(program, os.X_OK)
-    assert b"ld-musl" not in data
-    assert b"ld-linux-x86-64.so.2\0/" not in data
+    assert not _has_interpreter(data)
     for word in (str(REPOSITORY).encode(), str(Path.home()).encode() + b"/"):
         assert word not in data, "a path of this machine is in the program"
 

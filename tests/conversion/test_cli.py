@@ -17,8 +17,7 @@ DATA = ["--calibration", str(DIGITS / "calibration.npz"), "--evaluation", str(DI
 
 
 def edgekit(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    program = "from edgekit.cli.main import main; main()"
-    command = [sys.executable, "-c", program, *args]
+    command = [sys.executable, "-m", "edgekit", *args]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
 
 

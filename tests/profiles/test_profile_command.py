@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.base
 
-RUN = [sys.executable, "-c", "from edgekit.cli.main import main; main()", "profile"]
+RUN = [sys.executable, "-m", "edgekit", "profile"]
 
 
 def run(*args: str) -> subprocess.CompletedProcess[str]:

@@ -322,8 +322,8 @@ def test_logarithmic_axes_have_ticks_within_their_limits(low: float, high: float
     assert all(low <= tick <= high for tick in ticks)
 
 
-def edgekit(*args: str, db: Path) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "EDGEKIT_DB": str(db), "COLUMNS": "100", "NO_COLOR": "1"}
+def edgekit(*args: str, db: Path, columns: int = 100) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "EDGEKIT_DB": str(db), "COLUMNS": str(columns), "NO_COLOR": "1"}
     argv = [sys.executable, "-m", "edgekit", *args]
     return subprocess.run(argv, capture_output=True, text=True, timeout=60, env=env, cwd=db.parent)
 
@@ -340,7 +340,10 @@ def test_the_commands_list_show_export_and_report(real: Real, tmp_path: Path) ->
     assert json.loads(edgekit("results", "list", "--json", "--since", "2100-01-01", db=db).stdout) == {
         "runs": []
     }
-    assert record.id[-6:] in edgekit("results", "list", db=db).stdout
+    listing = edgekit("results", "list", db=db, columns=80).stdout
+    assert record.id[-6:] in listing  # whole, however narrow the terminal
+    assert "valid" in listing
+    assert max(map(len, listing.splitlines())) <= 80
     shown = edgekit("results", "show", record.id[-6:], "--json", db=db).stdout
     assert r.decode(shown) == record
     assert "median latency" in edgekit("results", "show", db=db).stdout

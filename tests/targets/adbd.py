@@ -18,7 +18,7 @@ from tests.targets import android_tree
 from tests.targets.adb_host import AdbHost
 from tests.targets.ports import free_port, wait_for_port
 from tests.targets.roots import folder as root_folder
-from tests.targets.sandbox import Sandbox, children_of, kill_pid, need_root, need_tools, wait_gone
+from tests.targets.sandbox import Sandbox, kill_pid, need_root, need_tools, wait_gone
 
 SHELL_UID = 2000
 _GROUPS = "1004,1007,1011,1015,3003"
@@ -230,9 +230,7 @@ class AdbdDevice:
 
     def adbd_pid(self) -> int | None:
         """Host PID of adbd, None where it does not run."""
-        if self._adbd is None or self._adbd.poll() is not None:
-            return None
-        return next(iter(children_of(self._adbd.pid)), None)
+        return Sandbox.server_pid(self._adbd)
 
     def kill(self) -> None:
         """SIGKILL adbd, as when it crashes; what it started is left to itself."""
@@ -241,7 +239,6 @@ class AdbdDevice:
             kill_pid(pid)
             wait_gone([pid])
         if self._adbd is not None:
-            self._adbd.send_signal(signal.SIGCONT)
             self._adbd.wait(timeout=5)
             self._adbd = None
 
@@ -249,12 +246,7 @@ class AdbdDevice:
         """SIGSTOP (or SIGCONT) adbd: connected, and silent."""
         pid = self.adbd_pid()
         assert pid is not None, "adbd does not run"
-        assert self._adbd is not None
-        if on:
-            kill_pid(pid, signal.SIGSTOP)
-        else:
-            kill_pid(pid, signal.SIGCONT)
-            self._adbd.send_signal(signal.SIGCONT)  # nsenter stopped with it
+        kill_pid(pid, signal.SIGSTOP if on else signal.SIGCONT)
 
     def power_off(self) -> None:
         """End everything on the device at once; /data stays."""

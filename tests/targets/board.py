@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.targets.board_image import CLIENT_KEY, DISK, HOST_KEY, INITRD, KERNEL, recipe
 from tests.targets.ports import free_port, wait_for_port
 from tests.targets.roots import folder as root_folder
-from tests.targets.sandbox import Sandbox, children_of, kill_pid, need_root, need_tools, wait_gone
+from tests.targets.sandbox import Sandbox, kill_pid, need_root, need_tools, wait_gone
 from tests.targets.sshd import SshClientHome, public_part
 
 BOOT_TIMEOUT_S = 90.0
@@ -105,11 +105,10 @@ class Board:
     def kill(self) -> None:
         """Power cut: SIGKILL qemu."""
         if self._qemu is not None:
-            pids = children_of(self._qemu.pid)
-            for pid in pids:
+            pid = Sandbox.server_pid(self._qemu)
+            if pid is not None:
                 kill_pid(pid)
-            wait_gone(pids)
-            self._qemu.send_signal(signal.SIGCONT)
+                wait_gone([pid])
             self._qemu.wait(timeout=5)
             self._qemu = None
         if self._sandbox is not None:
@@ -123,11 +122,9 @@ class Board:
 
     def freeze(self, on: bool = True) -> None:
         """Stop (or go on) the whole machine: its connections stay open and silent."""
-        assert self._qemu is not None, "the board is off"
-        for pid in children_of(self._qemu.pid):
-            kill_pid(pid, signal.SIGSTOP if on else signal.SIGCONT)
-        if not on:
-            self._qemu.send_signal(signal.SIGCONT)
+        pid = Sandbox.server_pid(self._qemu)
+        assert pid is not None, "the board is off"
+        kill_pid(pid, signal.SIGSTOP if on else signal.SIGCONT)
 
     def run(self, command: str, *, stdin: bytes = b"", timeout: float = RUN_TIMEOUT_S) -> bytes:
         """Run a shell command as root with the real ssh; its stdout. Raises RuntimeError when it fails."""

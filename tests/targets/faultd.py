@@ -18,6 +18,7 @@ import signal
 import struct
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from tests.targets.faultd_wire import Daemon, Ended, Settings, Stream
@@ -61,7 +62,8 @@ async def start(stream: Stream, command: str, **pipes: Any) -> asyncio.subproces
 def hang_up(process: asyncio.subprocess.Process) -> None:
     """What a command gets when its stream ends."""
     if process.returncode is None:
-        os.killpg(process.pid, signal.SIGHUP)
+        with suppress(ProcessLookupError):  # it ended just now
+            os.killpg(process.pid, signal.SIGHUP)
 
 
 async def shell_v2(stream: Stream, command: str) -> None:

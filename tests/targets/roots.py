@@ -1,7 +1,8 @@
 """File trees that targets run in, made once and kept in the cache under a hash of all that shapes them.
 
-`folder(recipe)` gives the tree (`make` outside of a test), and makes it first where it is not there. A tree is made beside its place and
-renamed; a lock keeps two test processes from making the same one. Nobody writes into a finished tree.
+`folder(recipe)` gives the tree (`make` outside of a test), and makes it first where it is not there. A tree is
+made beside its place and renamed; a lock keeps two test processes from making the same one. Nobody writes into a
+finished tree.
 """
 
 from __future__ import annotations

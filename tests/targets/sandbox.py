@@ -123,7 +123,6 @@ class Sandbox:
             self._holder.wait(timeout=10)
             raise RuntimeError(f"the namespaces could not be set up: {said.strip() or lines}")
         self.pid = children_of(self._holder.pid)[0]
-        self._started: list[subprocess.Popen[bytes]] = []
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """`argv` as run inside."""
@@ -149,28 +148,35 @@ class Sandbox:
         stdin: int = subprocess.DEVNULL,
         stdout: int | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start a server inside; what it prints is added to `log`, stdout only where not given."""
+        """Start a server inside; what it prints is added to `log`, stdout only where not given. The process given
+        back is nsenter: `server_pid` tells the server's own.
+
+        setsid stands between: nsenter would stop with a server that is stopped, and then not collect it when it
+        is killed; the kernel does not end a PID namespace before that.
+        """
         with open(log, "ab") as file:
-            server = subprocess.Popen(
-                self.command(argv),
+            return subprocess.Popen(
+                self.command(["setsid", "--fork", "--wait", *argv]),
                 stdin=stdin,
                 stdout=file if stdout is None else stdout,
                 stderr=file,
                 env=None if env is None else dict(env),
                 start_new_session=True,
             )
-        self._started.append(server)
-        return server
+
+    @staticmethod
+    def server_pid(started: subprocess.Popen[bytes] | None) -> int | None:
+        """Host PID of a server that `popen` started; None where it has ended."""
+        if started is None or started.poll() is not None:
+            return None
+        waiting = children_of(started.pid)
+        return next(iter(children_of(waiting[0])), None) if waiting else None
 
     def close(self) -> None:
         """End everything inside."""
         for pipe in (self._holder.stdin, self._holder.stdout, self._holder.stderr):
             if pipe is not None:
                 pipe.close()
-        for server in self._started:
-            # nsenter stops with a command that is stopped, and then does not collect it: the end would wait.
-            if server.poll() is None:
-                server.send_signal(signal.SIGCONT)
         try:
             self._holder.wait(timeout=5)
         except subprocess.TimeoutExpired:

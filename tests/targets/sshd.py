@@ -175,12 +175,9 @@ class SshServer:
         return self.log_text().count("Accepted publickey")
 
     def _listener(self) -> int | None:
-        if self._server is None or self._server.poll() is not None:
-            return None
-        if self.sandbox is None:
-            return self._server.pid
-        inside = descendants_of(self._server.pid)
-        return inside[0] if inside else None
+        if self.sandbox is not None:
+            return Sandbox.server_pid(self._server)
+        return None if self._server is None or self._server.poll() is not None else self._server.pid
 
     def session_pids(self) -> list[int]:
         """The server's processes for connections (not the commands they run)."""

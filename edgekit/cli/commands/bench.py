@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def bench(session: Session, model: str, **values: Any) -> None:
     """Measure MODEL (a file, an artifact, or NAME[@VERSION] on the device) and keep the run."""
     from edgekit.api.devices import connect, profile_for
-    from edgekit.api.pipelines import bench as work
+    from edgekit.api.pipelines import bench_outcome as work
     from edgekit.cli.many import on_devices
     from edgekit.cli.render import render_outcome
 

@@ -39,8 +39,10 @@ def convert(
     model, where it came from, how far it is from its source, and samples for the check on the device.
     """
     import time
+    from pathlib import Path
 
-    from edgekit.conversion import convert as work
+    from edgekit.api.models import conversion_document
+    from edgekit.api.models import convert as work
 
     began = time.monotonic()
     artifact = work(
@@ -49,7 +51,7 @@ def convert(
         recipe=None if recipe == "auto" else recipe,
         calibration=calibration,
         evaluation=evaluation,
-        output=output,
+        output=output if output is not None else Path(f"{name or Path(model).stem}.ekm"),
         name=name,
         to=to,
         sink=session.sink,
@@ -70,26 +72,6 @@ def _profile(session: Session) -> Profile | None:
             return profile_for(device, None, config=session.config, sink=session.sink)
     named = session.profile or session.config.profile
     return None if named is None else load_profile(named)
-
-
-def conversion_document(artifact: Artifact, *, seconds: float | None = None) -> dict[str, Any]:
-    """The JSON of a conversion."""
-    import msgspec
-
-    manifest = artifact.manifest
-    return {
-        "artifact": str(artifact.path),
-        "name": manifest.name,
-        "format": manifest.format,
-        "recipe": manifest.recipe,
-        "sha256": manifest.model.sha256,
-        "size_bytes": manifest.model.size_bytes,
-        "source": msgspec.to_builtins(manifest.source),
-        "profile": msgspec.to_builtins(manifest.profile),
-        "verification": msgspec.to_builtins(manifest.verification),
-        "notes": list(manifest.notes),
-        "seconds": seconds,
-    }
 
 
 def _render(session: Session, artifact: Artifact) -> None:

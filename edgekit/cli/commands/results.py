@@ -122,6 +122,8 @@ def parse_since(text: str, now: datetime) -> datetime:
 
 WIDE_COLUMNS = 120
 """A terminal of at least so many characters shows runtime and memory too."""
+MIDDLE_COLUMNS = 100
+"""One of at least so many shows the interval."""
 
 
 def _table(rows: Sequence[RunRow], width: int) -> Any:
@@ -130,11 +132,12 @@ def _table(rows: Sequence[RunRow], width: int) -> Any:
 
     from edgekit.results.wording import size, time
 
-    wide = width >= WIDE_COLUMNS
+    wide, middle = width >= WIDE_COLUMNS, width >= MIDDLE_COLUMNS
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("run", "started", "model", "device", *(["runtime"] if wide else []), "verdict"):
-        table.add_column(name, overflow="ellipsis", no_wrap=True)
-    for name in ("median", "95 % interval", *(["peak memory"] if wide else [])):
+        # a narrow terminal breaks names into lines; the id, which one wants to copy, stays whole
+        table.add_column(name, overflow="fold", no_wrap=name not in ("model", "device"))
+    for name in ("median", *(["95 % interval"] if middle else []), *(["peak memory"] if wide else [])):
         table.add_column(name, justify="right", no_wrap=True)
     for row, run in zip(rows, _short_ids(rows), strict=True):
         model = row.model_name + (f"@{row.model_version}" if row.model_version else "")
@@ -145,7 +148,7 @@ def _table(rows: Sequence[RunRow], width: int) -> Any:
             *(escape(_printable(text)) for text in texts),
             f"[{color}]{row.verdict}[/]",
             time(row.median_us),
-            _interval(row.ci95_low_us, row.ci95_high_us),
+            *([_interval(row.ci95_low_us, row.ci95_high_us)] if middle else []),
             *([size(row.peak_rss_bytes)] if wide else []),
         )
     return table

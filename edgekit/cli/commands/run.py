@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 @convert_options
 @release_options
 @bench_options
-@click.option("--report", metavar="FILE", help="Where the HTML report goes (default: the data folder).")
+@click.option(
+    "--report",
+    metavar="FILE",
+    help="Where the HTML report goes: a file, or a folder (default: the data folder).",
+)
 @command
 def run(session: Session, model: str, report: str | None, **values: Any) -> None:
     """Convert MODEL for the device, verify it, push it, measure it there, keep the run and write a report."""
@@ -29,6 +34,8 @@ def run(session: Session, model: str, report: str | None, **values: Any) -> None
     from edgekit.cli.many import on_devices
 
     options = bench_options_of(values)
+    if report is not None and len(session.devices) > 1 and not Path(report).is_dir():
+        raise click.UsageError("with several devices, --report takes a folder that is there")
 
     def one(address: str) -> RunOutcome:
         with connect(address, config=session.config, sink=session.sink) as device:

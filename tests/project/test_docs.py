@@ -1,0 +1,35 @@
+"""Pages that are made from the source are up to date."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(("script", "page"), [("error_codes", "errors.md"), ("cli_reference", "cli.md")])
+def test_a_made_page_is_what_its_script_prints(script: str, page: str) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+        check=True,
+    )
+    assert (ROOT / "docs" / page).read_text(encoding="utf-8") == done.stdout, (
+        f"scripts/{script} > docs/{page}"
+    )
+
+
+def test_every_command_has_a_help_text_of_its_own() -> None:
+    from edgekit.cli.main import COMMANDS, cli
+
+    for name in COMMANDS:
+        command = cli.get_command(None, name)  # type: ignore[arg-type]
+        assert command is not None
+        assert command.help, name
