@@ -21,7 +21,6 @@ from edgekit.conversion.samples import (
     spread,
 )
 from edgekit.conversion.sources.base import LoadedSource, find_source
-from edgekit.conversion.steps import output_steps
 from edgekit.conversion.targets.base import Converted, Target
 from edgekit.conversion.verify import compare, judge
 from edgekit.errors import BugError, InputError, ModelError, VerificationError
@@ -95,7 +94,7 @@ def convert(
     result = HostModel(made.data, f"the {recipe_used} model")
     verification, samples = _verify(job, result, recipe_used)
     _enforce(verification)
-    golden, files = _golden(result, made.data, samples, recipe_used)
+    golden, files = _golden(result, samples, recipe_used)
     model = entry_for(f"model{target.suffix}", made.data)
     manifest = Manifest(
         name=label,
@@ -229,9 +228,7 @@ def _enforce(verification: Verification) -> None:
     )
 
 
-def _golden(
-    result: HostModel, model: bytes, samples: Samples, recipe: str
-) -> tuple[Golden, dict[str, bytes]]:
+def _golden(result: HostModel, samples: Samples, recipe: str) -> tuple[Golden, dict[str, bytes]]:
     """A few samples with what the converted model gives for them here, for the check on the device."""
     picked = [samples.inputs[i] for i in spread(len(samples.inputs), GOLDEN_COUNT)]
     given = [[to_stored(v, d) for v, d in zip(sample, result.inputs, strict=True)] for sample in picked]
@@ -241,7 +238,6 @@ def _golden(
         inputs=entry_for(_GOLDEN_INPUTS, inputs),
         outputs=entry_for(_GOLDEN_OUTPUTS, outputs),
         tolerance=GOLDEN_TOLERANCES.get(recipe, _INTEGER_GOLDEN_TOLERANCE),
-        steps=output_steps(model),
     )
     return golden, {_GOLDEN_INPUTS: inputs, _GOLDEN_OUTPUTS: outputs}
 

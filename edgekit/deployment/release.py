@@ -10,7 +10,6 @@ A release is a folder on the device that never changes once it is complete:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Literal
 
@@ -159,9 +158,8 @@ def payload_of_artifact(artifact: Artifact, name: str | None, version: str | Non
             samples=source.golden.samples,
             tolerance=source.golden.tolerance,
             outputs=tuple(
-                OutputSpec(name=spec.name, dtype=spec.dtype, shape=spec.fixed_shape(), step=step)
-                for spec, step in zip_longest(source.signature.outputs, source.golden.steps)
-                if spec is not None
+                OutputSpec(name=spec.name, dtype=spec.dtype, shape=spec.fixed_shape(), step=spec.step)
+                for spec in source.signature.outputs
             ),
         )
     found = source.verification.accuracy

@@ -109,14 +109,13 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Samples to be checked on the device. `tolerance` is a share of the largest absolute golden output; where
-    `steps` has a number for an output, that output is a multiple of it and is compared in steps."""
+    """Samples to be checked on the device. `tolerance` is a share of the largest absolute golden output; an output
+    whose spec has a `step` is compared in steps."""
 
     samples: int
     inputs: FileEntry
     outputs: FileEntry
     tolerance: float
-    steps: tuple[float | None, ...] = ()
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -30,7 +30,8 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One input or output. `shape` has -1 where a dimension is not fixed.
 
     `tensor` is the name inside the graph; `name` is the one a user gives data under. `scale` and `zero_point`
-    are set where the tensor is quantized as a whole: real value = scale * (stored value - zero_point).
+    are set where the tensor is quantized as a whole: real value = scale * (stored value - zero_point). `step`
+    is set for a float output that a DEQUANTIZE operator makes: its values are multiples of it.
     """
 
     name: str
@@ -39,6 +40,7 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True):
     tensor: str = ""
     scale: float | None = None
     zero_point: int | None = None
+    step: float | None = None
 
     def fixed_shape(self) -> tuple[int, ...]:
         """The shape with 1 in place of every dimension that is not fixed."""

@@ -12,7 +12,7 @@ from edgekit.errors import HostError
 from edgekit.models.formats import detect_format, unreadable
 from edgekit.models.info import ModelInfo
 
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 """Raised when what is read from a file, or how it is named, changes."""
 
 

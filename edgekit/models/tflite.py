@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
+
+import msgspec
 
 from edgekit.errors import ModelError
 from edgekit.models.flat import Damaged, Flat, Table
@@ -84,7 +86,7 @@ def _read(flat: Flat) -> TfliteFacts:
         raise Damaged(f"schema version {version}, where 3 is the only one")
     buffers = [_buffer_bytes(buffer, flat) for buffer in model.children(4)]
     codes = [_operator_name(code) for code in model.children(1)]
-    subgraphs = [_subgraph(table, buffers, len(codes)) for table in model.children(2)]
+    subgraphs = [_with_steps(_subgraph(table, buffers, len(codes)), codes) for table in model.children(2)]
     if not subgraphs:
         raise Damaged("it holds no graph")
     tensors = [tensor for subgraph in subgraphs for tensor in subgraph.tensors]
@@ -153,6 +155,17 @@ def _subgraph(table: Table, buffers: Sequence[int], codes: int) -> _Subgraph:
     return _Subgraph(
         tensors, indices(table.numbers(1, "i"), 0), indices(table.numbers(2, "i"), 0), tuple(operators)
     )
+
+
+def _with_steps(subgraph: _Subgraph, codes: Sequence[str]) -> _Subgraph:
+    """Outputs that are dequantized integers get the integer's scale as their step."""
+    tensors = list(subgraph.tensors)
+    for code, ins, outs in subgraph.operators:
+        if codes[code] == "DEQUANTIZE" and ins and outs and ins[0] >= 0 and outs[0] in subgraph.outputs:
+            made = tensors[outs[0]]
+            scale = tensors[ins[0]].spec.scale
+            tensors[outs[0]] = replace(made, spec=msgspec.structs.replace(made.spec, step=scale))
+    return replace(subgraph, tensors=tuple(tensors))
 
 
 def _tensor(table: Table, buffers: Sequence[int]) -> _Tensor:
@@ -224,19 +237,7 @@ def _names(definition: Table, number: int) -> dict[int, str]:
 
 def _named(subgraph: _Subgraph, key: str | None, ins: dict[int, str], outs: dict[int, str]) -> Signature:
     def specs(indices: tuple[int, ...], names: dict[int, str]) -> tuple[TensorSpec, ...]:
-        picked = []
-        for index in indices:
-            spec = subgraph.tensors[index].spec
-            picked.append(
-                TensorSpec(
-                    name=names.get(index, spec.name),
-                    dtype=spec.dtype,
-                    shape=spec.shape,
-                    tensor=spec.tensor,
-                    scale=spec.scale,
-                    zero_point=spec.zero_point,
-                )
-            )
-        return tuple(picked)
+        found = [(index, subgraph.tensors[index].spec) for index in indices]
+        return tuple(msgspec.structs.replace(spec, name=names.get(index, spec.name)) for index, spec in found)
 
     return Signature(key=key, inputs=specs(subgraph.inputs, ins), outputs=specs(subgraph.outputs, outs))

@@ -17,7 +17,7 @@ import os
 import signal
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -30,28 +30,34 @@ _LIST = "cd {} || exit 1; for name in .* *; do stat -c '%f %s %Y %n' -- \"$name\
 
 
 async def run_service(stream: Stream, service: str) -> None:
-    """Serve one stream to its end."""
+    """Serve one stream to its end, and tell the host that it ended."""
+    try:
+        await _serve(stream, service)
+    except Ended:
+        pass
+    except OSError as error:
+        print(f"{service}: {error}", file=sys.stderr)
+    finally:
+        with suppress(Ended, OSError):
+            await stream.close()
+        stream.end()
+
+
+async def _serve(stream: Stream, service: str) -> None:
     settings = stream.connection.settings
     name, _, argument = service.partition(":")
     words = name.split(",")
-    try:
-        if name == "sync":
-            await stream.accept()
-            await sync(stream)
-        elif words[0] == "shell" and "v2" in words and "shell_v2" in settings.features:
-            await stream.accept()
-            await shell_v2(stream, argument)
-        elif name == "shell":
-            await stream.accept()
-            await terminal(stream, argument)
-        elif name == "exec" and settings.exec_service:
-            await stream.accept()
-            await raw(stream, argument)
-        else:
-            await stream.refuse()
-        await stream.close()
-    except (Ended, OSError):
-        stream.end()
+    run: Callable[[Stream, str], Coroutine[Any, Any, None]]
+    if words[0] == "shell" and "v2" in words and "shell_v2" in settings.features:
+        run = shell_v2
+    elif name == "exec" and settings.exec_service:
+        run = raw
+    elif name in ("shell", "sync"):
+        run = {"shell": terminal, "sync": sync}[name]
+    else:
+        return await stream.refuse()
+    await stream.accept()
+    await run(stream, argument)
 
 
 async def start(stream: Stream, command: str, **pipes: Any) -> asyncio.subprocess.Process:
@@ -147,7 +153,7 @@ async def _terminal_output(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
-async def sync(stream: Stream) -> None:
+async def sync(stream: Stream, _: str) -> None:
     """The first version of the sync service: STAT, LIST, SEND, RECV. Files are reached by shell commands."""
     while True:
         name, size = struct.unpack("<4sI", await stream.read_exactly(8))

@@ -31,5 +31,6 @@ def pytest_configure() -> None:
     test_roots()
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     group_board_tests(items)

@@ -20,8 +20,9 @@ def free_port(host: str = "127.0.0.1") -> int:
             return port
 
 
-ATTEMPT_S = 1.0
-"""A connection that was taken too early may never speak: try another."""
+ATTEMPT_S, LONGEST_ATTEMPT_S = 1.0, 10.0
+"""A connection that was taken too early may never speak: try another, and give each more time than the last, as a
+board on a busy machine needs seconds to speak."""
 
 
 def wait_for_port(
@@ -35,11 +36,14 @@ def wait_for_port(
     `server` has ended."""
     end = time.monotonic() + timeout
     last: OSError | None = None
+    patience = ATTEMPT_S
     while time.monotonic() < end:
         try:
-            with socket.create_connection((host, port), timeout=ATTEMPT_S) as probe:
+            with socket.create_connection((host, port), timeout=patience) as probe:
                 if not banner or probe.recv(len(banner)).startswith(banner):
                     return
+        except TimeoutError as error:
+            last, patience = error, min(patience * 1.5, LONGEST_ATTEMPT_S)
         except OSError as error:
             last = error
         if server is not None and server.poll() is not None:

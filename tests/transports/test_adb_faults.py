@@ -49,7 +49,7 @@ def test_output_is_whole_or_the_device_is_lost(
     transport = connect(device.address, timeout=20)
     transport.put(bytes(range(256)), "/data/local/tmp/block", mode=0o644, timeout=20)
     assert transport.run(["sh", "-c", SAY_DATA], timeout=60).stdout == DATA
-    places = [100_000] if how == "hang" else [0, 1, 7, 4096, 100_000, len(DATA) - 1, len(DATA)]
+    places = [100_000] if how == "hang" else [0, 7, 100_000, len(DATA) - 1]
     for place in places:
         device.fault(die_after_sent=place, how=how)
         began = time.monotonic()
