@@ -125,7 +125,7 @@ def _must(transport: Transport, argv: list[str], deadline: Deadline) -> None:
 
 
 _SAID = (
-    (r"no space left|disk quota exceeded", DeviceFull, "free space there: edgekit gc"),
+    (r"no space left|disk quota exceeded", DeviceFull, "edgekit remove NAME@VERSION, or free space there"),
     (r"read-only file system", DeviceReadOnly, "remount it writable, or use another folder"),
     (
         r"permission denied|not permitted",

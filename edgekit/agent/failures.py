@@ -102,7 +102,7 @@ def _lease_error(failure: Failure, device: str | None) -> DeviceError:
 
 def _by_errno(number: int, message: str, device: str | None) -> DeviceError | None:
     if number in (ENOSPC, EDQUOT):
-        return DeviceFull(message, hint="free space there: edgekit gc", device=device)
+        return DeviceFull(message, hint="edgekit remove NAME@VERSION, or free space there", device=device)
     if number == EROFS:
         return DeviceReadOnly(message, hint="remount it writable, or use another folder", device=device)
     if number in (EACCES, EPERM):

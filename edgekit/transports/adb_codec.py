@@ -79,8 +79,9 @@ class ShellV2:
 
 
 class Marked:
-    """For an adbd without shell_v2: output, then MARKER, the exit code, a line feed, then all of stderr.
+    """For an adbd without shell_v2: output, MARKER, the exit code, a line feed, all of stderr, MARKER again.
 
+    The exit code counts only with the second marker: until then stderr may not be whole.
     `crlf`: the service goes through a terminal, which made "\\r\\n" of every "\\n".
     """
 
@@ -89,8 +90,7 @@ class Marked:
         self._crlf = crlf
         self._held = b""
         self._code = b""
-        self._found = False
-        self._exited = False
+        self._stage: Literal["out", "code", "err", "end"] = "out"
 
     def feed(self, data: bytes) -> Iterator[Event]:
         data = self._held + data
@@ -99,39 +99,39 @@ class Marked:
             if data.endswith(b"\r"):
                 data, self._held = data[:-1], b"\r"
             data = data.replace(b"\r\n", b"\n")
-        yield from self._pass(data)
-
-    def _pass(self, data: bytes) -> Iterator[Event]:
-        if not self._found:
-            before, found, data = data.partition(self._marker)
-            if not found:
-                keep = _overlap(before, self._marker)
-                self._held = before[len(before) - keep :] + self._held
-                before = before[: len(before) - keep]
+        while data:
+            if self._stage == "code":
+                digits, newline, data = data.partition(b"\n")
+                self._code += digits
+                if newline:
+                    self._stage = "err"
+            elif self._stage == "end":
+                return
             else:
-                self._found = True
-            if before:
-                yield ("out", before)
-            if not found:
-                return
-        if not self._exited:
-            digits, newline, data = data.partition(b"\n")
-            self._code += digits
-            if not newline:
-                return
-            self._exited = True
+                before, found, data = data.partition(self._marker)
+                if not found:
+                    keep = _overlap(before, self._marker)
+                    self._held = before[len(before) - keep :] + self._held
+                    before = before[: len(before) - keep]
+                if before:
+                    yield (self._stage, before)
+                if found:
+                    yield from self._next_stage()
+
+    def _next_stage(self) -> Iterator[Event]:
+        if self._stage == "out":
+            self._stage = "code"
+        else:
+            self._stage = "end"
             yield ("exit", int(self._code))
-        if data:
-            yield ("err", data)
 
     def holds(self) -> bool:
-        return bool(self._held) and not self._found
+        return bool(self._held) and self._stage == "out"
 
     def release(self) -> Iterator[Event]:
         # The shell writes its marker in one piece: a part of one with nothing behind it is output.
-        if self._held:
-            kind: Literal["out", "err"] = "err" if self._exited else "out"
-            yield (kind, self._held)
+        if self._held and (self._stage == "out" or self._stage == "err"):
+            yield (self._stage, self._held)
             self._held = b""
 
     def stdin(self, data: memoryview) -> bytes:

@@ -20,7 +20,7 @@ def plain(argv: Sequence[str]) -> str:
 
 def marked(argv: Sequence[str], marker: str, *, stdin: str | None) -> str:
     """For an adbd without shell_v2, where the shell prints MARKER and the exit code after the output, then
-    stderr, which travels nowhere else. `stdin`: a file on the device; None keeps the connection's.
+    stderr, which travels nowhere else, then MARKER. `stdin`: a file on the device; None keeps the connection's.
 
     The marker never stands in one piece here: a command that lists processes or files would print it.
     """
@@ -31,5 +31,6 @@ def marked(argv: Sequence[str], marker: str, *, stdin: str | None) -> str:
         # Open and without a name at once: nothing is left behind when the connection breaks.
         f"M={marker[:half]}; E={errors}; "
         "if (: >$E) 2>/dev/null; then exec 3>$E 4<$E; rm -f $E; else exec 3>/dev/null 4</dev/null; fi; "
-        f"(exec 2>&3 3>&- 4<&-; {plain(argv)}){source}; echo ${{M}}{marker[half:]}$?; cat <&4"
+        f"(exec 2>&3 3>&- 4<&-; {plain(argv)}){source}; echo ${{M}}{marker[half:]}$?; cat <&4; "
+        f"echo ${{M}}{marker[half:]}"
     )

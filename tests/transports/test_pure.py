@@ -253,10 +253,12 @@ def test_marked_output_in_any_pieces(
     out: bytes, err: bytes, code: int, cuts: list[int], terminal: bool
 ) -> None:
     """Also through a terminal, which makes CR LF of each LF."""
-    data = out + b"MARKER%d\n" % code + err
+    data = out + b"MARKER%d\n" % code + err + b"MARKER\n"
     if terminal:
         data = data.replace(b"\n", b"\r\n")
     assert _decode(Marked(b"MARKER", crlf=terminal), data, cuts) == (out, err, code)
+    cut = data[: -len(b"\r\n") - 1]
+    assert _decode(Marked(b"MARKER", crlf=terminal), cut, cuts)[2] is None
 
 
 @given(_TRICKY, _CUTS)
