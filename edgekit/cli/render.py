@@ -67,9 +67,12 @@ def render_record(session: Session, record: Any) -> None:
 
 def render_outcome(session: Session, outcome: Any) -> None:
     """A benchmark's record and its gates."""
+    from edgekit.benchmarking.gates import show
+    from edgekit.records import metric
+
     render_record(session, outcome.record)
     for gate in outcome.gates:
-        measured = "not measured" if gate.measured is None else f"{gate.measured:g} {gate.unit}"
+        measured = "not measured" if gate.measured is None else show(metric(gate.metric), gate.measured)
         state = "[green]passed[/]" if gate.passed else "[bold red]failed[/]"
         session.console.print(f"gate {state}: {gate.gate} (measured: {measured})")
 

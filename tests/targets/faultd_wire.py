@@ -20,7 +20,8 @@ _TOKEN, _SIGNATURE = 1, 2
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """`state`: "device"; "unauthorized"; "silent" (takes connections, says nothing); "mute" (connects, and
-    answers no request). `how` to end at byte N of payload: "close", "reset", "hang", "garbage", "exit".
+    answers no request). `how` to end at byte N of payload: "close", "reset", "hang", "exit", all
+    within a packet where N is not a packet's end; "garbage" in the place of the packet that would pass N.
     `shell`: the command line before the text of a command; `old`: protocol version and packet size of old."""
 
     port: int
@@ -131,7 +132,10 @@ class Connection:
         head = _HEAD.pack(command, arg0, arg1, len(data), check, command ^ 0xFFFFFFFF)
         limit = self.settings.die_after_sent
         if command == _WRTE and limit is not None and self.daemon.sent + len(data) > limit:
-            self.writer.write(head + data[: limit - self.daemon.sent])
+            if (
+                self.settings.how != "garbage"
+            ):  # it stands where a packet begins, else it would pass for payload
+                self.writer.write(head + data[: limit - self.daemon.sent])
             self.daemon.sent = limit
             await self.writer.drain()
             await self.die()

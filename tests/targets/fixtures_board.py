@@ -17,8 +17,8 @@ BOARD_FIXTURES = frozenset({"board", "board_adb", "make_board"})
 
 
 def group_board_tests(items: Sequence[pytest.Item]) -> None:
-    """Mark tests that use the board, and keep them in one worker (`pytest --dist loadgroup`): a board takes
-    1 GB and 7 s."""
+    """Mark tests that use the board, and ask xdist for one worker for them (`--dist loadgroup`): a board takes
+    1 GB and 7 s. Where xdist does not heed it, each worker has its own board."""
     for item in items:
         if BOARD_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.board)

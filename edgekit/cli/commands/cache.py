@@ -37,7 +37,7 @@ def info(session: Session) -> None:
 
         from edgekit.units import format_size
 
-        table = Table("part", "size", title=document["path"], title_justify="left")
+        table = Table("part", "size", title=document["path"], title_justify="left", box=None, pad_edge=False)
         for entry in document["entries"]:
             table.add_row(entry["name"], format_size(entry["size_bytes"]))
         table.add_row("all", format_size(document["size_bytes"]))

@@ -20,9 +20,10 @@ def devices(session: Session) -> None:
     def render(_: Any) -> None:
         from rich.table import Table
 
-        table = Table("address", "model", "SoC", "ABI", "OS", "profile", "state")
+        table = Table("address", "model", "SoC", "ABI", "OS", "profile", "state", box=None, pad_edge=False)
+        table.columns[0].overflow = "fold"  # it is there to be copied
         for row in found:
-            name = f"{row.name} ({row.address})" if row.name else row.address
+            name = f"{row.name}\n{row.address}" if row.name else row.address
             table.add_row(
                 *(value or "-" for value in (name, row.model, row.soc, row.abi, row.os, row.profile)),
                 row.state,

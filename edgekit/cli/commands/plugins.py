@@ -31,7 +31,7 @@ def plugins(session: Session) -> None:
     def render(document: dict[str, Any]) -> None:
         from rich.table import Table
 
-        table = Table("group", "name", "package", "object")
+        table = Table("group", "name", "package", "object", box=None, pad_edge=False)
         for row in document["plugins"]:
             table.add_row(row["group"], row["name"], f"{row['package']} {row['version']}", row["object"])
         session.console.print(table)

@@ -36,16 +36,15 @@ def releases(session: Session, name: str | None) -> None:
 
         from edgekit.units import format_size
 
-        table = Table("", "release", "size", "recipe", "smoke", "pushed", "sha256")
+        table = Table("", "release", "size", "recipe", "smoke run", "pushed", box=None, pad_edge=False)
         for entry in document["releases"]:
             table.add_row(
                 "*" if entry.active else "",
                 f"{entry.name}@{entry.version}",
-                format_size(entry.size_bytes),
+                format_size(entry.size_bytes) if entry.sha256 else "damaged",
                 entry.recipe or "-",
                 entry.smoke or "-",
-                entry.pushed_at or "-",
-                (entry.sha256 or "damaged")[:12],
+                (entry.pushed_at or "-")[:16].replace("T", " "),
             )
         session.console.print(table)
 
