@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import stat as stat_bits
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from edgekit.agent.protocol import Unpacker
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hello:
+class Hello(Struct, frozen=True, kw_only=True):
     """Who the agent is and where it runs. Clocks are the device's, in ns."""
 
     build_id: str
@@ -38,8 +38,7 @@ class Hello:
     """Settings that an earlier agent left changed and that this one has restored."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class FileStat:
+class FileStat(Struct, frozen=True, kw_only=True):
     mode: int
     size_bytes: int
     mtime_ns: int
@@ -60,8 +59,7 @@ class FileStat:
         return stat_bits.S_ISREG(self.mode)
 
 
-@dataclass(frozen=True, kw_only=True)
-class DiskSpace:
+class DiskSpace(Struct, frozen=True, kw_only=True):
     total_bytes: int
     available_bytes: int
     total_inodes: int
@@ -71,8 +69,7 @@ class DiskSpace:
     """f_type of statfs(2): 0xef53 is ext, 0x1021994 tmpfs."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Content:
+class Content(Struct, frozen=True, kw_only=True):
     """One file of `read` or of a sample: its bytes, or why there are none (an errno; 0: it was read)."""
 
     path: str
@@ -85,8 +82,7 @@ class Content:
         return None if self.errno else self.data.decode("utf-8", "replace")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     name: str
     mode: int
     size_bytes: int
@@ -97,8 +93,7 @@ class Entry:
         return stat_bits.S_ISDIR(self.mode)
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunResult:
+class RunResult(Struct, frozen=True, kw_only=True):
     """A command that has ended. Times are the device's; `max_rss_bytes` and faults are the kernel's rusage."""
 
     argv: tuple[str, ...]
@@ -130,8 +125,7 @@ class RunResult:
         return self.exit_code if self.exit_code is not None else 128 + (self.signal or 0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sample:
+class Sample(Struct, frozen=True, kw_only=True):
     boottime_ns: int
     monotonic_raw_ns: int
     cost_ns: int
@@ -141,28 +135,24 @@ class Sample:
     files: tuple[Content, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class KnobChange:
+class KnobChange(Struct, frozen=True, kw_only=True):
     old: bytes
     actual: bytes
     """What the file says after the write."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class KnobRestored:
+class KnobRestored(Struct, frozen=True, kw_only=True):
     path: str
     errno: int
     actual: bytes
 
 
-@dataclass(frozen=True, kw_only=True)
-class Lease:
+class Lease(Struct, frozen=True, kw_only=True):
     token: str
     expires_boottime_ns: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class JobStatus:
+class JobStatus(Struct, frozen=True, kw_only=True):
     state: str
     """"running", "done", or "lost": its supervisor ended without a status (a restart of the device)."""
     folder: str
@@ -177,14 +167,13 @@ class JobStatus:
     max_rss_bytes: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Failure:
+class Failure(Struct, frozen=True, kw_only=True):
     """An ERROR frame: what was tried, about what, and why not."""
 
     errno: int
     op: str
     text: str
-    extra: int = field(default=0)
+    extra: int = 0
 
 
 def read_hello(payload: bytes) -> Hello:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
+
+from msgspec import Struct
 
 from edgekit.cache import sha256_file
 from edgekit.runtimes.result import RunnerResult
@@ -19,8 +20,7 @@ EXECUTABLE = 0o755
 READABLE = 0o644
 
 
-@dataclass(frozen=True, kw_only=True)
-class LibcFacts:
+class LibcFacts(Struct, frozen=True, kw_only=True):
     """The C and C++ libraries of a device; None is "not known", and on Android there is no glibc at all.
 
     `glibc` is (2, 36); `libstdcxx` is the number in the name of the real file, (6, 0, 30) for
@@ -65,8 +65,7 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split("."))
 
 
-@dataclass(frozen=True, kw_only=True)
-class BundleFile:
+class BundleFile(Struct, frozen=True, kw_only=True):
     """One file of a bundle: where it is on this host, what it is called in the folder on the device."""
 
     path: Path
@@ -83,8 +82,7 @@ def bundle_file(path: Path, name: str, mode: int) -> BundleFile:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bundle:
+class Bundle(Struct, frozen=True, kw_only=True):
     """All files that a runtime needs on a device. `sha256` is of the sorted manifest and names its folder.
 
     `loader` is the name of the dynamic loader to start the runner through, None for the device's own.
@@ -118,8 +116,7 @@ def make_bundle(name: str, version: str, files: Sequence[BundleFile], loader: st
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunnerJob:
+class RunnerJob(Struct, frozen=True, kw_only=True):
     """One launch; all paths are on the device. The fields are the runner's options (docs/runner.md)."""
 
     model: str

@@ -11,13 +11,12 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-import paramiko
-
 from edgekit.addresses import Address
 from edgekit.clock import Deadline
 from edgekit.errors import EdgekitError, HostError, InputError
 from edgekit.transports.adb import AdbTransport
 from edgekit.transports.adb_host import AdbServer, Link
+from edgekit.transports.paramiko_import import paramiko
 from edgekit.transports.running import lost
 from edgekit.transports.ssh import SshTransport
 from edgekit.transports.ssh_connection import SshConnection, open_connection

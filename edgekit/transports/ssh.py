@@ -11,13 +11,12 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-import paramiko
-
 from edgekit.addresses import Address
 from edgekit.clock import Deadline
 from edgekit.errors import DeviceError, DeviceLost, DeviceTimeout, InputError
 from edgekit.transports.base import Completed, Progress
 from edgekit.transports.files import chunks, errno_of_text, size_of, write_error
+from edgekit.transports.paramiko_import import paramiko
 from edgekit.transports.running import TAIL_BYTES, lost, run_to_end
 from edgekit.transports.ssh_connection import SshConnection, open_connection
 from edgekit.transports.ssh_stream import SshStream

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import paramiko
-
 from edgekit.errors import AuthenticationFailed
+from edgekit.transports.paramiko_import import paramiko
 from edgekit.transports.ssh_config import SshSettings
 
 

@@ -87,7 +87,7 @@ def _options_of_openssh(address: Address) -> dict[str, list[str]]:
 
 def _options_of_paramiko(address: Address) -> dict[str, list[str]]:
     """For hosts without OpenSSH. paramiko reads Host and Match, not Include."""
-    import paramiko
+    from edgekit.transports.paramiko_import import paramiko
 
     path = Path.home() / ".ssh" / "config"
     try:

@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
-import paramiko
-from paramiko.common import MSG_CHANNEL_REQUEST
-
 from edgekit.addresses import Address
 from edgekit.clock import Deadline
 from edgekit.errors import DeviceError, DeviceNotFound, DeviceOffline, HostError
+from edgekit.transports.paramiko_import import paramiko
 from edgekit.transports.running import lost
 from edgekit.transports.ssh_auth import authenticate
 from edgekit.transports.ssh_config import SshSettings, settings_for
@@ -54,8 +52,8 @@ def _on_channel_request(channel: paramiko.Channel, message: paramiko.Message) ->
     _handle_request(channel, message)
 
 
-_handle_request = _Transport._channel_handler_table[MSG_CHANNEL_REQUEST]
-_Transport._channel_handler_table[MSG_CHANNEL_REQUEST] = _on_channel_request
+_handle_request = _Transport._channel_handler_table[paramiko.common.MSG_CHANNEL_REQUEST]
+_Transport._channel_handler_table[paramiko.common.MSG_CHANNEL_REQUEST] = _on_channel_request
 
 
 class SshConnection:

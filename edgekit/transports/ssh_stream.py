@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 
-import paramiko
-from paramiko.common import cMSG_CHANNEL_REQUEST
-
 from edgekit.clock import Deadline
 from edgekit.errors import DeviceLost, DeviceTimeout
+from edgekit.transports.paramiko_import import paramiko
 from edgekit.transports.running import Tail, lost
 from edgekit.transports.ssh_connection import SshConnection
 
@@ -130,7 +128,7 @@ class SshStream:
     def _signal(self, name: str) -> None:
         """RFC 4254, 6.9; without it sshd leaves the command running. Servers that do not know it ignore it."""
         message = paramiko.Message()
-        message.add_byte(cMSG_CHANNEL_REQUEST)
+        message.add_byte(paramiko.common.cMSG_CHANNEL_REQUEST)
         message.add_int(self._channel.remote_chanid)
         message.add_string("signal")
         message.add_boolean(False)

@@ -16,8 +16,7 @@ import threading
 import time
 from typing import Protocol
 
-import paramiko
-
+from edgekit.transports.paramiko_import import paramiko
 from edgekit.transports.sockets import connect_tcp
 
 QUIET_SECONDS = 2.0

@@ -41,7 +41,11 @@ def test_ab2_outputs_on_the_board_are_the_hosts(
 ) -> None:
     board.client.use(monkeypatch)
     artifact = convert(
-        MODEL, recipe=recipe, calibration=DIGITS / "calibration.npz", output=tmp_path / "a.ekm", name=f"agree-{recipe}"
+        MODEL,
+        recipe=recipe,
+        calibration=DIGITS / "calibration.npz",
+        output=tmp_path / "a.ekm",
+        name=f"agree-{recipe}",
     )
     images = np.load(DIGITS / "evaluation.npz")["image"][:SAMPLES].astype(np.float32)
     images = images.reshape(len(images), 28, 28, 1)
@@ -71,4 +75,3 @@ def test_ab2_outputs_on_the_board_are_the_hosts(
         steps = np.rint(difference / step)
         assert steps.max() <= 1
         assert (steps > 0).mean() <= 0.01
-

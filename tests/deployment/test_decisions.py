@@ -26,7 +26,9 @@ pytestmark = pytest.mark.base
 
 def manifest(sha: str = "aa", version: str = "1") -> ReleaseManifest:
     entry = ReleaseFile(file="model.tflite", sha256=sha, size_bytes=10)
-    return ReleaseManifest(name="det", version=version, model=entry, files=(entry,), format="tflite", recipe=None)
+    return ReleaseManifest(
+        name="det", version=version, model=entry, files=(entry,), format="tflite", recipe=None
+    )
 
 
 PAYLOAD = Payload(manifest(), {"model.tflite": Path("x")})
@@ -72,13 +74,18 @@ def test_a_newer_manifest_is_refused_by_schema_and_read_over_otherwise() -> None
     assert error.value.code == "E_RELEASE_SCHEMA"
 
 
-FLOATS = ReleaseGolden(samples=2, tolerance=1e-5, outputs=(OutputSpec(name="y", dtype="float32", shape=(1, 3)),))
-BYTES = ReleaseGolden(samples=2, tolerance=1e-5, outputs=(OutputSpec(name="y", dtype="int8", shape=(1, 300)),))
+FLOATS = ReleaseGolden(
+    samples=2, tolerance=1e-5, outputs=(OutputSpec(name="y", dtype="float32", shape=(1, 3)),)
+)
+BYTES = ReleaseGolden(
+    samples=2, tolerance=1e-5, outputs=(OutputSpec(name="y", dtype="int8", shape=(1, 300)),)
+)
 WANT = np.array([[1.0, 2.0, 100.0], [3.0, 2.0, 1.0]], dtype="<f4")
 
 
 @pytest.mark.parametrize(
-    ("delta", "state"), [(0.0, "passed"), (9e-4, "passed"), (1.2e-3, "failed"), (np.nan, "failed"), (np.inf, "failed")]
+    ("delta", "state"),
+    [(0.0, "passed"), (9e-4, "passed"), (1.2e-3, "failed"), (np.nan, "failed"), (np.inf, "failed")],
 )
 def test_float_tolerance_is_a_share_of_the_largest(delta: float, state: str) -> None:
     have = WANT.copy()
@@ -118,7 +125,10 @@ def test_several_outputs_of_different_types() -> None:
     golden = ReleaseGolden(
         samples=2,
         tolerance=0.1,
-        outputs=(OutputSpec(name="a", dtype="float32", shape=(2,)), OutputSpec(name="b", dtype="uint8", shape=(3,))),
+        outputs=(
+            OutputSpec(name="a", dtype="float32", shape=(2,)),
+            OutputSpec(name="b", dtype="uint8", shape=(3,)),
+        ),
     )
     row = np.array([1.5, 2.5], "<f4").tobytes() + bytes([1, 2, 3])
     assert compare_outputs(row * 2, row * 2, golden).state == "passed"

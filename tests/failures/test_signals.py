@@ -14,9 +14,9 @@ import pytest
 from tests.cli.running import MODEL, QUICK, edgekit
 from tests.failures.under_way import UnderWay, big_model, launch_started, sending
 
-pytestmark = pytest.mark.xdist_group("kernel")  # one kernel setting, one test at a time
+
 EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
-SWAPPINESS = Path("/proc/sys/vm/swappiness")
+SETTING = Path("/proc/sys/vm/vfs_cache_pressure")
 
 
 def wait_for(happened: Callable[[], bool], what: str, timeout: float = 30.0) -> None:
@@ -73,7 +73,7 @@ def project(tmp_path: Path, tree: Path) -> Path:
     )
     (tmp_path / "real.yaml").write_text(
         "schema: edgekit.profile/1\nname: real\nextends: host-x86-64\n"
-        "bench:\n  min_seconds: 3\n  knobs: {/proc/sys/vm/swappiness: '7'}\n"
+        "bench:\n  min_seconds: 3\n  knobs: {/proc/sys/vm/vfs_cache_pressure: '99'}\n"
     )
     (tmp_path / "edgekit.yaml").write_text(
         "devices:\n"
@@ -84,28 +84,28 @@ def project(tmp_path: Path, tree: Path) -> Path:
 
 
 @pytest.fixture
-def swappiness() -> Iterator[str]:
+def setting() -> Iterator[str]:
     """The kernel's own value before, certainly restored after."""
-    before = SWAPPINESS.read_text().strip()
+    before = SETTING.read_text().strip()
     yield before
-    if os.geteuid() == 0 and SWAPPINESS.read_text().strip() != before:
-        SWAPPINESS.write_text(before)
+    if os.geteuid() == 0 and SETTING.read_text().strip() != before:
+        SETTING.write_text(before)
 
 
 def governor(tree: Path) -> str:
     return (tree / "sys/devices/system/cpu/cpufreq/policy0/scaling_governor").read_text().strip()
 
 
-def nothing_is_left(project: Path, tree: Path, swappiness: str) -> None:
+def nothing_is_left(project: Path, tree: Path, setting: str) -> None:
     wait_for(lambda: governor(tree) == "ondemand", "the governor restored")
-    wait_for(lambda: SWAPPINESS.read_text().strip() == swappiness, "the kernel's setting restored")
+    wait_for(lambda: SETTING.read_text().strip() == setting, "the kernel's setting restored")
     wait_for(
         lambda: not processes_below(project / "device"), f"no process: {processes_below(project / 'device')}"
     )
 
 
 def test_the_knobs_are_set_while_it_measures_and_restored_after(
-    project: Path, tree: Path, swappiness: str
+    project: Path, tree: Path, setting: str
 ) -> None:
     done = UnderWay("bench", MODEL, "-d", "it", "--launches", "2", env={}, cwd=project)
     try:
@@ -114,7 +114,7 @@ def test_the_knobs_are_set_while_it_measures_and_restored_after(
         record = done.ended(120).ok().json()
     finally:
         done.kill()
-    nothing_is_left(project, tree, swappiness)
+    nothing_is_left(project, tree, setting)
     assert record["conditions"]["before"]["governor"] == "performance"
     assert record["conditions"]["before"]["temperature_mc"] == 45000
     assert not [note for note in record["verdict"]["notes"] if "not set" in note]
@@ -133,27 +133,25 @@ def test_a_knob_that_cannot_be_set_is_a_note(project: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="changing a kernel setting needs root")
 @pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGKILL], ids=str)
 def test_ab5_a_real_kernel_setting_is_restored(
-    project: Path, tree: Path, swappiness: str, number: signal.Signals | None
+    project: Path, tree: Path, setting: str, number: signal.Signals | None
 ) -> None:
     bench = UnderWay("bench", MODEL, "-d", "kernel", "--launches", "2", env={}, cwd=project)
     try:
         bench.wait_until(launch_started)
-        assert SWAPPINESS.read_text().strip() == "7"
+        assert SETTING.read_text().strip() == "99"
         if number is not None:
             bench.process.send_signal(number)
         done = bench.ended(60)
     finally:
         bench.kill()
     assert done.code == (EXIT.get(number, -9) if number is not None else 0)
-    nothing_is_left(project, tree, swappiness)
+    nothing_is_left(project, tree, setting)
 
 
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=lambda s: s.name
 )
-def test_ab5_ended_while_it_measures(
-    project: Path, tree: Path, swappiness: str, number: signal.Signals
-) -> None:
+def test_ab5_ended_while_it_measures(project: Path, tree: Path, setting: str, number: signal.Signals) -> None:
     bench = UnderWay("bench", MODEL, "-d", "it", "--launches", "30", env={}, cwd=project)
     try:
         bench.wait_until(launch_started)
@@ -164,7 +162,7 @@ def test_ab5_ended_while_it_measures(
         bench.kill()
     assert done.code == EXIT.get(number, -9)
     assert "Traceback" not in done.stderr
-    nothing_is_left(project, tree, swappiness)
+    nothing_is_left(project, tree, setting)
     again = (
         edgekit("bench", MODEL, "-d", "it", "--json", "-p", "host-x86-64", *QUICK, cwd=project).ok().json()
     )
@@ -172,9 +170,7 @@ def test_ab5_ended_while_it_measures(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda s: s.name)
-def test_ab5_ended_while_it_pushes(
-    project: Path, tree: Path, swappiness: str, number: signal.Signals
-) -> None:
+def test_ab5_ended_while_it_pushes(project: Path, tree: Path, setting: str, number: signal.Signals) -> None:
     first = edgekit("push", MODEL, "-d", "it", "--name", "m", "--json", cwd=project).ok().json()
     push = UnderWay("push", big_model(project), "-d", "it", "--name", "m", env={}, cwd=project)
     try:
@@ -184,7 +180,7 @@ def test_ab5_ended_while_it_pushes(
     finally:
         push.kill()
     assert done.code in (EXIT.get(number, -9), 0)
-    nothing_is_left(project, tree, swappiness)
+    nothing_is_left(project, tree, setting)
     rows = edgekit("releases", "m", "-d", "it", "--json", cwd=project).ok().json()["releases"]
     if done.code != 0:
         assert [(row["version"], row["active"]) for row in rows] == [(first["version"], True)]
@@ -195,7 +191,7 @@ def test_ab5_ended_while_it_pushes(
 @pytest.mark.parametrize("delay_s", [0.15, 0.3, 0.6, 1.0, 1.6, 2.5])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
 def test_ab5_ended_at_any_moment(
-    project: Path, tree: Path, swappiness: str, number: signal.Signals, delay_s: float
+    project: Path, tree: Path, setting: str, number: signal.Signals, delay_s: float
 ) -> None:
     """From the interpreter's start to the report's writing: never a traceback, never anything left."""
     arguments = ("run", MODEL, "-d", "it", "--recipe", "float32", "--launches", "2", "--no-cool")
@@ -208,10 +204,10 @@ def test_ab5_ended_at_any_moment(
         job.kill()
     assert done.code in (EXIT[number], -number, 0)  # -number: before Python had set its handlers
     assert "Traceback" not in done.stderr or done.code == -number
-    nothing_is_left(project, tree, swappiness)
+    nothing_is_left(project, tree, setting)
 
 
-def test_ab5_the_agent_killed(project: Path, tree: Path, swappiness: str) -> None:
+def test_ab5_the_agent_killed(project: Path, tree: Path, setting: str) -> None:
     """kill -9 of the agent itself: its guardian ends the launch and restores the settings."""
     bench = UnderWay("bench", MODEL, "-d", "it", "--launches", "30", env={}, cwd=project)
     try:
@@ -227,7 +223,7 @@ def test_ab5_the_agent_killed(project: Path, tree: Path, swappiness: str) -> Non
     finally:
         bench.kill()
     assert done.error()["code"] == "E_DEVICE_LOST"
-    nothing_is_left(project, tree, swappiness)
+    nothing_is_left(project, tree, setting)
 
 
 def _is_agent(entry: Path, root: Path, parent: int) -> bool:
