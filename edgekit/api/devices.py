@@ -17,14 +17,16 @@ def connect(
     *,
     config: Config | None = None,
     timeout: float = 30.0,
+    privileged: bool = False,
     sink: Sink = ignore,
 ) -> Device:
     """Open a device: connect, start the agent there (putting it first where it is not), undo what a crash left.
 
     `address`: local:, ssh://[USER@]HOST[:PORT], adb:[SERIAL], adb+ssh://..., or a name of edgekit.yaml.
+    `privileged`: allow `adb root`, which restarts the device's adbd, where only that gives root.
     Use as a context manager. Raises DeviceError and its kinds, InputError for an address that is none.
     """
-    return open_device(address, config=config, timeout=timeout, sink=sink)
+    return open_device(address, config=config, timeout=timeout, privileged=privileged, sink=sink)
 
 
 def profile_for(

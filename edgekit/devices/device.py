@@ -17,6 +17,7 @@ from edgekit.devices.files import read_texts
 from edgekit.devices.layout import LAYOUT_VERSION, Layout
 from edgekit.devices.lease import leased
 from edgekit.devices.opening import Target, open_transport, resolve
+from edgekit.devices.privilege import adb_root
 from edgekit.devices.telemetry import Sensors, Snapshot, read_snapshot, sensors_of
 from edgekit.errors import DeviceError, EdgekitError, RemoteError
 from edgekit.events import Event, Sink, ignore
@@ -33,7 +34,15 @@ COMMAND_SECONDS = 10.0
 class Device:
     """Use as a context manager. Methods raise DeviceLost when the connection goes."""
 
-    def __init__(self, target: Target, transport: Transport, agent: AgentClient, sink: Sink = ignore) -> None:
+    def __init__(
+        self,
+        target: Target,
+        transport: Transport,
+        agent: AgentClient,
+        sink: Sink = ignore,
+        adb_root: str | None = None,
+    ) -> None:
+        """`adb_root`: why adbd could not be made root, where that was tried."""
         self.target = target
         self.address = transport.address
         self.kind = transport.kind
@@ -41,6 +50,7 @@ class Device:
         self.agent = agent
         self.layout = Layout(agent.hello.root)
         self.sink = sink
+        self.adb_root = adb_root
         self._lease_depth = 0
         self._opened_s = time.monotonic()
 
@@ -158,16 +168,25 @@ class Device:
 
 
 def open_device(
-    address: str, *, config: Config | None = None, timeout: float = 30.0, sink: Sink = ignore
+    address: str,
+    *,
+    config: Config | None = None,
+    timeout: float = 30.0,
+    privileged: bool = False,
+    sink: Sink = ignore,
 ) -> Device:
-    """Connect and start the agent, putting it there first where it is not."""
+    """Connect and start the agent, putting it there first where it is not. `privileged`: by `adb root` where
+    only that gives root."""
     from edgekit.agent.bootstrap import connect_agent
 
     target = resolve(address, config)
     deadline = Deadline.after(timeout)
     with ExitStack() as undo:
         transport = open_transport(target, deadline.within(timeout))
-        undo.callback(transport.close)
+        undo.callback(lambda: transport.close())  # whichever it is by then
+        refused = None
+        if privileged:
+            transport, refused = adb_root(transport, target, deadline)
         agent = connect_agent(transport, root=target.root, timeout=deadline.within(timeout))
         undo.pop_all()
-    return Device(target, transport, agent, sink)
+    return Device(target, transport, agent, sink, refused)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgekit.devices.device import Device
-from edgekit.devices.privilege import Privileged, privileged_agent
+from edgekit.devices.privilege import privileged_agent
 from edgekit.errors import DeviceError, DeviceLost, EdgekitError
 from edgekit.events import Event
 
@@ -47,28 +47,19 @@ def applied(
     if governor and not device.sensors.governors:
         notes.append(f"governor {governor} was not set: the device shows no cpufreq")
     with ExitStack() as stack:
-        changed, refused = _set(device.agent, settings)
-        if changed:
-            stack.callback(_restore, device, device.agent)
-        if refused and privileged:
+        agent, how = device.agent, "--privileged tries sudo, su or adb root"
+        if settings and privileged:
+            # One agent sets all of them: the journal of what to restore has one owner.
             means = stack.enter_context(privileged_agent(device))
-            if means.agent is not None:
-                more, refused = _set(means.agent, {path: settings[path] for path in refused})
-                if more:
-                    stack.callback(_restore, device, means.agent)
-                changed = {**changed, **more}
-            notes += _explain(refused, settings, means)
-        else:
-            notes += [
-                f"{path} was not set to {settings[path]}: {reason} (--privileged tries sudo, su or adb root)"
-                for path, reason in refused.items()
-            ]
+            agent = means.agent or device.agent
+            how = f"as root by {means.means}" if means.agent else f"no way to root: {means.reason}"
+        if settings:
+            stack.callback(_restore, device, agent)
+        changed, refused = _set(agent, settings)
+        notes += [
+            f"{path} was not set to {settings[path]}: {reason} ({how})" for path, reason in refused.items()
+        ]
         yield Knobs(changed, tuple(notes))
-
-
-def _explain(refused: Mapping[str, str], settings: Mapping[str, str], means: Privileged) -> list[str]:
-    how = f"as root by {means.means}" if means.agent else f"no way to root: {means.reason}"
-    return [f"{path} was not set to {settings[path]}: {reason} ({how})" for path, reason in refused.items()]
 
 
 def _set(agent: AgentClient, settings: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from edgekit.addresses import Address
 from edgekit.clock import Deadline
@@ -21,6 +21,7 @@ from edgekit.transports.adb_codec import Codec, Marked, ShellV2
 from edgekit.transports.adb_host import (
     AdbDeviceInfo,
     AdbServer,
+    Closed,
     Link,
     Refused,
     device_error,
@@ -39,6 +40,7 @@ __all__ = ["AdbDeviceInfo", "AdbTransport", "list_devices", "reconnect"]
 
 _START_SECONDS = 20.0
 _CHMOD_SECONDS = 20.0
+_ANSWER_BYTES = 4096
 
 
 class _Closeable(Protocol):
@@ -220,6 +222,23 @@ class AdbTransport:
             )
         finally:
             link.close()
+
+    def restart_adbd(self, service: Literal["root", "unroot"], *, timeout: float) -> str:
+        """Ask adbd to restart as root, or as shell again; what it says, or why it does not. Every stream of
+        this device ends where it does. Raises DeviceLost, DeviceTimeout."""
+        deadline = Deadline.after(timeout)
+        try:
+            link = self._link(f"{service}:", deadline)
+        except Refused as refused:
+            return str(refused)
+        said = b""
+        try:
+            with contextlib.suppress(Closed), link_errors(deadline, self.address):
+                while len(said) < _ANSWER_BYTES and (data := link.recv(_ANSWER_BYTES)):
+                    said += data
+        finally:
+            link.close()
+        return said.decode("utf-8", "replace").strip()
 
     def close(self) -> None:
         if self._owned is not None:

@@ -132,25 +132,54 @@ async def _feed_raw(stream: Stream, write: Any) -> None:
 async def terminal(stream: Stream, command: str) -> None:
     """The old `shell:`: a terminal that echoes, ends lines with CRLF and knows no exit code."""
     master, slave = os.openpty()
-    process = await start(stream, command or "sh", stdin=slave, stdout=slave, stderr=slave)
-    os.close(slave)
-    reader = asyncio.StreamReader()
-    make = lambda: asyncio.StreamReaderProtocol(reader)  # noqa: E731
-    await asyncio.get_running_loop().connect_read_pipe(make, os.fdopen(master, "rb", 0))
-    feeder = asyncio.create_task(_feed_raw(stream, lambda data: os.write(master, data)))
+    os.set_blocking(master, False)
     try:
-        while data := await _terminal_output(reader):
+        process = await start(stream, command or "sh", stdin=slave, stdout=slave, stderr=slave)
+    finally:
+        os.close(slave)
+    feeder = asyncio.create_task(_feed_terminal(stream, master))
+    try:
+        while data := await _terminal_output(master):
             await stream.write(data)
     finally:
         feeder.cancel()
+        await asyncio.wait([feeder])  # it lets go of the terminal before that is closed
         hang_up(process)
+        os.close(master)
 
 
-async def _terminal_output(reader: asyncio.StreamReader) -> bytes:
+async def _terminal_output(master: int) -> bytes:
+    """Read here, not by asyncio: a terminal ends with an error (EIO: the last program that held it has ended),
+    and a StreamReader that is told of an error drops what it has not handed on yet."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await _ready(master, loop.add_reader, loop.remove_reader)
+        try:
+            return os.read(master, _CHUNK)
+        except BlockingIOError:
+            continue
+        except OSError:
+            return b""
+
+
+async def _feed_terminal(stream: Stream, master: int) -> None:
+    loop = asyncio.get_running_loop()
+    with suppress(Ended, OSError):
+        while data := await stream.read():
+            while data:
+                await _ready(master, loop.add_writer, loop.remove_writer)
+                with suppress(BlockingIOError):
+                    data = data[os.write(master, data) :]
+
+
+async def _ready(file: int, add: Callable[..., None], remove: Callable[[int], bool]) -> None:
+    """Until the event loop's `add` tells that `file` can be read (or written)."""
+    told = asyncio.Event()
+    add(file, told.set)
     try:
-        return await reader.read(_CHUNK)
-    except OSError:  # EIO: the last program that held the terminal has ended
-        return b""
+        await told.wait()
+    finally:
+        remove(file)
 
 
 async def sync(stream: Stream, _: str) -> None:

@@ -29,7 +29,9 @@ def bench(session: Session, model: str, **values: Any) -> None:
     options = bench_options_of(values)
 
     def one(address: str) -> Outcome:
-        with connect(address, config=session.config, sink=session.sink) as device:
+        with connect(
+            address, config=session.config, privileged=options.privileged, sink=session.sink
+        ) as device:
             profile = profile_for(device, session.profile, config=session.config, sink=session.sink)
             return work(
                 model,

@@ -38,7 +38,9 @@ def run(session: Session, model: str, report: str | None, **values: Any) -> None
         raise click.UsageError("with several devices, --report takes a folder that is there")
 
     def one(address: str) -> RunOutcome:
-        with connect(address, config=session.config, sink=session.sink) as device:
+        with connect(
+            address, config=session.config, privileged=options.privileged, sink=session.sink
+        ) as device:
             profile = profile_for(device, session.profile, config=session.config, sink=session.sink)
             return work(
                 model,
