@@ -35,6 +35,8 @@ class Launches:
     argv: tuple[str, ...]
     env: dict[str, str]
     own_cpu_us: float
+    runtime_version: str | None
+    """As the runtime itself says; None where it does not."""
 
 
 def job_of(release: Release, plan: BenchPlan, scratch: str, index: int) -> RunnerJob:
@@ -70,6 +72,7 @@ def run_launches(
     argv: tuple[str, ...] = ()
     env: dict[str, str] = {}
     own_cpu_us = 0.0
+    version: str | None = None
     for index in range(plan.launches):
         _tell(sink, device, index, plan.launches)
         job = job_of(release, plan, scratch, index)
@@ -90,10 +93,10 @@ def run_launches(
         launches.append(_launch_part(index, plan.seed, started_us, done, raw))
         samples.append(raw)
         own_cpu_us += done.process.user_us + done.process.system_us
-        argv, env = done.argv, done.env
+        argv, env, version = done.argv, done.env, done.result.runtime.version
     _tell(sink, device, plan.launches, plan.launches)
     golden = check_outputs(release, device, scratch, launches)
-    return Launches(tuple(launches), tuple(samples), golden, argv, env, own_cpu_us)
+    return Launches(tuple(launches), tuple(samples), golden, argv, env, own_cpu_us, version)
 
 
 def _tell(sink: Sink, device: Device, done: int, total: int) -> None:

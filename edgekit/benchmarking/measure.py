@@ -108,7 +108,7 @@ def _runtime_part(installed: Installed, ran: Launches) -> Runtime:
     actual = {launch.actual_accelerator for launch in done} - {None}
     return Runtime(
         name=installed.runtime.name,
-        version=installed.bundle.version,
+        version=ran.runtime_version or installed.bundle.version,
         sha256=installed.bundle.sha256,
         argv=ran.argv,
         env=ran.env,

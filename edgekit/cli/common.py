@@ -204,7 +204,8 @@ def fail(error: EdgekitError, *, as_json: bool, color: bool) -> int:
     if as_json:
         click.echo(json.dumps({"error": error.to_json()}, indent=2))
         return error.exit_code
-    where = f"{error.device}: " if error.device and not error.message.startswith(error.device) else ""
+    device = error.device or ""
+    where = f"{device.removesuffix(':')}: " if device and not error.message.startswith(device) else ""
     mark = click.style("error", fg="red", bold=True) if color and sys.stderr.isatty() else "error"
     click.echo(f"{mark} {error.code}: {where}{error.message}", err=True)
     for finding in getattr(error, "findings", ()):

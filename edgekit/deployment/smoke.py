@@ -10,7 +10,7 @@ from edgekit.deployment.golden import Comparison, compare_outputs, split_outputs
 from edgekit.deployment.release import GOLDEN_INPUTS, GOLDEN_OUTPUTS, OutputSpec, Payload, Smoke
 from edgekit.deployment.runtime_there import Installed, choose, install, launch
 from edgekit.devices import Device
-from edgekit.errors import InputError, ToolError, VerificationError
+from edgekit.errors import InputError, RemoteError, ToolError, VerificationError
 from edgekit.events import Event, Sink
 from edgekit.runtimes.base import RunnerJob
 from edgekit.runtimes.result import RunnerTensor
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from edgekit.profiles import Profile
 
 SMOKE_SECONDS = 120.0
+NO_RUNTIME_THERE = "E_RUNNER_LIBRARY"
+"""What a runner says that uses the board's own runtime where there is none: nothing is wrong with the model."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,12 @@ def smoke_run(
     installed = install(device, runtime, bundle, sink)
     sink(Event("smoke run", message=f"{runtime.name} {bundle.version}", device=device.address, level="debug"))
     with device.scratch() as scratch:
-        return _check(payload, folder, device, installed, scratch)
+        try:
+            return _check(payload, folder, device, installed, scratch)
+        except RemoteError as error:
+            if error.code != NO_RUNTIME_THERE:
+                raise
+            return SmokeResult("unchecked", error.message)
 
 
 def _check(payload: Payload, folder: str, device: Device, installed: Installed, scratch: str) -> SmokeResult:

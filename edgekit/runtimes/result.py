@@ -127,7 +127,7 @@ def parse_result(stdout: bytes) -> RunnerResult:
         raise _not_understood(str(error) if stdout.strip() else "it printed nothing", stdout) from error
     if failure.code.startswith("E_MODEL_"):
         raise ModelError(failure.message, code=failure.code, hint=_MODEL_HINTS.get(failure.code))
-    raise RemoteError(failure.message, code=failure.code)
+    raise RemoteError(failure.message, code=failure.code, hint=_RUNNER_HINTS.get(failure.code))
 
 
 _MODEL_HINTS = {
@@ -135,6 +135,11 @@ _MODEL_HINTS = {
     "E_MODEL_CRASH": "the file is most likely damaged: export and copy it again",
     "E_MODEL_TRUNCATED": "copy or export the model again",
     "E_MODEL_UNSUPPORTED": "export the model with fixed shapes and numeric inputs and outputs",
+}
+
+
+_RUNNER_HINTS = {
+    "E_RUNNER_LIBRARY": "install the runtime on the board (pip install ai-edge-litert), or name another: --runtime",
 }
 
 

@@ -19,6 +19,7 @@ import struct
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from tests.targets.faultd_wire import Daemon, Ended, Settings, Stream
@@ -66,7 +67,7 @@ async def start(stream: Stream, command: str, **pipes: Any) -> asyncio.subproces
 
 
 def hang_up(process: asyncio.subprocess.Process) -> None:
-    """What a command gets when its stream ends."""
+    """What a command gets when its stream ends, also while it prints nothing; not those of `exec:`."""
     if process.returncode is None:
         with suppress(ProcessLookupError):  # it ended just now
             os.killpg(process.pid, signal.SIGHUP)
@@ -76,6 +77,7 @@ async def shell_v2(stream: Stream, command: str) -> None:
     pipe = asyncio.subprocess.PIPE
     process = await start(stream, command, stdin=pipe, stdout=pipe, stderr=pipe)
     assert process.stdin
+    stream.at_end = partial(hang_up, process)
     feeder = asyncio.create_task(_feed_v2(stream, process.stdin))
     try:
         outputs = ((_STDOUT, process.stdout), (_STDERR, process.stderr))
@@ -137,6 +139,7 @@ async def terminal(stream: Stream, command: str) -> None:
         process = await start(stream, command or "sh", stdin=slave, stdout=slave, stderr=slave)
     finally:
         os.close(slave)
+    stream.at_end = partial(hang_up, process)
     feeder = asyncio.create_task(_feed_terminal(stream, master))
     try:
         while data := await _terminal_output(master):

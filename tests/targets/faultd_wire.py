@@ -176,6 +176,7 @@ class Stream:
         self.inbox: asyncio.Queue[bytes] = asyncio.Queue()
         self.acknowledged = asyncio.Event()
         self.over = asyncio.Event()
+        self.at_end: Callable[[], None] = lambda: None
         self._rest = b""
         self._turn = asyncio.Lock()
 
@@ -192,6 +193,7 @@ class Stream:
         self.over.set()
         self.acknowledged.set()
         self.inbox.put_nowait(b"")
+        self.at_end()
 
     async def accept(self) -> None:
         await self.connection.send(_OKAY, self.local_id, self.remote_id)

@@ -46,6 +46,44 @@ def test_old_dialect(make_faulty: MakeFaulty, adb_version: str, tmp_path: Path) 
     _round_trip(device, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("command", "printed"),
+    [
+        (
+            "i=0; while [ $i -lt 40 ]; do echo $i; i=$((i+1)); done",
+            b"".join(b"%d\r\n" % i for i in range(40)),
+        ),
+        ("head -c 30000 /dev/zero | tr '\\0' a; echo end", b"a" * 30_000 + b"end\r\n"),
+    ],
+    ids=["lines", "packets"],
+)
+def test_a_terminals_output_is_whole(
+    make_faulty: MakeFaulty, adb_version: str, command: str, printed: bytes
+) -> None:
+    """What a command prints last is still on its way when it ends; many times, as it is a matter of moments."""
+    device = make_faulty(version=adb_version, old=True)
+    outputs = [device.shell(command).stdout for _ in range(30)]
+    assert [len(output) for output in outputs] == [len(printed)] * 30
+    assert set(outputs) == {printed}
+
+
+def test_a_terminal_takes_input(make_faulty: MakeFaulty, adb_version: str) -> None:
+    device = make_faulty(version=adb_version, old=True)
+    done = device.shell("read word; echo got $word", stdin=b"hello\n")
+    assert done.stdout == b"hello\r\ngot hello\r\n", "its echo, and then the command"
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["shell_v2", "terminal"])
+def test_a_command_ends_with_its_stream(make_faulty: MakeFaulty, old: bool) -> None:
+    """As adbd does it, also to one that prints nothing."""
+    device = make_faulty(old=old)
+    with pytest.raises(subprocess.TimeoutExpired):
+        device.shell("echo $$ >/data/local/tmp/pid; exec sleep 60", timeout=1.5)
+    name = device.path("/data/local/tmp/pid").read_text("ascii").strip()
+    process = device.path(f"/proc/{name}")
+    device.host.poll_until(lambda: not process.exists(), f"{process} to end")
+
+
 def test_exec_of_the_years_between(make_faulty: MakeFaulty) -> None:
     device = make_faulty(old=True, exec_service=True)
     data = bytes(range(256)) * 40

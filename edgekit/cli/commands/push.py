@@ -63,8 +63,10 @@ def render_push(result: Any) -> None:
     from edgekit.units import format_size, format_time
 
     state = "active" if result.activated else "not active"
+    sent = "unchanged" if result.method == "unchanged" else "sent"
     click.echo(
-        f"{result.device}: {result.name}@{result.version} is {state} ({result.method}, smoke run {result.smoke})"
+        f"{result.device.removesuffix(':')}: {result.name}@{result.version} is {state}"
+        f" ({sent}, smoke run {result.smoke})"
     )
     cost = f"sent {format_size(result.bytes_sent)} of {format_size(result.bytes_total)}"
     click.echo(f"  {cost} in {format_time(result.seconds * 1e6, 3)}, {result.round_trips} round trips")

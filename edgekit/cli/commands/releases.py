@@ -68,7 +68,9 @@ def rollback(session: Session, name: str, version: str | None) -> None:
     on_devices(
         session,
         one,
-        lambda done: click.echo(f"{done.device}: {done.name}@{done.version} is active (was {done.previous})"),
+        lambda done: click.echo(
+            f"{done.device.removesuffix(':')}: {done.name}@{done.version} is active (was {done.previous})"
+        ),
     )
 
 
@@ -90,7 +92,9 @@ def remove(session: Session, release: str, force: bool) -> None:
             return work(device, name, version, force=force)
 
     on_devices(
-        session, one, lambda done: click.echo(f"{done['device']}: removed {', '.join(done['removed'])}")
+        session,
+        one,
+        lambda done: click.echo(f"{done['device'].removesuffix(':')}: removed {', '.join(done['removed'])}"),
     )
 
 
@@ -112,4 +116,6 @@ def uninstall(session: Session, yes: bool) -> None:
         with _open(session, address) as device:
             return work(device)
 
-    on_devices(session, one, lambda done: click.echo(f"{done['device']}: removed {done['root']}"))
+    on_devices(
+        session, one, lambda done: click.echo(f"{done['device'].removesuffix(':')}: removed {done['root']}")
+    )

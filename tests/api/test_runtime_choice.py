@@ -1,0 +1,175 @@
+"""A5, A8: the board's own Python as a runtime; what is not tried is not activated; limits; two hosts take turns."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.running import DIGITS, MODEL, QUICK, Ran, edgekit
+from tests.failures.under_way import UnderWay, launch_started
+
+PYTHON_THERE = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "edgekit.yaml").write_text(
+        f'devices: {{it: {{address: "local:", root: "{tmp_path}/device"}}}}\n'
+    )
+    return tmp_path
+
+
+def profile(project: Path, text: str) -> Path:
+    path = project / "mine.yaml"
+    path.write_text(f"schema: edgekit.profile/1\nname: mine\nextends: host-x86-64\n{text}")
+    return path
+
+
+def run(project: Path, *arguments: str | Path, env: Any = None) -> Ran:
+    return edgekit(*arguments, "-d", "it", env=env, cwd=project)
+
+
+def test_a5_python_on_the_board_measures_too(project: Path) -> None:
+    out = project / "a.ekm"
+    edgekit("convert", MODEL, "--recipe", "float32", "-o", out, cwd=project).ok()
+    native = run(project, "bench", out, "--json", *QUICK).ok().json()
+    python = (
+        run(project, "bench", out, "--runtime", "litert-python", "--json", *QUICK, env=PYTHON_THERE)
+        .ok()
+        .json()
+    )
+    assert (native["runtime"]["name"], python["runtime"]["name"]) == ("litert", "litert-python")
+    assert python["runtime"]["version"] == native["runtime"]["version"]
+    assert python["accuracy"]["golden"] == "passed"
+    assert python["memory"]["peak_rss"] > native["memory"]["peak_rss"]
+
+
+def test_what_nothing_there_can_run_is_unchecked_and_not_activated(project: Path) -> None:
+    mine = project / "mine.yaml"
+    mine.write_text("schema: edgekit.profile/1\nname: mine\nruntimes: [litert-python]\nformats: [tflite]\n")
+    bare = {"PATH": "/usr/bin:/bin"}  # the system's python3 has no runtime
+    pushed = run(project, "push", MODEL, "-p", mine, "--json", env=bare).ok().json()
+    assert (pushed["smoke"], pushed["activated"]) == ("unchecked", False)
+    assert pushed["notes"]
+    forced = run(project, "push", MODEL, "-p", mine, "--no-smoke", "--json", env=bare).ok().json()
+    assert (forced["smoke"], forced["activated"], forced["bytes_sent"]) == ("unchecked", True, 0)
+
+
+@pytest.mark.parametrize(
+    ("limits", "command", "code"),
+    [
+        ("limits: {model_size: 1kB}\n", "push", 5),
+        ("limits: {peak_rss: 1MiB}\n", "bench", 5),
+        ("limits: {median_latency: 1us}\n", "bench", 5),
+        ("limits: {median_latency: 1s, peak_rss: 4GiB, model_size: 1MB}\n", "bench", 0),
+    ],
+)
+def test_a_profiles_limits_fail_a_push_or_a_bench(
+    project: Path, limits: str, command: str, code: int
+) -> None:
+    done = run(
+        project,
+        command,
+        MODEL,
+        "-p",
+        profile(project, limits),
+        "--json",
+        *(QUICK if command == "bench" else ()),
+    )
+    assert done.code == code, done.stdout
+
+
+def test_gates_and_a_strict_verdict(project: Path) -> None:
+    good = run(
+        project, "bench", MODEL, "--json", *QUICK, "--gate", "median_latency<=10s", "--gate", "peak_rss<4GiB"
+    )
+    assert [gate["passed"] for gate in good.ok().json()["gates"]] == [True, True]
+    bad = run(project, "bench", MODEL, "--json", *QUICK, "--gate", "median_latency<=1us")
+    assert (bad.code, bad.json()["gates"][0]["passed"]) == (5, False)
+    unmeasured = run(project, "bench", MODEL, "--json", *QUICK, "--gate", "energy_per_inference<3mJ")
+    assert unmeasured.code == 5
+    strict = run(project, "bench", MODEL, "--json", "--launches", "1", "--min-seconds", "0", "--strict")
+    assert (strict.code, strict.json()["verdict"]["state"]) == (4, "suspect")
+
+
+def test_a8_two_hosts_take_turns(project: Path) -> None:
+    """While one measures, another neither measures nor pushes: it waits, or says who is there."""
+    edgekit("push", MODEL, "-d", "it", "--json", cwd=project).ok()
+    first = UnderWay(
+        "bench", "digits", "-d", "it", "--launches", "4", "--min-seconds", "2", env={}, cwd=project
+    )
+    try:
+        first.wait_until(launch_started)
+        refused = run(project, "bench", "digits", "--lease-wait", "0.2", "--json", *QUICK)
+        assert (refused.code, refused.error()["code"]) == (3, "E_DEVICE_BUSY")
+        assert "measure digits" in refused.error()["message"]
+        assert (
+            run(project, "push", MODEL, "--json").ok().json()["method"] == "unchanged"
+        )  # reading needs no turn
+        waited = run(project, "bench", "digits", "--lease-wait", "60", "--json", *QUICK).ok().json()
+        mine = first.ended(60).ok().json()
+    finally:
+        first.kill()
+    assert waited["started_at"] >= mine["started_at"]
+
+
+def test_two_pushes_of_one_name_at_once_both_end_whole(project: Path) -> None:
+    other = project / "other.ekm"
+    edgekit(
+        *(
+            "convert",
+            MODEL,
+            "--recipe",
+            "int8-static",
+            "--calibration",
+            DIGITS / "calibration.npz",
+            "-o",
+            other,
+        ),
+        cwd=project,
+    ).ok()
+    results: dict[str, Ran] = {}
+
+    def push(key: str, model: Path) -> None:
+        results[key] = run(project, "push", model, "--name", "m", "--json")
+
+    threads = [threading.Thread(target=push, args=pair) for pair in (("a", MODEL), ("b", other))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    versions = {key: done.ok().json()["version"] for key, done in results.items()}
+    rows = run(project, "releases", "m", "--json").ok().json()["releases"]
+    assert {row["version"] for row in rows} == set(versions.values())
+    assert sum(row["active"] for row in rows) == 1
+    assert not list((project / "device").rglob("*.ek-tmp"))
+
+
+def test_a_release_that_was_damaged_on_the_device_is_noticed_and_repaired(project: Path) -> None:
+    pushed = run(project, "push", MODEL, "--json").ok().json()
+    model = project / "device" / "models" / "digits" / pushed["version"] / "model.tflite"
+    data = bytearray(model.read_bytes())
+    data[1000] ^= 1
+    model.write_bytes(data)
+    noticed = run(project, "bench", "digits", "--json", *QUICK)
+    assert (noticed.code, noticed.error()["code"]) == (7, "E_HASH")
+    again = run(project, "push", MODEL, "--json").ok().json()
+    assert again["bytes_sent"] > 0
+    run(project, "bench", "digits", "--json", *QUICK).ok()
+    other = (
+        run(project, "push", MODEL, "--version", pushed["version"], "--name", "digits", "--json").ok().json()
+    )
+    assert other["method"] == "unchanged"
+
+
+def test_a_version_is_never_given_other_content(project: Path) -> None:
+    run(project, "push", MODEL, "--version", "1", "--json").ok()
+    other = project / "other.tflite"
+    other.write_bytes(MODEL.read_bytes() + b"\0" * 16)
+    refused = run(project, "push", other, "--name", "digits", "--version", "1", "--json")
+    assert (refused.code, refused.error()["code"]) == (1, "E_RELEASE_EXISTS")
