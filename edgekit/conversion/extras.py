@@ -43,11 +43,27 @@ def _broken(module: str, extra: str, error: BaseException) -> HostError:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Drop what foreign Python code prints, its progress bars and warnings. What fails is raised, not printed."""
+    """Drop what foreign code prints, in Python or below it: progress bars, warnings, C++ log lines. What fails is
+    raised, not printed. For the whole process: no other thread may want to print meanwhile."""
     nowhere = io.StringIO()
     with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        with _no_stderr():
+            yield
+
+
+@contextlib.contextmanager
+def _no_stderr() -> Iterator[None]:
+    """File descriptor 2 leads nowhere for a while: what C++ code writes to does not pass through Python."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
         yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def versions(*packages: str) -> dict[str, str]:

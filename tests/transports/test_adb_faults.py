@@ -1,15 +1,18 @@
-"""A4: devices that break at a given byte, as no real adbd does on demand (faultd)."""
+"""A4: what no real adbd of today does on demand (faultd): devices that break at a given byte, and Android 4."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from edgekit.errors import DeviceError, DeviceLost, DeviceUnauthorized
-from edgekit.transports import connect
-from tests.targets.fixtures_adb import MakeFaulty
-from tests.transports.contract import MIB
+from edgekit.transports import Transport, connect
+from tests.cli.running import MODEL, QUICK, edgekit
+from tests.targets.fault_device import OLD_DIALECT, FaultDevice
+from tests.targets.fixtures_adb import ADB_VERSIONS, MakeFaulty
+from tests.transports.contract import MIB, RunContract
 
 pytestmark = pytest.mark.android
 
@@ -90,3 +93,71 @@ def test_a_device_that_falls_silent_while_idle(
     with pytest.raises(DeviceLost):
         stream.recv(MIB, 60)
     assert 3 < time.monotonic() - began < 10
+
+
+@pytest.fixture(scope="module", params=ADB_VERSIONS, ids=lambda version: f"adb{version}")
+def old_device(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FaultDevice]:
+    from tests.targets.adb_host import AdbHost
+
+    folder = tmp_path_factory.mktemp("old-device")
+    host = AdbHost(folder / "host", request.param)
+    try:
+        host.start()
+        device = FaultDevice(folder / "device", host, **OLD_DIALECT)
+        device.connect()
+        yield device
+        device.close()
+    finally:
+        host.close()
+
+
+class TestCrlfTerminal(RunContract):
+    """Android 4: found out by the product itself; the terminal makes CR LF of every line feed."""
+
+    @pytest.fixture
+    def transport(self, old_device: FaultDevice, monkeypatch: pytest.MonkeyPatch) -> Transport:
+        old_device.host.use(monkeypatch)
+        return connect(old_device.address, timeout=20)
+
+    @pytest.fixture
+    def folder(self, old_device: FaultDevice) -> str:
+        name = f"/data/local/tmp/folder-{time.monotonic_ns()}"
+        old_device.shell(f"mkdir {name}")
+        return name
+
+    def test_a_stream_is_refused(self, transport: Transport) -> None:
+        with pytest.raises(DeviceError) as caught:
+            transport.open(["cat"], timeout=10)
+        assert caught.value.code == "E_ADB_TOO_OLD"
+
+
+@pytest.mark.parametrize("version", ADB_VERSIONS)
+def test_the_product_refuses_android_4_clearly(
+    make_faulty: MakeFaulty, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    """Its agent needs a stream that leaves bytes as they are: said at once, and nothing is put there."""
+    device = make_faulty(version=version, old=True)
+    device.host.use(monkeypatch)
+    for command, more in (("push", ()), ("bench", QUICK)):
+        error = edgekit(command, MODEL, *more, "-s", device.serial, "--json", timeout=60).error()
+        assert (error["code"], error["device"]) == ("E_ADB_TOO_OLD", device.address)
+        assert not error["transient"]
+    shown = edgekit("push", MODEL, "-s", device.serial, timeout=60)
+    assert (shown.code, shown.stdout) == (3, "")
+    assert shown.stderr.startswith("error E_ADB_TOO_OLD: "), shown.stderr
+    assert device.shell("ls -A /data/local/tmp").stdout == b""
+
+
+@pytest.mark.parametrize("version", ADB_VERSIONS)
+def test_the_product_works_on_android_5(
+    make_faulty: MakeFaulty, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    """No shell_v2, packets of 4 KiB, `exec:` for the agent, a CR LF terminal beside it."""
+    device = make_faulty(version=version, old=True, exec_service=True)
+    device.host.use(monkeypatch)
+    pushed = edgekit("push", MODEL, "-s", device.serial, "--json").ok().json()
+    assert (pushed["device"], pushed["smoke"], pushed["activated"]) == (device.address, "passed", True)
+    measured = edgekit("bench", MODEL, "-s", device.serial, *QUICK, "--json").ok().json()
+    assert measured["model"]["sha256"] == pushed["sha256"]
