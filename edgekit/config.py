@@ -72,11 +72,26 @@ def read_config(path: Path) -> Config:
         raise InputError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes", code="E_CONFIG")
     try:
         raw = yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  (a safe loader, in C)
-        return msgspec.convert(raw if raw is not None else {}, Config)
+        return _rooted(msgspec.convert(raw if raw is not None else {}, Config), path.parent)
     except (yaml.YAMLError, msgspec.ValidationError) as error:
         raise InputError(
             f"{path}: {error}", code="E_CONFIG", hint="keys: device, profile, results, devices"
         ) from error
+
+
+def _rooted(config: Config, folder: Path) -> Config:
+    """Files that a settings file names are meant from where it lies."""
+
+    def file(text: str | None) -> str | None:
+        is_path = text is not None and ("/" in text or text.endswith((".yaml", ".yml")))
+        return str(folder / Path(text).expanduser()) if text is not None and is_path else text
+
+    devices = {
+        name: entry if isinstance(entry, str) else msgspec.structs.replace(entry, profile=file(entry.profile))
+        for name, entry in config.devices.items()
+    }
+    results = None if config.results is None else str(folder / Path(config.results).expanduser())
+    return Config(device=config.device, profile=file(config.profile), results=results, devices=devices)
 
 
 def merge(over: Config, under: Config) -> Config:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.cache import cache_dir, sha256_file
+from edgekit._version import __version__
+from edgekit.cache import cache_dir, host_errors, sha256_file
 from edgekit.errors import VerificationError
 from edgekit.events import Event, Sink, ignore
 from edgekit.models import Artifact, ModelInfo, is_artifact, open_model
@@ -37,7 +40,8 @@ def convert(
     from edgekit.conversion import convert as work
 
     resolved = _profile(profile)
-    target = Path(output) if output is not None else _cached_output(source, name)
+    made_of = (source, recipe, calibration, evaluation, resolved.sha256 if resolved is not None else None, to)
+    target = Path(output) if output is not None else _cached_output(source, name, made_of)
     return work(
         source,
         profile=resolved,
@@ -77,12 +81,16 @@ def _profile(profile: Profile | str | None) -> Profile | None:
     return profile
 
 
-def _cached_output(source: str | Path, name: str | None) -> Path:
-    """A folder of the cache, named after the model; one of the same name is replaced."""
-    path = Path(source)
-    stem = name or path.stem or "model"
-    digest = sha256_file(path)[:12] if path.is_file() else "entry"
-    return cache_dir("artifacts", digest) / f"{stem}.ekm"
+def _cached_output(source: str | Path, name: str | None, made_of: Sequence[object]) -> Path:
+    """A folder of the cache, named by what the artifact is made of: other data, another folder."""
+    digest = hashlib.sha256(__version__.encode())
+    for part in made_of:
+        path = Path(part) if isinstance(part, str | Path) else None
+        if path is not None and path.is_file():
+            with host_errors(path):
+                digest.update(sha256_file(path).encode())
+        digest.update(f"\0{part}\0".encode())
+    return cache_dir("artifacts", digest.hexdigest()[:16]) / f"{name or Path(source).stem or 'model'}.ekm"
 
 
 def prepare(

@@ -37,7 +37,6 @@ def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit
     done = [launch for launch in seen.launches if launch.ok]
     resolution = max((launch.clock_resolution_ns or 0 for launch in done), default=0)
     accelerators = {launch.actual_accelerator for launch in done} - {None}
-    flags = (seen.before.throttled, seen.after.throttled)
     return Evidence(
         launches_planned=plan.launches,
         launches_done=len(done),
@@ -47,7 +46,7 @@ def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit
         interval_width=_interval_width(latency),
         drift=None if latency.drift is None else abs(latency.drift - 1),
         clock_resolution_us=resolution / 1000 or None,
-        throttled=None if flags == (None, None) else any(flags),
+        throttled=throttled(seen.before, seen.after),
         thermal_status=max(
             (s for s in (seen.before.thermal_status, seen.after.thermal_status) if s is not None),
             default=None,
@@ -61,6 +60,18 @@ def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit
         fully_accelerated=all(launch.fully_accelerated is not False for launch in done) if done else None,
         cooled=seen.cooled,
         not_set=seen.not_set,
+    )
+
+
+def throttled(before: Snapshot, after: Snapshot) -> bool | None:
+    """Whether the device held itself back before, after, or at any time between; None where it does not tell.
+
+    By "after" the load is over: what happened meanwhile shows in the bits that are kept until the next boot.
+    """
+    if before.throttled is None and after.throttled is None:
+        return None
+    return bool(
+        before.throttled or after.throttled or after.throttled_since_boot - before.throttled_since_boot
     )
 
 
@@ -92,7 +103,8 @@ def frequency_drop(telemetry: Sequence[TelemetryPoint], launches: Sequence[Launc
     ]
     fastest: dict[float, float] = {}
     for point in telemetry:
-        if point.unit == "kHz" and any(low <= point.t_us <= high for low, high in windows):
+        readable = point.value == point.value  # NaN: the CPU was offline
+        if readable and point.unit == "kHz" and any(low <= point.t_us <= high for low, high in windows):
             fastest[point.t_us] = max(point.value, fastest.get(point.t_us, 0.0))
     if len(fastest) < 2 or max(fastest.values()) <= 0:
         return None

@@ -89,7 +89,7 @@ def run_launches(
             )
             samples.append(np.empty(0))
             continue
-        raw = np.frombuffer(device.agent.get(job.samples), dtype="<f8").astype(np.float64)
+        raw = read_samples(device.agent.get(job.samples), done.result.iterations, device.address)
         launches.append(_launch_part(index, plan.seed, started_us, done, raw))
         samples.append(raw)
         own_cpu_us += done.process.user_us + done.process.system_us
@@ -97,6 +97,20 @@ def run_launches(
     _tell(sink, device, plan.launches, plan.launches)
     golden = check_outputs(release, device, scratch, launches)
     return Launches(tuple(launches), tuple(samples), golden, argv, env, own_cpu_us, version)
+
+
+def read_samples(data: bytes, iterations: int, device: str) -> Floats:
+    """The samples file: float64 little-endian, one per iteration. Raises RemoteError E_RUNNER_OUTPUT."""
+    import numpy as np
+
+    if len(data) != iterations * 8:
+        raise RemoteError(
+            f"the runner says {iterations} iterations and gives {len(data)} bytes of samples",
+            code="E_RUNNER_OUTPUT",
+            device=device,
+            hint="the device's disk may be full: edgekit doctor",
+        )
+    return np.frombuffer(data, dtype="<f8").astype(np.float64)
 
 
 def _tell(sink: Sink, device: Device, done: int, total: int) -> None:

@@ -50,10 +50,11 @@ def measure(
         scratch = stack.enter_context(device.scratch())
         knobs = stack.enter_context(applied(device, plan.governor, plan.knobs, privileged=plan.privileged))
         cooled = cool_down(device, plan.cool_to_mc, plan.cool_timeout_s)
-        before = device.snapshot()
+        before = device.snapshot(files_first=False)
         with sampled(device) as series:
             ran = run_launches(release, plan, installed, device, scratch, sink)
-        after = device.snapshot()
+        after = device.snapshot(files_first=True)
+        device.agent.lease_renew()  # another host may have taken over while this one slept: then this is no measurement
     seen = Seen(
         launches=ran.launches,
         before=before,

@@ -74,6 +74,11 @@ def parse_cpus(text: str) -> tuple[int, ...]:
     return tuple(sorted(set(cpus)))
 
 
+def _check_range(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:  # NaN too
+        raise InputError(f"{name} must be from {least} to {most}, not {value:g}", code="E_PLAN")
+
+
 def make_plan(profile: Profile | None, options: BenchOptions) -> BenchPlan:
     """Flag, else profile, else default. Raises InputError where a value cannot be."""
     bench = profile.bench if profile is not None else None
@@ -86,21 +91,19 @@ def make_plan(profile: Profile | None, options: BenchOptions) -> BenchPlan:
     iterations = int(pick(options.iterations, "iterations", DEFAULT_ITERATIONS))
     min_seconds = float(pick(options.min_seconds, "min_seconds", DEFAULT_MIN_SECONDS))
     threads = int(pick(options.threads, "threads", 1))
-    for name, value, least in (
-        ("launches", launches, 1),
-        ("iterations", iterations, 1),
-        ("threads", threads, 1),
-    ):
-        if value < least:
-            raise InputError(f"{name} must be at least {least}, not {value}", code="E_PLAN")
+    warmup = int(pick(options.warmup_iterations, "warmup_iterations", DEFAULT_WARMUP_ITERATIONS))
+    _check_range("launches", launches, 1, 1000)
+    _check_range("iterations", iterations, 1, 100_000_000)
+    _check_range("warmup iterations", warmup, 0, 100_000_000)
+    _check_range("threads", threads, 1, 1024)
+    _check_range("min-seconds", min_seconds, 0, 86_400)
+    _check_range("seed", options.seed or 0, 0, (1 << 63) - 1)
     cpus = options.cpus if options.cpus is not None else (bench.cpus if bench is not None else None)
     cooling = bench if bench is not None and options.cool else None
     return BenchPlan(
         launches=launches,
         iterations=iterations,
-        warmup_iterations=int(
-            pick(options.warmup_iterations, "warmup_iterations", DEFAULT_WARMUP_ITERATIONS)
-        ),
+        warmup_iterations=warmup,
         min_seconds=min_seconds,
         max_seconds=max(60.0, min_seconds * MAX_SECONDS_FACTOR),
         threads=threads,

@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -48,6 +49,11 @@ class Session:
         from rich.console import Console
 
         return Console(no_color=None if self.color else True, highlight=False)
+
+    @property
+    def results_path(self) -> Path | None:
+        """The results store that the settings name; None is the default one."""
+        return Path(self.config.results) if self.config.results is not None else None
 
     def emit(self, document: Any, render: Callable[[Any], None] | None = None) -> None:
         """The command's result: the document with --json, else `render(document)`."""
@@ -175,11 +181,9 @@ class _Deadline:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _expire(self, *_: object) -> None:
-        from edgekit.errors import DeviceTimeout
+        from edgekit.cli.signals import Expired
 
-        raise DeviceTimeout(
-            f"not done within --timeout {self.seconds:g} s", code="E_TIMEOUT", hint="give it more, or see -v"
-        )
+        raise Expired(self.seconds or 0.0)
 
 
 def one_device(session: Session) -> str:

@@ -9,10 +9,14 @@ import importlib
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.signals import EXIT_BY_SIGNAL, Signalled, signal_behind
+from edgekit.cli.signals import EXIT_BY_SIGNAL, Expired, Signalled, cause_behind
+
+if TYPE_CHECKING:
+    from edgekit.errors import EdgekitError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "devices": ("devices", "What is attached or configured, and its state."),
@@ -104,11 +108,16 @@ def run(args: list[str]) -> int:
         sys.stderr.close()
         return 141
     except EdgekitError as error:
-        if (cause := signal_behind(error)) is not None:  # cleaning up failed after it; it is still the reason
+        # where cleaning up failed after a signal or a deadline, that is still the reason
+        if isinstance(cause := cause_behind(error), Signalled):
             return _ended_by(cause.number, as_json)
         from edgekit.cli.common import fail
 
-        return fail(error, as_json=as_json, color=color)
+        return fail(_too_late(cause) if cause is not None else error, as_json=as_json, color=color)
+    except Expired as error:
+        from edgekit.cli.common import fail
+
+        return fail(_too_late(error), as_json=as_json, color=color)
     except Exception as error:  # the last resort: a bug is said to be one, with where it happened
         from edgekit.cli.common import fail
 
@@ -148,6 +157,14 @@ def _ended_by(number: int, as_json: bool) -> int:
     else:
         click.echo(f"ended by {name}; the device was told to clean up", err=True)
     return EXIT_BY_SIGNAL[signal.Signals(number)]
+
+
+def _too_late(error: Expired) -> EdgekitError:
+    from edgekit.errors import DeviceTimeout
+
+    return DeviceTimeout(
+        f"not done within --timeout {error.seconds:g} s", code="E_TIMEOUT", hint="give it more, or see -v"
+    )
 
 
 def _where(error: Exception) -> str:

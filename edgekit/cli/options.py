@@ -19,11 +19,17 @@ def _all(*options: Decorator) -> Decorator:
     return decorate
 
 
+def _recipe(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """`auto` is the default by name: the first of the profile's preferences that is possible."""
+    return None if value == "auto" else value
+
+
 convert_options = _all(
     click.option(
         "--recipe",
         metavar="R",
-        help="float32, float16, int8-dynamic, int8-static or as-is (default: the profile's).",
+        callback=_recipe,
+        help="auto, float32, float16, int8-dynamic, int8-static or as-is (default: the profile's).",
     ),
     click.option("--calibration", metavar="FILE", help="Samples (.npz) to calibrate int8-static with."),
     click.option("--evaluation", metavar="FILE", help="Samples and labels (.npz) to compare accuracy on."),

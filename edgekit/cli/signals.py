@@ -23,10 +23,18 @@ class Signalled(BaseException):
         return EXIT_BY_SIGNAL[signal.Signals(self.number)]
 
 
-def signal_behind(error: BaseException) -> Signalled | None:
-    """The signal during whose unwinding `error` was raised, if that is what happened."""
+class Expired(BaseException):
+    """--timeout is over. No `except Exception`, nor one for device errors, may swallow it."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+def cause_behind(error: BaseException) -> Signalled | Expired | None:
+    """The signal or deadline during whose unwinding `error` was raised, if that is what happened."""
     seen: BaseException | None = error
-    while seen is not None and not isinstance(seen, Signalled):
+    while seen is not None and not isinstance(seen, Signalled | Expired):
         seen = seen.__context__
     return seen
 

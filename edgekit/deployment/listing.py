@@ -142,7 +142,8 @@ def rollback(device: Device, name: str, to: str | None = None) -> Switched:
         active = next((row.version for row in rows if row.active), None)
         wanted = to if to is not None else _before(device, name, rows, active)
         release_on_device(device, name, wanted)
-        device.agent.write(device.layout.current(name), f"{wanted}\n".encode())
+        current = requests.write(device.layout.current(name), f"{wanted}\n".encode())
+        device.agent.batch([requests.lease_renew(), current])
     return Switched(device=device.address, name=name, version=wanted, previous=active)
 
 
@@ -179,7 +180,11 @@ def remove(device: Device, name: str, version: str | None = None, *, force: bool
                 hint="roll back first, or --force",
             )
         if version is None:
-            device.agent.remove(device.layout.model(name), recursive=True)
+            # `current` first: whatever cuts this off, it never names half a release
+            folder = device.layout.model(name)
+            device.agent.batch(
+                [requests.remove(device.layout.current(name)), requests.remove(folder, recursive=True)]
+            )
         else:
             if chosen[0].active:
                 device.agent.remove(device.layout.current(name))
@@ -194,7 +199,7 @@ OWN_ENTRIES = ("run", "runtimes", "models", "jobs", "layout", "knobs.journal", "
 def uninstall(device: Device) -> dict[str, Any]:
     """Remove all that edgekit put on the device, the agent that does it included, and the folder if it is empty."""
     root = device.layout.root
-    with device.leased("uninstall", LEASE_WAIT_SECONDS):
+    with device.leased("uninstall", LEASE_WAIT_SECONDS, any_layout=True):
         device.agent.batch([requests.remove(f"{root}/{name}", recursive=True) for name in OWN_ENTRIES[:6]])
     device.agent.batch([requests.remove(f"{root}/{name}", recursive=True) for name in OWN_ENTRIES[6:]])
     left = sorted(entry.name for entry in device.agent.list_dir(root))

@@ -8,7 +8,7 @@ staging folder, which the next push of this name removes.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -19,6 +19,8 @@ from edgekit.agent.requests import Request
 from edgekit.agent.transfer import PutSpec
 from edgekit.clock import utc_now
 from edgekit.deployment.release import (
+    GOLDEN_INPUTS,
+    GOLDEN_OUTPUTS,
     MANIFEST,
     Action,
     OnDevice,
@@ -78,6 +80,7 @@ class _Done:
     smoke: Smoke
     bytes_sent: int
     notes: tuple[str, ...]
+    activated: bool = False
 
 
 def push_payload(
@@ -101,16 +104,13 @@ def push_payload(
     )
     _check_limit(payload, profile, device)
     there = read_release(device, payload)
-    action = decide(payload, there, activate=activate)
-    manifest = there.manifest
-    if action == "unchanged" and manifest is not None:
-        done = _Done(manifest.smoke, 0, ())
+    if decide(payload, there, activate=activate, smoke=smoke) == "unchanged" and there.manifest is not None:
+        done = _Done(there.manifest.smoke, 0, ())
     else:
         with device.leased(f"push {payload.name}", lease_wait_seconds):
             there = read_release(device, payload)  # another host may have been quicker
-            action = decide(payload, there, activate=activate)
+            action = decide(payload, there, activate=activate, smoke=smoke)
             done = _act(action, payload, there, device, profile, activate=activate, smoke=smoke, sink=sink)
-    active = payload.version if activate and _may_activate(done.smoke, smoke) else there.current
     return PushResult(
         device=device.address,
         name=payload.name,
@@ -122,7 +122,7 @@ def push_payload(
         round_trips=device.round_trips,
         seconds=time.monotonic() - started,
         smoke=done.smoke,
-        activated=active == payload.version,
+        activated=done.activated or there.current == payload.version,
         previous=there.current,
         notes=done.notes,
     )
@@ -141,22 +141,30 @@ def _check_limit(payload: Payload, profile: Profile | None, device: Device) -> N
 
 
 def read_release(device: Device, payload: Payload) -> OnDevice:
-    """What the device has under this name and version, in one round trip."""
-    layout, manifest = device.layout, payload.manifest
-    model_path = f"{layout.release(payload.name, payload.version)}/{manifest.model.file}"
+    """What the device has under this name and version, in one round trip; every file is hashed there."""
+    layout = device.layout
+    folder = layout.release(payload.name, payload.version)
+    names = sorted({entry.file for entry in payload.manifest.files} | {GOLDEN_INPUTS, GOLDEN_OUTPUTS})
     current_path, manifest_path = layout.current(payload.name), layout.manifest(payload.name, payload.version)
-    contents, stats = look(device.agent, [current_path, manifest_path], [model_path])
-    current, found, stat = contents[current_path], contents[manifest_path], stats[model_path]
+    contents, stats = look(
+        device.agent, [current_path, manifest_path], [f"{folder}/{name}" for name in names]
+    )
+    current, found = contents[current_path], contents[manifest_path]
+    hashes = {name: stat.sha256 if (stat := stats[f"{folder}/{name}"]) else None for name in names}
+    manifest, damaged = None, False
+    if found is not None:
+        try:
+            manifest = decode_manifest(found, device.address)
+        except DeviceError as error:
+            if error.code != "E_RELEASE_DAMAGED":
+                raise
+            damaged = True
     return OnDevice(
         current=current.decode("utf-8", "replace").strip() or None if current is not None else None,
-        manifest=decode_manifest(found, device.address) if found is not None else None,
-        model_sha256=stat.sha256 if stat is not None else None,
+        manifest=manifest,
+        hashes=hashes,
+        damaged=damaged,
     )
-
-
-def _may_activate(state: Smoke, wanted: bool) -> bool:
-    """What was not tried becomes active only where the user said not to try."""
-    return state == "passed" or not wanted
 
 
 def _act(
@@ -170,27 +178,45 @@ def _act(
     smoke: bool,
     sink: Sink,
 ) -> _Done:
+    """Under the lease: bring the release there, try it where that is due, make it active where that is allowed."""
     if action in ("send", "repair"):
         done = _send(payload, device, profile, smoke=smoke, sink=sink)
+    elif action == "check":
+        done = _check_in_place(payload, there, device, profile, sink)
     else:
         done = _Done(there.manifest.smoke if there.manifest else "unchecked", 0, ())
-    if activate and action != "unchanged":
-        if not _may_activate(done.smoke, smoke):
-            note = "not activated: nothing on the device could run it (push with --no-smoke to activate it anyway)"
-            sink(Event("push", message=note, device=device.address, level="warning"))
-            return _Done(done.smoke, done.bytes_sent, (*done.notes, note))
-        device.agent.write(device.layout.current(payload.name), f"{payload.version}\n".encode())
-    return done
+    if not activate or action == "unchanged":
+        return done
+    if smoke and done.smoke != "passed":
+        note = (
+            "not activated: nothing on the device could run it (push with --no-smoke to activate it anyway)"
+        )
+        sink(Event("push", message=note, device=device.address, level="warning"))
+        return replace(done, notes=(*done.notes, note))
+    current = requests.write(device.layout.current(payload.name), f"{payload.version}\n".encode())
+    device.agent.batch([requests.lease_renew(), current])
+    return replace(done, activated=True)
+
+
+def _check_in_place(
+    payload: Payload, there: OnDevice, device: Device, profile: Profile | None, sink: Sink
+) -> _Done:
+    """The smoke run of a release that was put there without one; its manifest then says so."""
+    assert there.manifest is not None
+    folder = device.layout.release(payload.name, payload.version)
+    tried = smoke_run(there.manifest, folder, device, profile, sink)
+    manifest = msgspec.structs.replace(there.manifest, smoke=tried.state, smoke_reason=tried.reason or None)
+    device.agent.write(f"{folder}/{MANIFEST}", manifest.encode())
+    return _Done(tried.state, 0, (tried.reason,) if tried.reason else ())
 
 
 def _send(payload: Payload, device: Device, profile: Profile | None, *, smoke: bool, sink: Sink) -> _Done:
-    device.ensure_layout()
     _make_room(payload, device)
     staging = device.layout.staging(payload.name, payload.version)
     try:
         _put(payload, staging, device, sink)
         tried = (
-            smoke_run(payload, staging, device, profile, sink)
+            smoke_run(payload.manifest, staging, device, profile, sink)
             if smoke
             else SmokeResult("unchecked", "--no-smoke")
         )
@@ -254,7 +280,11 @@ def _complete(payload: Payload, staging: str, manifest: bytes, device: Device) -
     layout = device.layout
     final = layout.release(payload.name, payload.version)
     aside = f"{layout.model(payload.name)}/.{payload.version}.old{TEMPORARY_SUFFIX}"
-    steps: list[Request[Any]] = [requests.write(f"{staging}/{MANIFEST}", manifest), requests.fsync(staging)]
+    steps: list[Request[Any]] = [
+        requests.lease_renew(),  # who lost the lease meanwhile stops here
+        requests.write(f"{staging}/{MANIFEST}", manifest),
+        requests.fsync(staging),
+    ]
     if device.agent.stat(final) is not None:
         steps.append(requests.rename(final, aside))
     steps += [requests.rename(staging, final), requests.remove(aside, recursive=True)]

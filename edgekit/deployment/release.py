@@ -9,7 +9,8 @@ A release is a folder on the device that never changes once it is complete:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -111,11 +112,14 @@ class OnDevice:
 
     current: str | None
     manifest: ReleaseManifest | None
-    model_sha256: str | None
-    """Computed there from the bytes, now; None where the file is missing."""
+    hashes: Mapping[str, str | None] = field(default_factory=dict)
+    """Of the release's files, computed there from the bytes, now; None where a file is missing."""
+    damaged: bool = False
+    """There is a manifest, and it cannot be read."""
 
 
-Action = Literal["unchanged", "activate", "send", "repair"]
+Action = Literal["unchanged", "activate", "check", "send", "repair"]
+"""check: it is there whole, was never tried, and has to be before it becomes active."""
 
 
 def decode_manifest(data: bytes, device: str) -> ReleaseManifest:
@@ -208,9 +212,11 @@ def _version(given: str | None, sha256: str) -> str:
     return checked_name(given, "version") if given is not None else sha256[:VERSION_DIGITS]
 
 
-def decide(payload: Payload, there: OnDevice, *, activate: bool) -> Action:
-    """What a push has to do. Raises InputError E_RELEASE_EXISTS: a version is never given other content."""
+def decide(payload: Payload, there: OnDevice, *, activate: bool, smoke: bool = True) -> Action:
+    """What a push has to do. Raises InputError E_RELEASE_EXISTS: a version is never given another model."""
     wanted = payload.manifest
+    if there.damaged:
+        return "repair"
     if there.manifest is None:
         return "send"
     if there.manifest.model.sha256 != wanted.model.sha256:
@@ -219,8 +225,25 @@ def decide(payload: Payload, there: OnDevice, *, activate: bool) -> Action:
             code="E_RELEASE_EXISTS",
             hint="releases never change: give another --version, or none, or remove that one first",
         )
-    if there.model_sha256 != wanted.model.sha256:
+    if _is_damaged(there) or _says_more(wanted, there.manifest):
         return "repair"
     if activate and there.current != wanted.version:
-        return "activate"
+        return "check" if smoke and there.manifest.smoke != "passed" else "activate"
     return "unchanged"
+
+
+def _is_damaged(there: OnDevice) -> bool:
+    assert there.manifest is not None
+    return any(there.hashes.get(entry.file) != entry.sha256 for entry in there.manifest.files)
+
+
+def _says_more(wanted: ReleaseManifest, there: ReleaseManifest) -> bool:
+    """Whether the new push brings golden outputs, an accuracy or a recipe that the release there lacks or has
+    otherwise. A bare model file brings none of them, and takes none away."""
+    pairs = (
+        (wanted.golden, there.golden),
+        (wanted.accuracy, there.accuracy),
+        (wanted.recipe, there.recipe),
+        (wanted.golden and wanted.files, there.golden and there.files),
+    )
+    return any(new is not None and new != old for new, old in pairs)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgekit.deployment.golden import Comparison, compare_outputs, split_outputs
-from edgekit.deployment.release import GOLDEN_INPUTS, GOLDEN_OUTPUTS, OutputSpec, Payload, Smoke
+from edgekit.deployment.release import GOLDEN_INPUTS, GOLDEN_OUTPUTS, OutputSpec, ReleaseManifest, Smoke
 from edgekit.deployment.runtime_there import Installed, choose, install, launch
 from edgekit.devices import Device
 from edgekit.errors import InputError, RemoteError, ToolError, VerificationError
@@ -30,7 +30,7 @@ class SmokeResult:
 
 
 def smoke_run(
-    payload: Payload, folder: str, device: Device, profile: Profile | None, sink: Sink
+    manifest: ReleaseManifest, folder: str, device: Device, profile: Profile | None, sink: Sink
 ) -> SmokeResult:
     """Run the model in `folder` on the device, as it lies there.
 
@@ -39,24 +39,26 @@ def smoke_run(
     VerificationError E_SMOKE where its outputs are wrong.
     """
     try:
-        runtime, bundle = choose(device, payload.manifest.format, profile, None)
+        runtime, bundle = choose(device, manifest.format, profile, None)
     except (InputError, ToolError) as error:
         return SmokeResult("unchecked", error.message)
     installed = install(device, runtime, bundle, sink)
     sink(Event("smoke run", message=f"{runtime.name} {bundle.version}", device=device.address, level="debug"))
     with device.scratch() as scratch:
         try:
-            return _check(payload, folder, device, installed, scratch)
+            return _check(manifest, folder, device, installed, scratch)
         except RemoteError as error:
             if error.code != NO_RUNTIME_THERE:
                 raise
             return SmokeResult("unchecked", error.message)
 
 
-def _check(payload: Payload, folder: str, device: Device, installed: Installed, scratch: str) -> SmokeResult:
-    golden = payload.manifest.golden
+def _check(
+    manifest: ReleaseManifest, folder: str, device: Device, installed: Installed, scratch: str
+) -> SmokeResult:
+    golden = manifest.golden
     job = RunnerJob(
-        model=f"{folder}/{payload.manifest.model.file}",
+        model=f"{folder}/{manifest.model.file}",
         samples=f"{scratch}/samples",
         outputs=f"{scratch}/outputs",
         inputs=f"{folder}/{GOLDEN_INPUTS}" if golden else None,
@@ -67,7 +69,7 @@ def _check(payload: Payload, folder: str, device: Device, installed: Installed, 
     first = launch(device, installed, job, cwd=scratch)
     outputs = device.agent.get(job.outputs or "")
     if golden is not None:
-        expected = payload.sources[GOLDEN_OUTPUTS].read_bytes()
+        expected = device.agent.get(f"{folder}/{GOLDEN_OUTPUTS}")
         found = compare_outputs(expected, outputs, golden)
         if found.state == "failed":
             raise _wrong(device, found.reason)

@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from edgekit._version import __version__
+from edgekit.agent import requests
 from edgekit.clock import Deadline
 from edgekit.config import Config
 from edgekit.devices import description_cache
@@ -78,7 +80,14 @@ class Device:
     def description(self) -> Description:
         """What the device says it is; asked once a boot, then kept on this host."""
         hello = self.agent.hello
-        key = (str(self.target.address), self.target.sysroot, hello.boot_id, hello.release, hello.machine)
+        key = (
+            __version__,
+            str(self.target.address),
+            self.target.sysroot,
+            hello.boot_id,
+            hello.release,
+            hello.machine,
+        )
         known = description_cache.load(*key)
         if known is not None:
             return known
@@ -101,14 +110,15 @@ class Device:
         return sensors_of(self.description, self.target.sysroot)
 
     @contextmanager
-    def leased(self, purpose: str, wait_seconds: float) -> Iterator[None]:
-        """Hold the device for ourselves; may be nested."""
+    def leased(self, purpose: str, wait_seconds: float, *, any_layout: bool = False) -> Iterator[None]:
+        """Hold the device for ourselves; may be nested. `any_layout`: also one of another edgekit's."""
         if self._lease_depth:
             yield
             return
         with leased(self.agent, purpose, wait_seconds=wait_seconds, device=self.address, sink=self.sink):
             self._lease_depth += 1
             try:
+                self._claim(any_layout=any_layout)
                 yield
             finally:
                 self._lease_depth -= 1
@@ -117,10 +127,14 @@ class Device:
         """Small files in one round trip; None for each that cannot be read."""
         return read_texts(self.agent, paths)
 
-    def snapshot(self) -> Snapshot:
-        """Temperatures, frequencies, governor, battery and load, now."""
+    def snapshot(self, *, files_first: bool) -> Snapshot:
+        """Temperatures, frequencies, governor, battery and load, now. Commands take their time and their share of
+        the CPU, so the files are read on the side that is nearer to what is measured."""
+        files = self.read_texts(self.sensors.snapshot()) if files_first else {}
         outputs = self._outputs(self.sensors.commands)
-        return read_snapshot(self.sensors, self.read_texts(self.sensors.snapshot()), outputs)
+        return read_snapshot(
+            self.sensors, files if files_first else self.read_texts(self.sensors.snapshot()), outputs
+        )
 
     def _outputs(self, commands: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
         """Output of the commands that ended well; a missing tool or a refusal is an unknown."""
@@ -136,7 +150,7 @@ class Device:
 
     @contextmanager
     def scratch(self) -> Iterator[str]:
-        """A folder for one run, removed afterwards (and by the next run, where this one is cut off)."""
+        """A folder for one run, removed afterwards (and by the next lease, where this one is cut off)."""
         path = self.layout.run(secrets.token_hex(8))
         self.agent.mkdir(path)
         try:
@@ -147,18 +161,17 @@ class Device:
             except EdgekitError as error:
                 self.sink(Event("clean up", message=f"{path} stays: {error.message}", level="debug"))
 
-    def ensure_layout(self) -> None:
-        """Raises DeviceError E_LAYOUT where a newer edgekit laid this device out."""
+    def _claim(self, *, any_layout: bool) -> None:
+        """The lease is ours: what runs left behind that were cut off is nobody's, and the layout must be one that
+        we know. One round trip. Raises DeviceError E_LAYOUT."""
         path = self.layout.version_file()
-        text = self.read_texts([path])[path]
+        (found,), _ = self.agent.batch(
+            [requests.read([path]), requests.remove(self.layout.runs(), recursive=True)]
+        )
+        text = found.text
         if text is None:
             self.agent.write(path, f"{LAYOUT_VERSION}\n".encode())
-            return
-        try:
-            version = int(text)
-        except ValueError:
-            version = -1
-        if version != LAYOUT_VERSION:
+        elif not any_layout and text.strip() != str(LAYOUT_VERSION):
             raise DeviceError(
                 f"the device has layout {text.strip()[:20]!r}; this edgekit knows {LAYOUT_VERSION}",
                 code="E_LAYOUT",

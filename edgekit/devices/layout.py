@@ -70,6 +70,9 @@ class Layout:
     def runtime(self, name: str, sha256: str) -> str:
         return f"{self.root}/runtimes/{name}/{sha256}"
 
+    def runs(self) -> str:
+        return f"{self.root}/run"
+
     def run(self, token: str) -> str:
         """Scratch of one measurement."""
         return f"{self.root}/run/{token}"

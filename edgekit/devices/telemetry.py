@@ -75,6 +75,9 @@ class Snapshot:
     ticks: CpuTicks | None
     thermal_status: int | None
     throttled: bool | None
+    """Now; None where the device does not tell."""
+    throttled_since_boot: frozenset[str] = frozenset()
+    """What held it back at some time since it booted."""
 
 
 def read_snapshot(sensors: Sensors, files: Mapping[str, str | None], outputs: Mapping[str, str]) -> Snapshot:
@@ -118,6 +121,7 @@ def read_snapshot(sensors: Sensors, files: Mapping[str, str | None], outputs: Ma
         ticks=_quiet(parse_proc_stat, files.get(STAT)),
         thermal_status=status,
         throttled=throttled,
+        throttled_since_boot=frozenset(throttle.since_boot) if throttle is not None else frozenset(),
     )
 
 

@@ -22,8 +22,8 @@ BUSY_TIMEOUT_S = 15.0
 
 
 def default_path() -> Path:
-    """`EDGEKIT_DB`, else results.sqlite in the data folder."""
-    if value := os.environ.get("EDGEKIT_DB"):
+    """`EDGEKIT_RESULTS`, else results.sqlite in the data folder."""
+    if value := os.environ.get("EDGEKIT_RESULTS"):
         return Path(value).expanduser()
     return data_dir() / "results.sqlite"
 
@@ -138,14 +138,14 @@ def _check_schema(connection: Connection, path: Path) -> None:
         raise StoreError(
             f"{path} is a database, but not a results store",
             code="E_STORE_FOREIGN",
-            hint="set EDGEKIT_DB to another file",
+            hint="set EDGEKIT_RESULTS to another file",
         )
     version = connection.execute(select(schema_table.c.version)).scalar()
     if version != SCHEMA_VERSION:
         raise StoreError(
             f"the results store {path} has schema {version}; this edgekit knows {SCHEMA_VERSION}",
             code="E_STORE_NEWER",
-            hint="upgrade edgekit, or set EDGEKIT_DB to another file",
+            hint="upgrade edgekit, or set EDGEKIT_RESULTS to another file",
         )
 
 
@@ -155,7 +155,7 @@ def _mapped(error: DBAPIError, path: Path) -> EdgekitError:
     code = getattr(original, "sqlite_errorcode", 0) & 0xFF
     text = f"results store {path}: {original}"
     if code == sqlite3.SQLITE_FULL:
-        return HostDiskFull(text, hint="free space on that disk, or set EDGEKIT_DB to a file elsewhere")
+        return HostDiskFull(text, hint="free space on that disk, or set EDGEKIT_RESULTS to a file elsewhere")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreError(
             text,
@@ -165,7 +165,7 @@ def _mapped(error: DBAPIError, path: Path) -> EdgekitError:
         )
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return damaged(path, str(original))
-    return StoreError(text, hint="check that the file and its folder can be written, or set EDGEKIT_DB")
+    return StoreError(text, hint="check that the file and its folder can be written, or set EDGEKIT_RESULTS")
 
 
 def damaged(path: Path, why: str) -> StoreError:

@@ -46,7 +46,7 @@ class RunRow:
 
 
 class Store:
-    """Open (or make) a store. `path`: `EDGEKIT_DB`, else results.sqlite in the data folder.
+    """Open (or make) a store. `path`: `EDGEKIT_RESULTS`, else results.sqlite in the data folder.
 
     Safe to use from many processes at once; a process that is killed leaves the store whole. Every method
     raises StoreError (locked, damaged, newer, not a store) or HostDiskFull.

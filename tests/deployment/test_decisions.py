@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,31 +25,49 @@ from edgekit.errors import DeviceError, InputError
 pytestmark = pytest.mark.base
 
 
-def manifest(sha: str = "aa", version: str = "1") -> ReleaseManifest:
+def manifest(sha: str = "aa", version: str = "1", **more: Any) -> ReleaseManifest:
     entry = ReleaseFile(file="model.tflite", sha256=sha, size_bytes=10)
+    values = {"recipe": None, **more}
     return ReleaseManifest(
-        name="det", version=version, model=entry, files=(entry,), format="tflite", recipe=None
+        name="det", version=version, model=entry, files=(entry,), format="tflite", **values
     )
 
 
 PAYLOAD = Payload(manifest(), {"model.tflite": Path("x")})
-SAME = OnDevice(current="1", manifest=manifest(), model_sha256="aa")
+WHOLE = {"model.tflite": "aa"}
+SAME = OnDevice(current="1", manifest=manifest(smoke="passed"), hashes=WHOLE)
 
 
 @pytest.mark.parametrize(
     ("there", "activate", "action"),
     [
-        (OnDevice(None, None, None), True, "send"),
+        (OnDevice(None, None), True, "send"),
+        (OnDevice("1", None, damaged=True), True, "repair"),
         (SAME, True, "unchanged"),
         (dataclasses.replace(SAME, current="0"), True, "activate"),
         (dataclasses.replace(SAME, current=None), True, "activate"),
         (dataclasses.replace(SAME, current="0"), False, "unchanged"),
-        (dataclasses.replace(SAME, model_sha256="bb"), True, "repair"),
-        (dataclasses.replace(SAME, model_sha256=None), True, "repair"),
+        (dataclasses.replace(SAME, hashes={"model.tflite": "bb"}), True, "repair"),
+        (dataclasses.replace(SAME, hashes={"model.tflite": None}), True, "repair"),
+        (OnDevice("0", manifest(), WHOLE), True, "check"),
+        (OnDevice("1", manifest(), WHOLE), True, "unchanged"),
+        (OnDevice("1", manifest(recipe="float32", smoke="passed"), WHOLE), True, "unchanged"),
     ],
 )
 def test_decide(there: OnDevice, activate: bool, action: str) -> None:
     assert decide(PAYLOAD, there, activate=activate) == action
+
+
+def test_what_was_never_tried_is_activated_only_where_the_user_says_so() -> None:
+    there = OnDevice("0", manifest(), WHOLE)
+    assert decide(PAYLOAD, there, activate=True, smoke=False) == "activate"
+    assert decide(PAYLOAD, there, activate=False, smoke=True) == "unchanged"
+
+
+def test_a_push_that_says_more_replaces_what_is_said() -> None:
+    """The same model bytes with golden outputs or an accuracy that the release lacks."""
+    richer = Payload(manifest(recipe="int8-static"), {"model.tflite": Path("x")})
+    assert decide(richer, SAME, activate=True) == "repair"
 
 
 def test_a_version_never_gets_other_content() -> None:
@@ -111,9 +130,28 @@ def test_integers_one_step_on_one_percent(changed: int, step: int, state: str) -
     assert compare_outputs(want.tobytes(), have.tobytes(), BYTES).state == state
 
 
-def test_outputs_that_are_all_alike_prove_nothing() -> None:
+def test_outputs_that_are_all_alike_prove_nothing_and_excuse_nothing() -> None:
     same = np.ones((2, 3), dtype="<f4").tobytes()
     assert compare_outputs(same, same, FLOATS).state == "unchecked"
+    assert compare_outputs(same, WANT.tobytes(), FLOATS).state == "failed"
+
+
+def test_expected_outputs_that_are_no_numbers_pass_nothing() -> None:
+    want = WANT.copy()
+    want[0, 0] = np.nan
+    assert compare_outputs(want.tobytes(), WANT.tobytes(), FLOATS).state == "failed"
+
+
+def test_dequantized_floats_are_compared_in_steps() -> None:
+    golden = ReleaseGolden(
+        samples=2, tolerance=1e-5, outputs=(OutputSpec(name="y", dtype="float32", shape=(1, 300), step=0.5),)
+    )
+    want = (np.arange(600, dtype="<f4") * 0.5).reshape(2, 300)
+    near, far = want.copy(), want.copy()
+    near.flat[:6] += 0.5
+    far.flat[0] += 1.0
+    assert compare_outputs(want.tobytes(), near.tobytes(), golden).state == "passed"
+    assert compare_outputs(want.tobytes(), far.tobytes(), golden).state == "failed"
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 23, b"\0" * 25])

@@ -14,7 +14,6 @@ import pytest
 from tests.cli.running import MODEL, QUICK, edgekit
 from tests.failures.under_way import UnderWay, big_model, launch_started, sending
 
-
 EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 SETTING = Path("/proc/sys/vm/vfs_cache_pressure")
 

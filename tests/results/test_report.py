@@ -323,7 +323,7 @@ def test_logarithmic_axes_have_ticks_within_their_limits(low: float, high: float
 
 
 def edgekit(*args: str, db: Path, columns: int = 100) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "EDGEKIT_DB": str(db), "COLUMNS": str(columns), "NO_COLOR": "1"}
+    env = {**os.environ, "EDGEKIT_RESULTS": str(db), "COLUMNS": str(columns), "NO_COLOR": "1"}
     argv = [sys.executable, "-m", "edgekit", *args]
     return subprocess.run(argv, capture_output=True, text=True, timeout=60, env=env, cwd=db.parent)
 

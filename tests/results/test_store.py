@@ -161,7 +161,7 @@ def test_hostile_texts_are_only_text(store: Store, real: Real) -> None:
 def test_where_the_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEKIT_DATA_DIR", str(tmp_path / "data"))
     assert Store().path == tmp_path / "data" / "results.sqlite"
-    monkeypatch.setenv("EDGEKIT_DB", str(tmp_path / "deep" / "own.sqlite"))
+    monkeypatch.setenv("EDGEKIT_RESULTS", str(tmp_path / "deep" / "own.sqlite"))
     assert Store().path.exists()
     assert (tmp_path / "deep" / "own.sqlite").exists()
 

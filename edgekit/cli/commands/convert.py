@@ -48,7 +48,7 @@ def convert(
     artifact = work(
         model,
         profile=_profile(session),
-        recipe=None if recipe == "auto" else recipe,
+        recipe=recipe,
         calibration=calibration,
         evaluation=evaluation,
         output=output if output is not None else Path(f"{name or Path(model).stem}.ekm"),

@@ -23,7 +23,7 @@ def report(session: Session, runs: tuple[str, ...], output: str) -> None:
     from edgekit.results.report import write_report
     from edgekit.results.store import Store
 
-    store = Store()
+    store = Store(session.results_path)
     ids = list(dict.fromkeys(store.resolve(run) for run in runs or ("latest",)))
     path = write_report([(store.get(run), store.samples(run)) for run in ids], Path(output))
     document = {"report": str(path), "runs": ids, "size_bytes": path.stat().st_size}

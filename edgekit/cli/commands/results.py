@@ -40,7 +40,7 @@ def list_(session: Session, model: str | None, since: str | None, limit: int) ->
     begin = parse_since(since, datetime.now(UTC).astimezone()) if since else None
     from edgekit.results.store import Store
 
-    rows = Store().list(model=model, device=device, since=begin, limit=limit)
+    rows = Store(session.results_path).list(model=model, device=device, since=begin, limit=limit)
 
     def render(_: Any) -> None:
         if rows:
@@ -59,7 +59,7 @@ def show(session: Session, run: str) -> None:
     from edgekit.records import to_builtins
     from edgekit.results.store import Store
 
-    record = Store().get(run)
+    record = Store(session.results_path).get(run)
     session.emit(to_builtins(record), lambda _: _show(session, record))
 
 
@@ -84,7 +84,7 @@ def export(session: Session, runs: tuple[str, ...], format_: Any, samples: bool,
 
     if session.json and output is None:
         format_ = "json"
-    pieces = Store().export(runs, format=format_, with_samples=samples)
+    pieces = Store(session.results_path).export(runs, format=format_, with_samples=samples)
     if output is None or output == "-":
         session.sink.stop()
         for piece in pieces:
