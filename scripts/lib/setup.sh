@@ -50,24 +50,34 @@ any_python() {
 # make_venv FOLDER PYTHON REQUIREMENT...: an environment that has these and edgekit itself (editable).
 # Nothing is done where the last call asked for the same.
 make_venv() {
-  local folder=$1 python=$2 stamp
+  local folder=$1 python=$2 stamp version requirement
   shift 2
-  stamp=$({ cat "$root/pyproject.toml"; printf '%s\n' "$python" "$root" "$@"; } | sha256sum | cut -d' ' -f1)
+  version=$("$python" -c 'import sys; print(*sys.version_info[:2], sep=".")')
+  stamp=$({ cat "$root/pyproject.toml"; printf '%s\n' "$version" "$root" "$@"; } | sha256sum | cut -d' ' -f1)
   [ -e "$folder/.stamp" ] && [ "$(cat "$folder/.stamp")" = "$stamp" ] && return 0
-  [ -x "$folder/bin/python" ] || { rm -rf "$folder"; "$python" -m venv "$folder"; }
-  say "installing into ${folder##*/}: $*"
-  timeout 1800 "$folder/bin/python" -m pip install -q --retries 5 "pip>=24" || die "pip failed"
-  timeout 1800 "$folder/bin/python" -m pip install -q --retries 5 "$@" || die "pip failed; is the package index reachable?"
+  [ -e "$folder/lib/python$version" ] && [ -x "$folder/bin/python" ] || { rm -rf "$folder"; "$python" -m venv "$folder"; }
+  local requirements=()
+  for requirement in "$@"; do
+    case "$requirement" in
+      torch==*) read -r -a requirement <<< "$(cpu_torch "$folder/bin/python" "$requirement")" ;;
+      *) requirement=("$requirement") ;;
+    esac
+    requirements+=("${requirement[@]}")
+  done
+  say "installing into ${folder##*/}: ${requirements[*]}"
+  timeout 600 "$folder/bin/python" -m pip install -q --retries 5 "pip>=24" || die "pip failed; is the package index reachable?"
+  timeout 1800 "$folder/bin/python" -m pip install -q --retries 5 "${requirements[@]}" \
+    || die "pip failed; is the package index reachable?"
   printf '%s' "$stamp" > "$folder/.stamp"
 }
 
-# cpu_torch PYTHON: the requirement that gives the CPU build of PyTorch, never gigabytes of CUDA: where the
+# cpu_torch PYTHON torch==VERSION: the requirement that gives the CPU build of PyTorch, never gigabytes of CUDA: where the
 # configured index offers the CPU build under this version it is taken from there, else from PyTorch's own index.
 cpu_torch() {
   local report
-  report=$("$1" -m pip install --dry-run --ignore-installed --no-deps --quiet --report - "torch==2.13.0" 2>/dev/null || true)
+  report=$(timeout 300 "$1" -m pip install --dry-run --ignore-installed --no-deps --quiet --report - "$2" 2>/dev/null || true)
   case "$report" in
-    *+cpu*) echo "torch==2.13.0" ;;
-    *) echo "--extra-index-url https://download.pytorch.org/whl/cpu torch==2.13.0+cpu" ;;
+    *+cpu*) echo "$2" ;;
+    *) echo "--extra-index-url https://download.pytorch.org/whl/cpu $2+cpu" ;;
   esac
 }

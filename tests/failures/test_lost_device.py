@@ -60,7 +60,14 @@ def device(request: pytest.FixtureRequest) -> Iterator[Breakable]:
         else:
             link: Any = request.getfixturevalue("make_link")()
             server = request.getfixturevalue("make_sshd")(link=link)
-            yield Breakable(server.address, client.env, link.blackhole, link.heal, lambda: "")
+            home = Path(f"/proc/{server.sandbox.pid}/root{server.device_home()}")
+            yield Breakable(
+                server.address,
+                client.env,
+                link.blackhole,
+                link.heal,
+                lambda: "\n".join(str(p) for p in home.rglob("*.ek-tmp")),
+            )
     elif kind.startswith("adb"):
         adbd: Any = request.getfixturevalue("make_adbd")()
         cut = {"adb-killed": adbd.kill, "adb-power": adbd.power_off, "adb-silent": adbd.freeze}[kind]

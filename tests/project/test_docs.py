@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,3 +34,11 @@ def test_every_command_has_a_help_text_of_its_own() -> None:
         command = cli.get_command(None, name)  # type: ignore[arg-type]
         assert command is not None
         assert command.help, name
+
+
+def test_the_readme_is_finished() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "@@" not in text
+    for line in text.splitlines():
+        for link in re.findall(r"\]\(([^)#]+)\)", line):
+            assert link.startswith("http") or (ROOT / link).exists(), link

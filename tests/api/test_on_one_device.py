@@ -1,10 +1,11 @@
-"""A5, A8: the board's own Python as a runtime; what is not tried is not activated; limits; two hosts take turns."""
+"""A5, A8 on one device: runtimes, what may become active, limits, gates, turns, repair, settings."""
 
 from __future__ import annotations
 
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +174,89 @@ def test_a_version_is_never_given_other_content(project: Path) -> None:
     other.write_bytes(MODEL.read_bytes() + b"\0" * 16)
     refused = run(project, "push", other, "--name", "digits", "--version", "1", "--json")
     assert (refused.code, refused.error()["code"]) == (1, "E_RELEASE_EXISTS")
+
+
+def test_a_model_that_was_measured_first_is_tried_and_activated_by_its_push(project: Path) -> None:
+    run(project, "bench", MODEL, "--json", *QUICK).ok()
+    pushed = run(project, "push", MODEL, "--json").ok().json()
+    assert (pushed["smoke"], pushed["activated"], pushed["bytes_sent"]) == ("passed", True, 0)
+    (row,) = run(project, "releases", "--json").ok().json()["releases"]
+    assert (row["active"], row["smoke"]) == (True, "passed")
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "golden/outputs.bin", "model.tflite"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "gone"])
+def test_any_damaged_file_of_a_release_is_repaired_by_the_next_push(
+    project: Path, file: str, damage: str
+) -> None:
+    artifact = project / "a.ekm"
+    edgekit("convert", MODEL, "--recipe", "float32", "-o", artifact, cwd=project).ok()
+    version = run(project, "push", artifact, "--name", "m", "--json").ok().json()["version"]
+    path = project / "device" / "models" / "m" / version / file
+    data = path.read_bytes()
+    path.unlink()
+    if damage != "gone":
+        path.write_bytes(data[: len(data) // 2] if damage == "cut" else bytes([data[0] ^ 1]) + data[1:])
+    again = run(project, "push", artifact, "--name", "m", "--json").ok().json()
+    assert (again["activated"], again["smoke"]) == (True, "passed")
+    record = run(project, "bench", "m", "--json", *QUICK).ok().json()
+    assert record["accuracy"]["golden"] == "passed"
+
+
+def test_an_evaluation_that_comes_later_reaches_the_record(project: Path) -> None:
+    plain = run(project, "run", MODEL, "--recipe", "float32", "--json", *QUICK).ok().json()
+    assert plain["record"]["accuracy"]["value"] is None
+    data = ("--evaluation", DIGITS / "evaluation.npz")
+    later = run(project, "run", MODEL, "--recipe", "float32", *data, "--json", *QUICK).ok().json()
+    assert later["record"]["accuracy"]["value"] == pytest.approx(0.984)
+    assert later["push"]["sha256"] == plain["push"]["sha256"]
+
+
+def test_scratch_of_a_run_that_was_killed_is_removed_by_the_next(project: Path) -> None:
+    left = project / "device" / "run" / "0123"
+    run(project, "push", MODEL, "--json").ok()
+    left.mkdir(parents=True)
+    (left / "samples-0").write_bytes(b"x")
+    run(project, "bench", "digits", "--json", *QUICK).ok()
+    assert not left.exists()
+
+
+def test_a_newer_layout_is_refused_and_can_be_uninstalled(project: Path) -> None:
+    run(project, "push", MODEL, "--json").ok()
+    (project / "device" / "layout").write_text("9\n")
+    for arguments in (("bench", "digits", *QUICK), ("push", MODEL, "--name", "other")):
+        refused = run(project, *arguments, "--json")
+        assert (refused.code, refused.error()["code"]) == (3, "E_LAYOUT")
+    run(project, "uninstall", "--yes", "--json").ok()
+    assert not (project / "device").exists()
+
+
+def test_the_store_of_the_settings_is_the_store_of_every_command(project: Path) -> None:
+    with (project / "edgekit.yaml").open("a") as file:
+        file.write("results: mine.sqlite\n")
+    inner = project / "deeper"
+    inner.mkdir()
+    record = edgekit("bench", MODEL, "-d", "it", "--json", *QUICK, cwd=inner).ok().json()
+    assert (project / "mine.sqlite").exists()
+    shown = edgekit("results", "show", record["id"], "--json", cwd=inner).ok().json()
+    assert (shown.get("record") or shown)["id"] == record["id"]
+
+
+def test_the_deadline_of_a_command_is_for_all_its_devices(project: Path) -> None:
+    began = time.monotonic()
+    arguments = (
+        "bench",
+        MODEL,
+        "-d",
+        "it",
+        "-d",
+        "local:",
+        "--min-seconds",
+        "20",
+        "--timeout",
+        "4",
+        "--json",
+    )
+    done = edgekit(*arguments, cwd=project)
+    assert (done.code, done.error()["code"]) == (3, "E_TIMEOUT")
+    assert time.monotonic() - began < 12
