@@ -36,7 +36,6 @@ def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit
     """What speaks for and against the run."""
     done = [launch for launch in seen.launches if launch.ok]
     resolution = max((launch.clock_resolution_ns or 0 for launch in done), default=0)
-    accelerators = {launch.actual_accelerator for launch in done} - {None}
     return Evidence(
         launches_planned=plan.launches,
         launches_done=len(done),
@@ -56,11 +55,25 @@ def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit
         frequency_drop=frequency_drop(seen.telemetry, seen.launches),
         other_load=other_load(seen.before, seen.after, seen.own_cpu_us),
         golden=seen.golden.state,
-        actual_accelerator=next(iter(accelerators)) if len(accelerators) == 1 else None,
-        fully_accelerated=all(launch.fully_accelerated is not False for launch in done) if done else None,
+        fewest_iterations=min((launch.count for launch in done), default=None),
+        planned_iterations=plan.iterations,
+        actual_accelerator=actual_accelerator(done),
+        fully_accelerated=fully_accelerated(done),
         cooled=seen.cooled,
         not_set=seen.not_set,
     )
+
+
+def actual_accelerator(launches: Sequence[Launch]) -> str | None:
+    """What ran the model, where all launches say the same."""
+    told = {launch.actual_accelerator for launch in launches if launch.ok} - {None}
+    return next(iter(told)) if len(told) == 1 else None
+
+
+def fully_accelerated(launches: Sequence[Launch]) -> bool | None:
+    """Whether it ran all of the model in every launch; None without launches."""
+    done = [launch for launch in launches if launch.ok]
+    return all(launch.fully_accelerated is not False for launch in done) if done else None
 
 
 def throttled(before: Snapshot, after: Snapshot) -> bool | None:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from edgekit.benchmarking.assemble import device_part, make_record, plan_part
-from edgekit.benchmarking.evidence import Seen, evidence_of
+from edgekit.benchmarking.evidence import Seen, actual_accelerator, evidence_of, fully_accelerated
 from edgekit.benchmarking.gates import check_gate, limit_gates, parse_gate
 from edgekit.benchmarking.launches import Launches, run_launches
 from edgekit.benchmarking.outcome import Outcome
@@ -105,8 +105,6 @@ def _check_cpus(cpus: tuple[int, ...], device: Device) -> None:
 
 
 def _runtime_part(installed: Installed, ran: Launches) -> Runtime:
-    done = [launch for launch in ran.launches if launch.ok]
-    actual = {launch.actual_accelerator for launch in done} - {None}
     return Runtime(
         name=installed.runtime.name,
         version=ran.runtime_version or installed.bundle.version,
@@ -114,6 +112,6 @@ def _runtime_part(installed: Installed, ran: Launches) -> Runtime:
         argv=ran.argv,
         env=ran.env,
         requested_accelerator="cpu",
-        actual_accelerator=next(iter(actual)) if len(actual) == 1 else None,
-        fully_accelerated=all(launch.fully_accelerated is not False for launch in done) if done else None,
+        actual_accelerator=actual_accelerator(ran.launches),
+        fully_accelerated=fully_accelerated(ran.launches),
     )

@@ -54,6 +54,8 @@ class Evidence:
     actual_accelerator: str | None = None
     fully_accelerated: bool | None = None
     cooled: bool | None = None
+    fewest_iterations: int | None = None
+    planned_iterations: int | None = None
     not_set: tuple[str, ...] = field(default=())
     """Settings that were asked for and could not be made, in words."""
 
@@ -109,6 +111,14 @@ def _doubts(seen: Evidence) -> tuple[str, ...]:
         found.append(
             f"{_celsius(seen.max_temperature_mc)} is above the profile's {_celsius(seen.temperature_limit_mc)}"
         )
+    if (
+        seen.fewest_iterations
+        and seen.planned_iterations
+        and seen.fewest_iterations < seen.planned_iterations
+    ):
+        found.append(
+            f"a launch was cut after {seen.fewest_iterations} of {seen.planned_iterations} iterations: it took too long"
+        )
     if seen.cooled is False:
         found.append("the device did not cool to the profile's temperature in time")
     if seen.fully_accelerated is False:
@@ -129,7 +139,7 @@ def _notes(seen: Evidence) -> tuple[str, ...]:
     if seen.throttled is None and seen.thermal_status is None:
         notes.append("whether the device throttles could not be seen")
     if seen.frequency_drop is None:
-        notes.append("no CPU frequency could be read")
+        notes.append("no CPU frequency could be read while it ran")
     if seen.golden == "unchecked":
         notes.append("the outputs on the device were not compared")
     return tuple(notes)

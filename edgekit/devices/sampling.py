@@ -27,7 +27,7 @@ def sampled(device: Device) -> Iterator[Series]:
     series = Series()
     zones = {path: name for name, path in device.sensors.zones.items()}
     frequencies = {path: name for name, path in device.sensors.frequencies.items()}
-    paths = [*zones, *frequencies]
+    paths = device.sensors.sampled()
     if not paths:
         yield series
         return

@@ -38,11 +38,11 @@ class Sensors:
 
     def sampled(self) -> tuple[str, ...]:
         """Files to read again and again during a run: cheap ones."""
-        return (*self.zones.values(), *self.frequencies.values(), STAT)
+        return (*self.zones.values(), *self.frequencies.values())
 
     def snapshot(self) -> tuple[str, ...]:
         """Files to read once before and once after."""
-        return (*self.sampled(), *self.governors.values(), MEMINFO, LOADAVG)
+        return (*self.sampled(), *self.governors.values(), STAT, MEMINFO, LOADAVG)
 
 
 def sensors_of(description: Description, sysroot: str = "") -> Sensors:
@@ -132,10 +132,6 @@ def temperature_of(text: str | None) -> int | None:
 
 def frequency_of(text: str | None) -> int | None:
     return _quiet(parse_khz, text)
-
-
-def ticks_of(text: str | None) -> CpuTicks | None:
-    return _quiet(parse_proc_stat, text)
 
 
 def _quiet(parse: Callable[[str], T], text: str | None) -> T | None:

@@ -67,6 +67,7 @@ def test_fatal(change: dict[str, Any], words: str) -> None:
         ({"other_load": 0.26}, "other processes"),
         ({"max_temperature_mc": 80_001}, "80 C"),
         ({"cooled": False}, "cool"),
+        ({"fewest_iterations": 49, "planned_iterations": 50}, "49 of 50"),
         ({"fully_accelerated": False}, "part of the model"),
         ({"clock_resolution_us": 10.1}, "clock"),
     ],

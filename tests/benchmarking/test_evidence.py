@@ -1,0 +1,68 @@
+"""From what was seen to what speaks for and against a run (A8)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edgekit.benchmarking.evidence import frequency_drop, other_load, throttled
+from edgekit.devices.telemetry import Snapshot
+from edgekit.parse.proc_stat import CpuTicks
+from edgekit.records import Conditions, Launch, TelemetryPoint, Usage
+
+pytestmark = pytest.mark.base
+
+
+def snapshot(**more: Any) -> Snapshot:
+    values = {"ticks": None, "thermal_status": None, "throttled": None, **more}
+    return Snapshot(conditions=Conditions(), **values)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ({}, {}, None),
+        ({"throttled": False}, {"throttled": False}, False),
+        ({"throttled": False}, {"throttled": True}, True),
+        ({"throttled": True}, {"throttled": False}, True),
+        ({"throttled": False}, {"throttled": False, "throttled_since_boot": frozenset({"throttled"})}, True),
+        (
+            {"throttled": False, "throttled_since_boot": frozenset({"throttled"})},
+            {"throttled": False, "throttled_since_boot": frozenset({"throttled"})},
+            False,
+        ),
+    ],
+)
+def test_throttling_between_the_snapshots_shows_in_the_bits_that_are_kept(
+    before: dict[str, Any], after: dict[str, Any], expected: bool | None
+) -> None:
+    assert throttled(snapshot(**before), snapshot(**after)) is expected
+
+
+def test_other_load_is_what_is_left_of_the_busy_time() -> None:
+    before = snapshot(ticks=CpuTicks(busy=1000, total=10_000))
+    after = snapshot(ticks=CpuTicks(busy=1400, total=11_000))
+    assert other_load(before, after, own_cpu_us=3e6) == pytest.approx(0.1)  # 400 ticks busy, 300 of them ours
+    assert other_load(before, after, own_cpu_us=9e6) == 0.0
+    assert other_load(before, snapshot(), own_cpu_us=0) is None
+    assert other_load(before, before, own_cpu_us=0) is None
+
+
+LAUNCH = Launch(index=0, start_us=1_000_000.0, usage=Usage(wall_us=2_000_000))
+
+
+def khz(t_s: float, value: float, name: str = "policy0") -> TelemetryPoint:
+    return TelemetryPoint(t_us=t_s * 1e6, name=name, value=value, unit="kHz")
+
+
+def test_frequency_counts_only_while_a_launch_runs_and_has_settled() -> None:
+    idle = [khz(0.5, 300_000), khz(1.1, 300_000), khz(3.5, 300_000)]
+    assert frequency_drop([*idle, khz(1.5, 2_000_000), khz(2.5, 1_500_000)], [LAUNCH]) == pytest.approx(0.25)
+    assert frequency_drop(idle, [LAUNCH]) is None
+    assert frequency_drop([], [LAUNCH]) is None
+
+
+def test_the_fastest_cluster_counts_and_an_offline_cpu_does_not() -> None:
+    points = [khz(1.5, 2_000_000, "big"), khz(1.5, 500_000, "little"), khz(2.5, 2_000_000, "big")]
+    assert frequency_drop([*points, khz(2.0, float("nan"))], [LAUNCH]) == 0.0
