@@ -5,11 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from edgekit.errors import ModelError, RemoteError
 from edgekit.runtimes.base import RunnerJob

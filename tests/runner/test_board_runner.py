@@ -6,12 +6,12 @@ import io
 import shlex
 import subprocess
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from edgekit.runtimes.base import Bundle, LibcFacts, RunnerJob, libc_facts
 from edgekit.runtimes.litert import LiteRtRuntime

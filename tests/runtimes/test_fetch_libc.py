@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -44,8 +45,8 @@ def test_as_a_user_for_another_architecture(tmp_path: Path) -> None:
     for name in ("cache", "out", "tmp"):
         (tmp_path / name).mkdir()
         os.chown(tmp_path / name, NOBODY, NOBODY)
-    for parent in tmp_path.parents[:3]:  # pytest's own folders are closed to others
-        if "pytest" in parent.name:
+    for parent in tmp_path.parents:  # pytest's own folders are closed to others
+        if Path(tempfile.gettempdir()) in parent.parents:
             parent.chmod(0o755)
     script = Path(shutil.copy(SCRIPT, tmp_path / "out"))  # the checkout may be closed to others
     architectures = ["dpkg", "--print-foreign-architectures"]
