@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit._version import __version__
 from edgekit.cache import cache_dir, host_errors, sha256_file
-from edgekit.errors import VerificationError
+from edgekit.errors import InputError, VerificationError
 from edgekit.events import Event, Sink, ignore
 from edgekit.models import Artifact, ModelInfo, is_artifact, open_model
 
@@ -105,13 +105,12 @@ def prepare(
 ) -> Artifact | ModelInfo:
     """What a push sends: an artifact as it is, a model file as it is or, where a recipe or data are given or
     the profile does not take its format, converted first."""
-    if isinstance(source, Artifact | ModelInfo):
-        return source
-    if is_artifact(source):
-        return Artifact.load(source)
+    asked = recipe is not None or calibration is not None or evaluation is not None
+    if isinstance(source, Artifact | ModelInfo) or is_artifact(source):
+        refuse_options(source, asked=asked)
+        return source if isinstance(source, Artifact | ModelInfo) else Artifact.load(source)
     model = open_model(Path(source))
     formats = profile.formats if profile is not None else ()
-    asked = recipe is not None or calibration is not None or evaluation is not None
     if not asked and model.format == "tflite" and (not formats or model.format in formats):
         return model
     sink(
@@ -128,6 +127,17 @@ def prepare(
         name=name,
         sink=sink,
     )
+
+
+def refuse_options(source: str | Path | Artifact | ModelInfo, *, asked: bool) -> None:
+    """Raises InputError E_ALREADY_CONVERTED: what is converted already is not converted again."""
+    if asked:
+        name = source if isinstance(source, str | Path) else source.path
+        raise InputError(
+            f"{name} is converted already: a recipe or data would change nothing",
+            code="E_ALREADY_CONVERTED",
+            hint="give the source model, or leave out --recipe, --calibration and --evaluation",
+        )
 
 
 def require_conclusive(model: Artifact | ModelInfo, *, accept_inconclusive: bool) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.api.models import conversion_document, convert, prepare, require_conclusive
-from edgekit.cache import data_dir
+from edgekit.api.models import conversion_document, convert, prepare, refuse_options, require_conclusive
+from edgekit.cache import atomic_write, data_dir
 from edgekit.deployment import PushResult, Release, push_payload, release_on_device
 from edgekit.devices import Device
 from edgekit.devices.layout import split_release
-from edgekit.errors import InputError
+from edgekit.errors import HostError, InputError
 from edgekit.events import Event, Sink, ignore
 from edgekit.models import Artifact, ModelInfo
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from edgekit.benchmarking import BenchOptions, Outcome
     from edgekit.profiles import Profile
     from edgekit.records import Record, Samples
+    from edgekit.results.store import Store
 
 
 def push(
@@ -99,6 +101,9 @@ def bench_outcome(
     from edgekit.benchmarking.measure import measure
 
     asked = options if options is not None else Options()
+    check_options(profile, asked)
+    if store is not False:
+        open_store(None if store is True else store)
     release = _release(target, device, profile, asked, sink)
     outcome, samples = measure(release, device, profile=profile, options=asked, sink=sink)
     if store is not False:
@@ -136,11 +141,42 @@ def _release(
     return release_on_device(device, sent.name, sent.version)
 
 
-def keep(outcome: Outcome, samples: Samples, store: str | Path | None) -> None:
-    """Add a run to the results store. Raises StoreError."""
+def check_options(profile: Profile | None, options: BenchOptions) -> None:
+    """Before anything is sent or measured. Raises InputError for a plan or a gate that cannot be."""
+    from edgekit.benchmarking import make_plan, parse_gate
+
+    make_plan(profile, options)
+    for text in options.gates:
+        parse_gate(text)
+
+
+def open_store(store: str | Path | None) -> Store:
+    """The results store; opened before a measurement, so that one that cannot be used costs no run."""
     from edgekit.results.store import Store
 
-    Store(Path(store) if store is not None else None).add(outcome.record, samples)
+    return Store(Path(store) if store is not None else None)
+
+
+def keep(outcome: Outcome, samples: Samples, store: str | Path | None) -> None:
+    """Add a run to the results store. Raises StoreError or HostDiskFull; the record is then in a file beside, which
+    the hint names."""
+    try:
+        open_store(store).add(outcome.record, samples)
+    except HostError as error:
+        error.hint = f"{error.hint or ''}; {_rescue(outcome)}".removeprefix("; ")
+        raise
+
+
+def _rescue(outcome: Outcome) -> str:
+    """A measurement is not lost because its store is full."""
+    from edgekit.records import encode
+
+    path = Path(tempfile.gettempdir()) / f"edgekit-{outcome.record.id}.json"
+    try:
+        atomic_write(path, encode(outcome.record))
+    except HostError:
+        return "the record could not be saved elsewhere either"
+    return f"the record is in {path}"
 
 
 def _report_path(report: str | Path | None, run_id: str) -> Path:
@@ -195,8 +231,11 @@ def run(
     from edgekit.results.report import write_report
 
     asked = options if options is not None else Options()
+    check_options(profile, asked)
+    open_store(store)
     started = time.monotonic()
     if is_artifact(model):
+        refuse_options(model, asked=recipe is not None or calibration is not None or evaluation is not None)
         artifact = Artifact.load(model)
     else:
         artifact = convert(

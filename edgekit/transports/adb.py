@@ -113,6 +113,7 @@ class AdbTransport:
                 "this device's adbd is too old for a stream (no shell_v2, no exec): files and commands only",
                 code="E_ADB_TOO_OLD",
                 device=self.address,
+                hint="Android 5 or newer is needed; `edgekit devices` lists what else is attached",
             )
         return self._start_old(argv, deadline, stdin=None, stderr_limit=TAIL_BYTES)
 

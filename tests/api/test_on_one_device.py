@@ -260,3 +260,38 @@ def test_the_deadline_of_a_command_is_for_all_its_devices(project: Path) -> None
     done = edgekit(*arguments, cwd=project)
     assert (done.code, done.error()["code"]) == (3, "E_TIMEOUT")
     assert time.monotonic() - began < 12
+
+
+def test_options_of_a_conversion_are_refused_for_what_is_converted(project: Path) -> None:
+    artifact = project / "a.ekm"
+    edgekit("convert", MODEL, "--recipe", "float32", "-o", artifact, cwd=project).ok()
+    for command in ("push", "run"):
+        refused = run(project, command, artifact, "--recipe", "int8-dynamic", "--json")
+        assert (refused.code, refused.error()["code"]) == (1, "E_ALREADY_CONVERTED")
+
+
+def test_run_looks_at_its_own_options_before_it_changes_anything(project: Path) -> None:
+    for wrong in (("--gate", "nonsense"), ("--launches", "0")):
+        refused = run(project, "run", MODEL, "--recipe", "float32", "--json", *wrong)
+        assert refused.code == 1
+    assert run(project, "releases", "--json").ok().json() == {"releases": []}
+
+
+def test_a_store_that_cannot_be_used_costs_no_measurement(project: Path) -> None:
+    began = time.monotonic()
+    done = run(project, "bench", MODEL, "--min-seconds", "20", "--json", env={"EDGEKIT_RESULTS": "/dev/null"})
+    assert done.code == 8
+    assert done.error()["hint"]
+    assert time.monotonic() - began < 15
+
+
+def test_the_cache_deletes_only_its_own(tmp_path: Path) -> None:
+    mine = tmp_path / "Documents"
+    mine.mkdir()
+    (tmp_path / "models").mkdir()
+    done = edgekit("cache", "clear", "--json", env={"EDGEKIT_CACHE_DIR": str(tmp_path)}).ok().json()
+    assert done["cleared"] == ["models"]
+    assert mine.is_dir()
+    assert (
+        edgekit("cache", "clear", "Documents", "--json", env={"EDGEKIT_CACHE_DIR": str(tmp_path)}).code == 1
+    )

@@ -143,6 +143,7 @@ def test_the_product_refuses_android_4_clearly(
     for command, more in (("push", ()), ("bench", QUICK)):
         error = edgekit(command, MODEL, *more, "-s", device.serial, "--json", timeout=60).error()
         assert (error["code"], error["device"]) == ("E_ADB_TOO_OLD", device.address)
+        assert error["hint"]
         assert not error["transient"]
     shown = edgekit("push", MODEL, "-s", device.serial, timeout=60)
     assert (shown.code, shown.stdout) == (3, "")

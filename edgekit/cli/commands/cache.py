@@ -9,6 +9,9 @@ import click
 
 from edgekit.cli.common import Session, command
 
+OWN_PARTS = ("artifacts", "bugs", "devices", "libc", "local-device", "models", "native", "runtimes", "test-models")
+"""What edgekit puts into the cache. Anything else there is not its own, and is never deleted."""
+
 
 @click.group()
 def cache() -> None:
@@ -58,7 +61,7 @@ def clear(session: Session, parts: tuple[str, ...]) -> None:
     from edgekit.errors import InputError
 
     folder = cache_dir()
-    there = {path.name: path for path in folder.iterdir() if path.is_dir()}
+    there = {path.name: path for path in folder.iterdir() if path.is_dir() and path.name in OWN_PARTS}
     for part in parts:
         if part not in there:
             raise InputError(
