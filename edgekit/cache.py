@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,13 +19,60 @@ from edgekit.errors import HostDiskFull, HostError
 
 CHUNK_BYTES = 1 << 20
 
+_HINT = "check that path on this host"
+_HINTS = {
+    errno.ENOENT: "check the path: nothing is there",
+    errno.EACCES: "it belongs to another user, or a folder above it does; choose another path",
+    errno.EPERM: "it belongs to another user, or a folder above it does; choose another path",
+    errno.EROFS: "that file system is read-only; choose another path",
+    errno.EISDIR: "that is a folder; name a file",
+    errno.ENOTDIR: "a part of that path is a file, not a folder; choose another path",
+    errno.EMFILE: "too many files are open: raise the limit (ulimit -n)",
+}
+
 
 def _folder(own: str, xdg: str, fallback: str) -> Path:
     if value := os.environ.get(own):
-        return Path(value).expanduser()
+        return expanded(value, own)
     if value := os.environ.get(xdg):
-        return Path(value).expanduser() / "edgekit"
-    return Path.home() / fallback / "edgekit"
+        return expanded(value, xdg) / "edgekit"
+    return home_dir(own) / fallback / "edgekit"
+
+
+def home_dir(instead: str | None = None) -> Path:
+    """The user's home folder. Raises HostError E_HOME where there is none (a container's user without an entry
+    in passwd); `instead` is the variable that makes it needless, for the hint."""
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise HostError(
+            "this user has no home folder: HOME is not set to one",
+            code="E_HOME",
+            hint="set HOME" + (f" or {instead}" if instead else ""),
+        ) from error
+
+
+def expanded(text: str, name: str) -> Path:
+    """A path with its `~` replaced. Raises HostError E_HOME naming what said it (a variable, a key)."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise HostError(
+            f"{name} is {text}: '~' there means no home folder", code="E_HOME", hint="write the whole path"
+        ) from error
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a plain file that this user can see; False too where a folder above is closed."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_special(path: Path) -> bool:
+    """Whether reading it could wait forever or never end: a pipe, a device, a socket. Raises OSError."""
+    return not stat.S_ISREG(path.stat().st_mode)
 
 
 def cache_dir(*parts: str) -> Path:
@@ -53,7 +101,9 @@ def host_errors(path: Path | str) -> Iterator[None]:
             raise HostDiskFull(
                 f"this host's disk is full: {path}", hint="free space there, or set EDGEKIT_CACHE_DIR"
             ) from error
-        raise HostError(f"{error.strerror or error}: {path}", code="E_HOST_FILE") from error
+        raise HostError(
+            f"{error.strerror or error}: {path}", code="E_HOST_FILE", hint=_HINTS.get(error.errno or 0, _HINT)
+        ) from error
 
 
 def sha256_file(path: Path) -> str:

@@ -15,14 +15,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from edgekit.cache import host_errors
+from edgekit.cache import expanded, home_dir, host_errors, is_file
 from edgekit.errors import InputError
 
 FILE_NAME = "edgekit.yaml"
 MAX_CONFIG_BYTES = 1 << 20
+MAX_DEPTH = 12
 
 
 class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,15 +51,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def user_config_dir() -> Path:
-    """`$XDG_CONFIG_HOME/edgekit`, else `~/.config/edgekit`."""
-    base = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(base).expanduser() if base else Path.home() / ".config") / "edgekit"
+    """`$XDG_CONFIG_HOME/edgekit`, else `~/.config/edgekit`. Raises HostError E_HOME where '~' means nothing."""
+    name = "XDG_CONFIG_HOME"
+    base = os.environ.get(name)
+    return (expanded(base, name) if base else home_dir(name) / ".config") / "edgekit"
 
 
 def find_upward(start: Path) -> Path | None:
     """The nearest edgekit.yaml at or above `start`."""
     for folder in (start, *start.parents):
-        if (folder / FILE_NAME).is_file():
+        if is_file(folder / FILE_NAME):
             return folder / FILE_NAME
     return None
 
@@ -66,17 +69,41 @@ def read_config(path: Path) -> Config:
     """Read one file. Raises InputError E_CONFIG naming the file and what is wrong in it."""
     import yaml
 
-    with host_errors(path):
-        data = path.read_bytes()[: MAX_CONFIG_BYTES + 1]
+    with host_errors(path), open(path, "rb") as file:
+        data = file.read(MAX_CONFIG_BYTES + 1)
     if len(data) > MAX_CONFIG_BYTES:
         raise InputError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes", code="E_CONFIG")
     try:
-        raw = yaml.load(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  (a safe loader, in C)
-        return _rooted(msgspec.convert(raw if raw is not None else {}, Config), path.parent)
-    except (yaml.YAMLError, msgspec.ValidationError) as error:
+        config = msgspec.convert(_load(data), Config)
+    except (yaml.YAMLError, ValueError) as error:  # of msgspec too; of a date or a number that cannot be
         raise InputError(
             f"{path}: {error}", code="E_CONFIG", hint="keys: device, profile, results, devices"
         ) from error
+    return _rooted(config, path.parent)
+
+
+def _load(data: bytes) -> Any:
+    """The YAML as plain values. Nesting is counted first, on events: the loader recurses in C, without a limit.
+
+    Raises yaml.YAMLError, ValueError.
+    """
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe loaders both, the first one in C
+    depth = 0
+    for event in yaml.parse(data, Loader=loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.AliasEvent):  # a few lines of them can unfold into more than memory holds
+            raise ValueError("aliases (*name) are not for edgekit.yaml")
+        elif isinstance(event, yaml.ScalarEvent) and "\0" in event.value:
+            raise ValueError("a value holds the character NUL")
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+    raw = yaml.load(data, Loader=loader)  # noqa: S506
+    return {} if raw is None else raw
 
 
 def _rooted(config: Config, folder: Path) -> Config:
@@ -84,13 +111,13 @@ def _rooted(config: Config, folder: Path) -> Config:
 
     def file(text: str | None) -> str | None:
         is_path = text is not None and ("/" in text or text.endswith((".yaml", ".yml")))
-        return str(folder / Path(text).expanduser()) if text is not None and is_path else text
+        return str(folder / expanded(text, "the profile")) if text is not None and is_path else text
 
     devices = {
         name: entry if isinstance(entry, str) else msgspec.structs.replace(entry, profile=file(entry.profile))
         for name, entry in config.devices.items()
     }
-    results = None if config.results is None else str(folder / Path(config.results).expanduser())
+    results = None if config.results is None else str(folder / expanded(config.results, "results"))
     return Config(device=config.device, profile=file(config.profile), results=results, devices=devices)
 
 
@@ -107,12 +134,23 @@ def merge(over: Config, under: Config) -> Config:
 def load_config(start: Path | None = None) -> Config:
     """All settings that are not flags."""
     env = os.environ.get
+    results = env("EDGEKIT_RESULTS")
     config = Config(
-        device=env("EDGEKIT_DEVICE"), profile=env("EDGEKIT_PROFILE"), results=env("EDGEKIT_RESULTS")
+        device=env("EDGEKIT_DEVICE"),
+        profile=env("EDGEKIT_PROFILE"),
+        results=str(expanded(results, "EDGEKIT_RESULTS")) if results else None,
     )
-    project = find_upward(start or Path.cwd())
+    project = find_upward(start) if (start := start or _here()) else None
     user = user_config_dir() / FILE_NAME
     for path in (project, user):
-        if path is not None and path.is_file():
+        if path is not None and is_file(path):
             config = merge(config, read_config(path))
     return config
+
+
+def _here() -> Path | None:
+    """The current folder, None where it was deleted."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None

@@ -30,7 +30,11 @@ def load(group: str, name: str) -> Any:
     point = plugins(group).get(name)
     if point is None:
         known = ", ".join(sorted(plugins(group))) or "none"
-        raise InputError(f"no {group[:-1]} called '{name}' (there are: {known})", code="E_NO_PLUGIN")
+        raise InputError(
+            f"no {group[:-1]} called '{name}' (there are: {known})",
+            code="E_NO_PLUGIN",
+            hint="choose one of these; `edgekit plugins` lists what is installed",
+        )
     try:
         return point.load()
     except ImportError as error:

@@ -19,6 +19,7 @@ DEFAULT_ITERATIONS = 50
 DEFAULT_WARMUP_ITERATIONS = 10
 DEFAULT_MIN_SECONDS = 1.0
 DEFAULT_COOL_TIMEOUT_US = 120e6
+MAX_LEASE_WAIT_SECONDS = 7 * 86_400
 MAX_SECONDS_FACTOR = 20.0
 """A launch that needs longer than this times its wish (at least a minute) is cut and says so."""
 
@@ -76,7 +77,12 @@ def parse_cpus(text: str) -> tuple[int, ...]:
 
 def _check_range(name: str, value: float, least: float, most: float) -> None:
     if not least <= value <= most:  # NaN too
-        raise InputError(f"{name} must be from {least} to {most}, not {value:g}", code="E_PLAN")
+        shown = f"{value:g}" if isinstance(value, float) else str(value)[:20]
+        raise InputError(
+            f"{name} must be from {least} to {most}, not {shown}",
+            code="E_PLAN",
+            hint=f"give {name} a value in that range, in the command or in the profile's bench section",
+        )
 
 
 def make_plan(profile: Profile | None, options: BenchOptions) -> BenchPlan:
@@ -97,6 +103,7 @@ def make_plan(profile: Profile | None, options: BenchOptions) -> BenchPlan:
     _check_range("warmup iterations", warmup, 0, 100_000_000)
     _check_range("threads", threads, 1, 1024)
     _check_range("min-seconds", min_seconds, 0, 86_400)
+    _check_range("lease-wait", options.lease_wait_seconds, 0, MAX_LEASE_WAIT_SECONDS)
     _check_range("seed", options.seed or 0, 0, (1 << 63) - 1)
     cpus = options.cpus if options.cpus is not None else (bench.cpus if bench is not None else None)
     cooling = bench if bench is not None and options.cool else None
@@ -107,7 +114,7 @@ def make_plan(profile: Profile | None, options: BenchOptions) -> BenchPlan:
         min_seconds=min_seconds,
         max_seconds=max(60.0, min_seconds * MAX_SECONDS_FACTOR),
         threads=threads,
-        cpus=parse_cpus(cpus) if cpus else (),
+        cpus=parse_cpus(cpus) if cpus is not None else (),
         governor=bench.governor if bench is not None else None,
         knobs=dict(bench.knobs or {}) if bench is not None else {},
         cool_to_mc=cooling.cool_to_mc if cooling is not None else None,

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 Decorator = Callable[[Any], Any]
+MAX_WAIT_SECONDS = 7 * 86_400
 
 
 def _all(*options: Decorator) -> Decorator:
@@ -17,6 +18,16 @@ def _all(*options: Decorator) -> Decorator:
         return function
 
     return decorate
+
+
+class Seconds(click.FloatRange):
+    """A span of time. Unlike click's own range it has no room for nan."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"{value} is no number of seconds.", param, ctx)
+        return number
 
 
 def _recipe(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -67,7 +78,7 @@ bench_options = _all(
     click.option("--label", "labels", multiple=True, metavar="K=V", help="Kept with the record."),
     click.option(
         "--lease-wait",
-        type=float,
+        type=Seconds(0, MAX_WAIT_SECONDS),
         default=60.0,
         show_default=True,
         metavar="S",

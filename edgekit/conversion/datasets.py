@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit.cache import is_special
 from edgekit.errors import InputError
 from edgekit.models.info import TensorSpec
 
@@ -70,11 +71,27 @@ def load_dataset(path: Path, inputs: Sequence[TensorSpec], *, role: str) -> Data
 
 def _read(path: Path, role: str) -> bytes:
     try:
+        if not path.is_dir():
+            _refuse_endless(path, role)
         return path.read_bytes()
     except OSError as error:
         raise InputError(
             f"{role} data {path}: {error.strerror or error}", code="E_DATA_MISSING", hint="check the path"
         ) from error
+
+
+def _refuse_endless(path: Path, role: str) -> None:
+    why = None
+    if is_special(path):
+        why = "is a pipe or a device, no file"
+    elif (size_bytes := path.stat().st_size) > MAX_BYTES:
+        why = f"has {size_bytes} bytes, the limit is {MAX_BYTES}"
+    if why is not None:
+        raise InputError(
+            f"{role} data {path} {why}",
+            code="E_DATA",
+            hint="give an .npz file; a few hundred samples are enough for calibration",
+        )
 
 
 def _unpack(raw: bytes, path: Path, role: str) -> dict[str, Array]:

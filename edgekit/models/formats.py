@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from edgekit.cache import is_special
 from edgekit.errors import ModelError
 from edgekit.models.info import Format
 
@@ -26,6 +27,12 @@ def detect_format(path: str | Path) -> Format:
     try:
         if place.is_dir():
             return _folder_format(place)
+        if is_special(place):
+            raise ModelError(
+                f"{place} is a pipe or a device, no file",
+                code="E_MODEL_FORMAT",
+                hint="write the model into a file first",
+            )
         with open(place, "rb") as file:
             head = file.read(_HEAD_BYTES)
     except OSError as error:
@@ -48,7 +55,11 @@ def unreadable(path: Path, error: OSError) -> ModelError:
     """What to say about a model file that the system will not open."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return ModelError(f"no such model: {path}", code="E_MODEL_MISSING", hint="check the path")
-    return ModelError(f"{path} cannot be read: {error.strerror or error}", code="E_MODEL_MISSING")
+    return ModelError(
+        f"{path} cannot be read: {error.strerror or error}",
+        code="E_MODEL_MISSING",
+        hint="check its permissions",
+    )
 
 
 def _file_format(path: Path, head: bytes) -> Format | None:

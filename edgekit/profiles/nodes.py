@@ -14,6 +14,7 @@ from typing import Final
 import yaml
 from msgspec import Struct
 
+from edgekit.cache import is_special
 from edgekit.errors import Finding
 
 try:
@@ -169,6 +170,8 @@ def read_nodes(path: Path, until: frozenset[str] | None = None) -> tuple[MapNode
 def _read_text(path: Path) -> tuple[str | None, list[Finding]]:
     file = str(path)
     try:
+        if not path.is_dir() and is_special(path):  # a pipe would be waited for without end
+            return None, [Finding(file, None, "", "is no plain file")]
         with open(path, "rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:

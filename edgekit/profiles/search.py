@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
+
+from edgekit.cache import expanded, is_file
+from edgekit.config import user_config_dir
 
 SUFFIX: Final = ".yaml"
 
 
 def user_folder() -> Path:
     """`$XDG_CONFIG_HOME/edgekit/profiles`, else `~/.config/edgekit/profiles`: a folder of edgekit's settings."""
-    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(base).expanduser() / "edgekit" / "profiles"
+    return user_config_dir() / "profiles"
 
 
 def shipped_folder() -> Path:
@@ -39,7 +40,7 @@ def find_named(name: str) -> Path | None:
     """The file that a profile's name means."""
     for folder in (user_folder(), shipped_folder()):
         path = folder / f"{name}{SUFFIX}"
-        if path.is_file():
+        if is_file(path):
             return path
     return None
 
@@ -51,11 +52,11 @@ def find_parent(name: str, child: Path) -> Path | None:
     A text with a slash or the suffix is a path, relative to the child.
     """
     if looks_like_path(name):
-        path = child.parent / Path(name).expanduser()
-        return path if path.is_file() else None
+        path = child.parent / expanded(name, "extends")
+        return path if is_file(path) else None
     for folder in (child.parent, user_folder(), shipped_folder()):
         path = folder / f"{name}{SUFFIX}"
-        if path.is_file() and not _same(path, child):
+        if is_file(path) and not _same(path, child):
             return path
     return None
 

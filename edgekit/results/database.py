@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -14,17 +15,20 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from edgekit.cache import data_dir, host_errors
+from edgekit.cache import data_dir, expanded, host_errors
 from edgekit.errors import EdgekitError, HostDiskFull, StoreError
 from edgekit.results.tables import SCHEMA_VERSION, metadata, schema_table
 
 BUSY_TIMEOUT_S = 15.0
+LEAST_FREE_BYTES = 64 << 10
+"""What SQLite needs for its side files, with a little more."""
+_MAYBE_FULL = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 
 
 def default_path() -> Path:
     """`EDGEKIT_RESULTS`, else results.sqlite in the data folder."""
     if value := os.environ.get("EDGEKIT_RESULTS"):
-        return Path(value).expanduser()
+        return expanded(value, "EDGEKIT_RESULTS")
     return data_dir() / "results.sqlite"
 
 
@@ -154,7 +158,7 @@ def _mapped(error: DBAPIError, path: Path) -> EdgekitError:
     # The primary result code is the low byte: https://www.sqlite.org/rescode.html
     code = getattr(original, "sqlite_errorcode", 0) & 0xFF
     text = f"results store {path}: {original}"
-    if code == sqlite3.SQLITE_FULL:
+    if code == sqlite3.SQLITE_FULL or (code in _MAYBE_FULL and _is_full(path)):
         return HostDiskFull(text, hint="free space on that disk, or set EDGEKIT_RESULTS to a file elsewhere")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreError(
@@ -166,6 +170,14 @@ def _mapped(error: DBAPIError, path: Path) -> EdgekitError:
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return damaged(path, str(original))
     return StoreError(text, hint="check that the file and its folder can be written, or set EDGEKIT_RESULTS")
+
+
+def _is_full(path: Path) -> bool:
+    """SQLite says "disk I/O error" or "unable to open" where there is no room for its -wal and -shm files."""
+    try:
+        return shutil.disk_usage(path.parent).free < LEAST_FREE_BYTES
+    except OSError:
+        return False
 
 
 def damaged(path: Path, why: str) -> StoreError:

@@ -42,7 +42,7 @@ def write_error(number: int | None, remote: str, device: str, said: str = "") ->
         return DeviceFull(
             f"no space left on the device for {remote}{because}",
             device=device,
-            hint="`edgekit gc` removes what no release needs; `edgekit remove` a release",
+            hint="`edgekit remove` a release there, or free space by hand",
         )
     if number == errno.EROFS:
         return DeviceReadOnly(

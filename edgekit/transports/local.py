@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgekit.addresses import Address
-from edgekit.cache import cache_dir
+from edgekit.cache import cache_dir, home_dir
 from edgekit.clock import Deadline
 from edgekit.errors import DeviceLost, DeviceTimeout
 from edgekit.transports.base import Completed, Progress
@@ -31,7 +31,7 @@ class LocalTransport:
     def __init__(self, address: str = "local:") -> None:
         self.address = address
         self.default_root = str(cache_dir("local-device"))
-        self._home = str(Path.home())
+        self._home = str(home_dir())
 
     @classmethod
     def connect(cls, address: Address, *, timeout: float) -> LocalTransport:
