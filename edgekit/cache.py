@@ -7,10 +7,8 @@ made again; results live in the data folder (`EDGEKIT_DATA_DIR`, `$XDG_DATA_HOME
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,6 +106,8 @@ def host_errors(path: Path | str) -> Iterator[None]:
 
 def sha256_file(path: Path) -> str:
     """sha256 of a file's bytes, in hex."""
+    import hashlib  # here, like tempfile below: reading a profile comes past this module and needs neither
+
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK_BYTES):
@@ -118,6 +118,8 @@ def sha256_file(path: Path) -> str:
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """A temporary path beside `target`; on success it is fsynced and renamed over it, else removed."""
+    import tempfile
+
     with host_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".ek-tmp", dir=target.parent)

@@ -98,6 +98,8 @@ def _load(data: bytes) -> Any:
             depth -= 1
         elif isinstance(event, yaml.AliasEvent):  # a few lines of them can unfold into more than memory holds
             raise ValueError("aliases (*name) are not for edgekit.yaml")
+        elif tag := getattr(event, "tag", None):  # the loader stumbles over some that do not fit
+            raise ValueError(f"tags ({tag}) are not for edgekit.yaml")
         elif isinstance(event, yaml.ScalarEvent) and "\0" in event.value:
             raise ValueError("a value holds the character NUL")
         if depth > MAX_DEPTH:

@@ -135,13 +135,17 @@ _SAID = (
 )
 
 
+_BAD_ROOT = "edgekit's folder cannot be made there: give another root for this device in edgekit.yaml"
+
+
 def shell_error(argv: list[str], status: int, stderr: str, device: str) -> DeviceError:
     """What a small command's failure means, by what it said. Pure."""
     message = f"{' '.join(argv)}: exit code {status}: {stderr.strip()[-300:]}"
     for pattern, kind, hint in _SAID:
         if re.search(pattern, stderr, re.IGNORECASE):
             return kind(message, hint=hint, device=device)
-    return RemoteError(message, argv=argv, status=status, stderr=stderr, device=device)
+    advice = _BAD_ROOT if argv[0] in ("mkdir", "mv", "chmod") else None
+    return RemoteError(message, argv=argv, status=status, stderr=stderr, device=device, hint=advice)
 
 
 def _why_not(error: RemoteError, program: str, transport: Transport) -> DeviceError:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgekit.cli import signals
+from edgekit.cli.options import MAX_WAIT_SECONDS, Seconds
 from edgekit.cli.progress import ProgressSink
 from edgekit.errors import EdgekitError, InputError
 
@@ -59,7 +61,9 @@ class Session:
         """The command's result: the document with --json, else `render(document)`."""
         self.sink.stop()
         if self.json:
-            click.echo(json.dumps(document, indent=2, default=_plain))
+            text = json.dumps(document, indent=2, default=_plain)
+            signals.answered = True
+            click.echo(text)
         elif render is not None:
             render(document)
 
@@ -110,7 +114,7 @@ def _shared(function: Any) -> Any:
         click.option("--log-file", metavar="FILE", help="Write what happens there, in full."),
         click.option("--no-color", is_flag=True, help="No colours (NO_COLOR works too)."),
         click.option(
-            "--timeout", type=click.FloatRange(min=0.1), metavar="SECONDS", help="For the whole command."
+            "--timeout", type=Seconds(0.1, MAX_WAIT_SECONDS), metavar="SECONDS", help="For the whole command."
         ),
     ]
     for option in reversed(options):
@@ -206,6 +210,7 @@ def chosen_devices(session: Session) -> tuple[str, ...]:
 def fail(error: EdgekitError, *, as_json: bool, color: bool) -> int:
     """Say what went wrong, and give the exit code."""
     if as_json:
+        signals.answered = True
         click.echo(json.dumps({"error": error.to_json()}, indent=2))
         return error.exit_code
     device = error.device or ""
@@ -225,6 +230,10 @@ def parse_labels(values: tuple[str, ...]) -> dict[str, str]:
     for text in values:
         key, sep, value = text.partition("=")
         if not sep or not key:
-            raise InputError(f"a label is KEY=VALUE, not '{text}'", code="E_LABEL")
+            raise InputError(
+                f"a label is KEY=VALUE, not '{text}'",
+                code="E_LABEL",
+                hint="write --label board=7, for instance",
+            )
         labels[key] = value
     return labels

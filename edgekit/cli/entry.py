@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from edgekit.cli import signals
@@ -16,4 +17,7 @@ def main() -> None:
         code = run(sys.argv[1:])
     except signals.Signalled as error:
         code = error.exit_code
+        if "--json" in sys.argv[1:] and not signals.answered:
+            with contextlib.suppress(OSError):
+                print(signals.interrupted_document(error.number), flush=True)
     sys.exit(code)

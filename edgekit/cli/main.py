@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
-import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgekit.cli import output, signals
 from edgekit.cli.signals import EXIT_BY_SIGNAL, Expired, Signalled, cause_behind
 
 if TYPE_CHECKING:
@@ -51,6 +52,14 @@ class LazyGroup(click.Group):
         found: click.Command = getattr(module, cmd_name)
         return found
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with output.pipes():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with output.pipes():
+            return super().invoke(ctx)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -88,16 +97,37 @@ def cli() -> None:
 
 
 def run(args: list[str]) -> int:
-    """One command line; returns the exit code. Nothing that edgekit raises gets past here."""
-    from edgekit.errors import BugError, EdgekitError
-
+    """One command line; returns the exit code. Nothing that edgekit raises gets past here, and neither does
+    an output that cannot be written."""
+    signals.answered = False
+    output.prepare()
     as_json = "--json" in args
     color = "--no-color" not in args and "NO_COLOR" not in os.environ
     try:
+        code = _outcome(args, as_json, color)
+        output.flush()
+    except (BrokenPipeError, output.PipeClosed):
+        output.give_up()
+        return output.EXIT_PIPE_CLOSED
+    except OSError as error:
+        return output.unwritable(error, as_json=as_json, color=color)
+    return code
+
+
+def _outcome(args: list[str], as_json: bool, color: bool) -> int:
+    """Raises OSError where the output cannot be written."""
+    from edgekit.errors import EdgekitError
+
+    try:
+        _refuse_undecodable(args)
         result = cli.main(args=args, prog_name="edgekit", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as error:
         return error.exit_code
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # what rich makes of a closed pipe
+            raise error.__context__ from None
+        raise
     except click.ClickException as error:
         return _usage(error, as_json)
     except (click.Abort, KeyboardInterrupt):
@@ -105,8 +135,7 @@ def run(args: list[str]) -> int:
     except Signalled as error:
         return _ended_by(error.number, as_json)
     except BrokenPipeError:
-        sys.stderr.close()
-        return 141
+        raise
     except EdgekitError as error:
         # where cleaning up failed after a signal or a deadline, that is still the reason
         if isinstance(cause := cause_behind(error), Signalled):
@@ -118,16 +147,40 @@ def run(args: list[str]) -> int:
         from edgekit.cli.common import fail
 
         return fail(_too_late(error), as_json=as_json, color=color)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return _bug(args, error, as_json, color)
     except Exception as error:  # the last resort: a bug is said to be one, with where it happened
-        from edgekit.cli.common import fail
+        return _bug(args, error, as_json, color)
 
-        return fail(BugError(_where(error), hint=_bug_hint(args, error)), as_json=as_json, color=color)
+
+def _refuse_undecodable(args: list[str]) -> None:
+    """Bytes that are no text can be kept in no manifest, record or JSON. Raises InputError E_ENCODING."""
+    for text in args:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            from edgekit.errors import InputError
+
+            shown = os.fsencode(text).decode(errors="backslashreplace")
+            raise InputError(
+                f"an argument is not UTF-8: {shown}", code="E_ENCODING", hint="rename the file, or retype it"
+            ) from error
+
+
+def _bug(args: list[str], error: Exception, as_json: bool, color: bool) -> int:
+    from edgekit.cli.common import fail
+    from edgekit.errors import BugError
+
+    return fail(BugError(_where(error), hint=_bug_hint(args, error)), as_json=as_json, color=color)
 
 
 def _usage(error: click.ClickException, as_json: bool) -> int:
     if as_json:
         import json
 
+        signals.answered = True
         body = {
             "code": "E_USAGE",
             "message": error.format_message(),
@@ -143,17 +196,9 @@ def _usage(error: click.ClickException, as_json: bool) -> int:
 
 def _ended_by(number: int, as_json: bool) -> int:
     name = signal.Signals(number).name
-    if as_json:
-        import json
-
-        body = {
-            "code": "E_INTERRUPTED",
-            "message": f"ended by {name}",
-            "hint": None,
-            "device": None,
-            "transient": True,
-        }
-        click.echo(json.dumps({"error": body}, indent=2))
+    if as_json and not signals.answered:
+        signals.answered = True
+        click.echo(signals.interrupted_document(number))
     else:
         click.echo(f"ended by {name}; the device was told to clean up", err=True)
     return EXIT_BY_SIGNAL[signal.Signals(number)]
@@ -180,12 +225,13 @@ def _bug_hint(args: list[str], error: Exception) -> str:
     """The traceback goes to a file, not to the terminal."""
     import traceback
 
-    from edgekit.cache import cache_dir
-    from edgekit.errors import HostError
-
     try:
+        from edgekit.cache import cache_dir
+
         path = cache_dir("bugs") / f"{os.getpid()}.txt"
-        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    except (OSError, HostError):
+        path.write_text(
+            "".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace"
+        )
+    except Exception:  # the report of a mistake must come through whatever else is broken
         return "this is a mistake in edgekit, please report it"
     return f"this is a mistake in edgekit; please report it with {path}"

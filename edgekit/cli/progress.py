@@ -5,6 +5,7 @@ rich is imported when the first bar is drawn, not before: `--help` and quick com
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -39,14 +40,30 @@ class ProgressSink:
             from edgekit.cache import host_errors
 
             with host_errors(self._log_path):
-                self._log = open(self._log_path, "a", encoding="utf-8", buffering=1)
+                self._log = open(
+                    self._log_path, "a", encoding="utf-8", errors="backslashreplace", buffering=1
+                )
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        self._end_log()
+
+    def _end_log(self) -> None:
         if self._log is not None:
-            self._log.close()
+            with contextlib.suppress(OSError):  # what could not be written before cannot be now
+                self._log.close()
             self._log = None
+
+    def _write_log(self, text: str) -> None:
+        """A log that cannot be written is given up with one warning; the work goes on."""
+        if self._log is None:
+            return
+        try:
+            self._log.write(text)
+        except OSError as error:
+            self._end_log()
+            self._text(Event("log", level="warning", message=f"{self._log_path}: {error.strerror}; given up"))
 
     def stop(self) -> None:
         """Take the bars off the terminal; later events may draw them again."""
@@ -58,8 +75,7 @@ class ProgressSink:
 
     def __call__(self, event: Event) -> None:
         with self._lock:
-            if self._log is not None:
-                self._log.write(f"{utc_now()} {describe(event)}\n")
+            self._write_log(f"{utc_now()} {describe(event)}\n")
             if self.verbosity < 0 and event.level != "warning":
                 return
             if event.level == "debug" and self.verbosity < 2:

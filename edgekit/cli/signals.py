@@ -11,6 +11,10 @@ from typing import Any
 EXIT_BY_SIGNAL = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
+answered = False
+"""Whether the one document of --json went out: a signal after it adds no second one."""
+
+
 class Signalled(BaseException):
     """SIGINT, SIGTERM or SIGHUP came. No `except Exception` may swallow it."""
 
@@ -29,6 +33,20 @@ class Expired(BaseException):
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
         self.seconds = seconds
+
+
+def interrupted_document(number: int) -> str:
+    """What --json prints where a signal ended the command."""
+    import json
+
+    body = {
+        "code": "E_INTERRUPTED",
+        "message": f"ended by {signal.Signals(number).name}",
+        "hint": None,
+        "device": None,
+        "transient": True,
+    }
+    return json.dumps({"error": body}, indent=2)
 
 
 def cause_behind(error: BaseException) -> Signalled | Expired | None:

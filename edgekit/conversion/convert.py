@@ -23,6 +23,7 @@ from edgekit.conversion.samples import (
 from edgekit.conversion.sources.base import LoadedSource, find_source
 from edgekit.conversion.targets.base import Converted, Target
 from edgekit.conversion.verify import compare, judge
+from edgekit.devices.layout import checked_name
 from edgekit.errors import BugError, InputError, ModelError, VerificationError
 from edgekit.events import Event, Sink
 from edgekit.models.artifact import (
@@ -75,16 +76,18 @@ def convert(
     `source`: a .tflite, Keras or .pt2 file, a SavedModel folder, or `package.module:factory`. `recipe`: float32,
     float16, int8-dynamic, int8-static or as-is; None takes the first one of the profile's preferences that is
     possible here. `calibration`, `evaluation`: .npz files (see edgekit.conversion.datasets). `to`: the format to
-    make (default: the first of the profile's formats that can be made here, else tflite).
+    make (default: the first of the profile's formats that can be made here, else tflite). `name`: as a release
+    may be called (InputError E_NAME); without it the source's, made into one.
 
     The artifact's verification is "passed" or "inconclusive"; a conversion that failed it is not written.
     Raises InputError (data, recipe), ModelError (the source), MissingExtra, ToolError, HostError,
     VerificationError: E_ACCURACY_DROP, E_CONVERSION_MISMATCH, E_SIGNATURE, E_NOTHING_QUANTIZED.
     """
+    label = checked_name(name, "model name") if name is not None else None
     sink(Event("convert", f"reading {source}"))
     target = _target(profile, to)
     loaded = find_source(source).load(str(source), sink)
-    label = safe_name(name or loaded.name)
+    label = label or safe_name(loaded.name)
     folder = output_folder(output, label)
     job = _prepare(loaded, profile, calibration, evaluation, sink)
     choice = choose(job.info, requested=recipe, profile=profile, has_calibration=job.calibration is not None)

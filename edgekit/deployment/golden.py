@@ -40,7 +40,9 @@ def compare_outputs(expected: bytes, actual: bytes, golden: ReleaseGolden) -> Co
     wanted = split_outputs(expected, golden.outputs, golden.samples)
     got = split_outputs(actual, golden.outputs, golden.samples)
     if wanted is None or got is None:
-        return Comparison("failed", "the golden outputs do not have the size that the signature tells")
+        return Comparison(
+            "failed", "the golden outputs do not have the size or the type that the signature tells"
+        )
     worst, relative, flips = 0.0, 0.0, 0
     for spec, want, have in zip(golden.outputs, wanted, got, strict=True):
         problem, error, share = _one_output(spec, want, have, golden.tolerance)
@@ -57,10 +59,13 @@ def compare_outputs(expected: bytes, actual: bytes, golden: ReleaseGolden) -> Co
 
 
 def split_outputs(data: bytes, specs: Sequence[OutputSpec], samples: int) -> list[NDArray[Any]] | None:
-    """One array a spec, shape (samples, elements); None where the size does not fit."""
+    """One array a spec, shape (samples, elements); None where the size does not fit, or a type is none of numpy's."""
     import numpy as np
 
-    kinds = [np.dtype(spec.dtype).newbyteorder("<") for spec in specs]
+    try:
+        kinds = [np.dtype(spec.dtype).newbyteorder("<") for spec in specs]
+    except TypeError:
+        return None
     counts = [math.prod(spec.shape) for spec in specs]
     row_bytes = sum(kind.itemsize * count for kind, count in zip(kinds, counts, strict=True))
     if samples * row_bytes != len(data) or not data:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from edgekit.agent import requests
 from edgekit.deployment.release import MANIFEST, ReleaseManifest, decode_manifest
 from edgekit.devices import Device
 from edgekit.devices.files import stat_many
-from edgekit.devices.layout import TEMPORARY_SUFFIX, checked_name
+from edgekit.devices.layout import active_version, checked_name, is_name
 from edgekit.errors import DeviceError, InputError, VerificationError
 
 LEASE_WAIT_SECONDS = 60.0
@@ -58,11 +59,11 @@ def releases(device: Device, name: str | None = None) -> list[ReleaseInfo]:
 
 
 def _folders(device: Device, path: str) -> list[str]:
-    """Names of the folders in there that are not ours for a moment; none where there is no such folder."""
+    """Names of the folders in there that can be a release's, or its version's; none where there is no such folder."""
     if device.agent.stat(path) is None:
         return []
     entries = device.agent.list_dir(path)
-    return sorted(e.name for e in entries if e.is_dir and not e.name.endswith(TEMPORARY_SUFFIX))
+    return sorted(e.name for e in entries if e.is_dir and is_name(e.name))
 
 
 def _of_name(device: Device, name: str) -> list[ReleaseInfo]:
@@ -70,7 +71,7 @@ def _of_name(device: Device, name: str) -> list[ReleaseInfo]:
     current_path = device.layout.current(name)
     paths = {version: device.layout.manifest(name, version) for version in versions}
     texts = device.read_texts([current_path, *paths.values()])
-    current = (texts[current_path] or "").strip()
+    current = active_version(texts[current_path])
     rows = [_row(device, name, version, version == current, texts[path]) for version, path in paths.items()]
     return sorted(rows, key=lambda row: (row.pushed_at or "", row.version))
 
@@ -95,14 +96,22 @@ def _row(device: Device, name: str, version: str, active: bool, text: str | None
 def release_on_device(device: Device, name: str, version: str | None) -> Release:
     """One release, its model's bytes checked there against the manifest.
 
-    `version` None is the active one. Raises InputError E_NO_RELEASE, VerificationError E_HASH.
+    `version` None is the active one. Raises InputError E_NO_RELEASE, DeviceError E_RELEASE_DAMAGED,
+    VerificationError E_HASH.
     """
     current_path = device.layout.current(name)
-    current = (device.read_texts([current_path])[current_path] or "").strip() or None
-    wanted = version or current
+    text = device.read_texts([current_path])[current_path]
+    current = active_version(text)
+    wanted = checked_name(version, "version") if version is not None else current
     if wanted is None:
-        raise _no_release(device, name, None)
-    checked_name(wanted, "version")
+        if text is None:
+            raise _no_release(device, name, None)
+        raise DeviceError(
+            f"{current_path} on the device names no version: {text[:40]!r}",
+            code="E_RELEASE_DAMAGED",
+            device=device.address,
+            hint=f"push the model again, or pick a version: edgekit rollback {name} --to VERSION",
+        )
     folder = device.layout.release(name, wanted)
     manifest_path = f"{folder}/{MANIFEST}"
     text = device.read_texts([manifest_path])[manifest_path]
@@ -135,30 +144,42 @@ def _no_release(device: Device, name: str, version: str | None) -> InputError:
 
 
 def rollback(device: Device, name: str, to: str | None = None) -> Switched:
-    """Make `to` active, or the release pushed last before the active one. Its bytes are checked there first."""
+    """Make `to` active, or the release pushed last before the active one. Its bytes are checked there first.
+
+    Only one whose smoke run passed is made active again. Raises InputError E_NO_RELEASE, VerificationError
+    E_UNCHECKED, E_HASH.
+    """
     checked_name(name, "release name")
     with device.leased(f"rollback {name}", LEASE_WAIT_SECONDS):
         rows = releases(device, name)
         active = next((row.version for row in rows if row.active), None)
         wanted = to if to is not None else _before(device, name, rows, active)
-        release_on_device(device, name, wanted)
+        release = release_on_device(device, name, wanted)
+        if release.manifest.smoke != "passed" and wanted != active:
+            raise VerificationError(
+                f"{name}@{wanted} never ran on this device",
+                code="E_UNCHECKED",
+                device=device.address,
+                hint="push its model: that tries it; or activate it untried: edgekit push --no-smoke",
+            )
         current = requests.write(device.layout.current(name), f"{wanted}\n".encode())
         device.agent.batch([requests.lease_renew(), current])
     return Switched(device=device.address, name=name, version=wanted, previous=active)
 
 
 def _before(device: Device, name: str, rows: list[ReleaseInfo], active: str | None) -> str:
-    """The one pushed last before the active one; a damaged one is passed over."""
-    usable = [row.version for row in rows if row.sha256 is not None]
-    at = usable.index(active) if active in usable else len(usable)
-    if at == 0:
+    """The one pushed last before the active one; one that is damaged, or was never tried, is passed over."""
+    whole = [row for row in rows if row.sha256 is not None]
+    at = next((i for i, row in enumerate(whole) if row.version == active), len(whole))
+    usable = [row.version for row in whole[:at] if row.smoke == "passed"]
+    if not usable:
         raise InputError(
-            f"there is no release of {name} before {active or 'now'}",
+            f"there is no release of {name} before {active or 'now'} that ran on this device",
             code="E_NO_RELEASE",
             device=device.address,
             hint="edgekit releases shows what there is; --to VERSION picks one",
         )
-    return usable[at - 1]
+    return usable[-1]
 
 
 def remove(device: Device, name: str, version: str | None = None, *, force: bool = False) -> dict[str, Any]:
@@ -192,16 +213,39 @@ def remove(device: Device, name: str, version: str | None = None, *, force: bool
     return {"device": device.address, "removed": [f"{row.name}@{row.version}" for row in chosen]}
 
 
-OWN_ENTRIES = ("run", "runtimes", "models", "jobs", "layout", "knobs.journal", "lease", "lease.lock", "agent")
-"""All that edgekit keeps below its root; anything else there is not edgekit's, and stays."""
+OWN_UNDER_LEASE = ("run", "runtimes", "models", "jobs", "layout", "knobs.journal")
+OWN_AFTER_LEASE = ("lease", "lease.lock", "knobs.lock")
+"""All that edgekit keeps below its root, but for the agent; anything else there is not edgekit's, and stays."""
+_AGENT_FILE = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]+\.[0-9a-f]+\.ek-tmp")
+
+
+def own_root(root: str, device: str) -> str:
+    """`root`, unless it is `/`: DeviceError E_NOT_OURS, as `run` there is the system's."""
+    if root.strip("/"):
+        return root
+    raise DeviceError(
+        "edgekit's folder on this device is /, which is not its to empty",
+        code="E_NOT_OURS",
+        device=device,
+        hint="remove the releases one by one: edgekit remove NAME",
+    )
 
 
 def uninstall(device: Device) -> dict[str, Any]:
-    """Remove all that edgekit put on the device, the agent that does it included, and the folder if it is empty."""
-    root = device.layout.root
-    with device.leased("uninstall", LEASE_WAIT_SECONDS, any_layout=True):
-        device.agent.batch([requests.remove(f"{root}/{name}", recursive=True) for name in OWN_ENTRIES[:6]])
-    device.agent.batch([requests.remove(f"{root}/{name}", recursive=True) for name in OWN_ENTRIES[6:]])
+    """Remove all that edgekit put on the device, the agent that does it included, and the folder if it is empty.
+
+    Raises DeviceError E_NOT_OURS where the folder is somebody else's.
+    """
+    root = own_root(device.layout.root, device.address)
+    with device.leased("uninstall", LEASE_WAIT_SECONDS, uninstalling=True):
+        device.agent.batch([requests.remove(f"{root}/{name}", recursive=True) for name in OWN_UNDER_LEASE])
+    agents = f"{root}/agent"
+    files = device.agent.list_dir(agents) if device.agent.stat(agents) is not None else ()
+    own = [entry.name for entry in files if _AGENT_FILE.fullmatch(entry.name)]
+    gone = [f"{root}/{name}" for name in OWN_AFTER_LEASE] + [f"{agents}/{name}" for name in own]
+    if len(own) == len(files):
+        gone.append(agents)
+    device.agent.batch([requests.remove(path) for path in gone])
     left = sorted(entry.name for entry in device.agent.list_dir(root))
     if not left:
         device.agent.remove(root, inside_root=False)

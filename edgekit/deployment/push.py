@@ -35,7 +35,7 @@ from edgekit.deployment.runtime_there import put_files
 from edgekit.deployment.smoke import SmokeResult, smoke_run
 from edgekit.devices import Device
 from edgekit.devices.files import look
-from edgekit.devices.layout import TEMPORARY_SUFFIX
+from edgekit.devices.layout import TEMPORARY_SUFFIX, active_version
 from edgekit.errors import (
     DeviceError,
     DeviceFull,
@@ -160,7 +160,7 @@ def read_release(device: Device, payload: Payload) -> OnDevice:
                 raise
             damaged = True
     return OnDevice(
-        current=current.decode("utf-8", "replace").strip() or None if current is not None else None,
+        current=active_version(current.decode("utf-8", "replace")) if current is not None else None,
         manifest=manifest,
         hashes=hashes,
         damaged=damaged,

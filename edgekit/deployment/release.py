@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from edgekit.devices.layout import checked_name, name_from_file
 from edgekit.errors import DeviceError, InputError
 from edgekit.models import Artifact, ModelInfo
+from edgekit.models.info import ITEM_BYTES
 
 SCHEMA = "edgekit.release/1"
 MANIFEST = "manifest.json"
@@ -27,6 +28,7 @@ GOLDEN_INPUTS = "golden/inputs.bin"
 GOLDEN_OUTPUTS = "golden/outputs.bin"
 
 Smoke = Literal["passed", "unchecked"]
+_Share = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class ReleaseFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,14 +46,14 @@ class OutputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     name: str
     dtype: str
     shape: tuple[int, ...]
-    step: float | None = None
+    step: _Share | None = None
 
 
 class ReleaseGolden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`tolerance`: largest difference allowed, as a share of the largest expected output (floats only)."""
 
     samples: int
-    tolerance: float
+    tolerance: _Share
     outputs: tuple[OutputSpec, ...]
 
 
@@ -139,6 +141,14 @@ def decode_manifest(data: bytes, device: str) -> ReleaseManifest:
             code="E_RELEASE_SCHEMA",
             device=device,
             hint="use the edgekit that pushed it, or a newer one",
+        )
+    unknown = {spec.dtype for spec in manifest.golden.outputs} - set(ITEM_BYTES) if manifest.golden else None
+    if unknown:
+        raise DeviceError(
+            f"a release's manifest on the device is damaged: no dtype is called {sorted(unknown)}",
+            code="E_RELEASE_DAMAGED",
+            device=device,
+            hint="push it again",
         )
     return manifest
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from edgekit._version import __version__
 from edgekit.agent import requests
+from edgekit.agent.failures import ENOENT
 from edgekit.clock import Deadline
 from edgekit.config import Config
 from edgekit.devices import description_cache
 from edgekit.devices.facts import Description, facts_argv, read_facts
 from edgekit.devices.files import read_texts
-from edgekit.devices.layout import LAYOUT_VERSION, Layout
+from edgekit.devices.layout import LAYOUT_VERSION, Layout, is_layout
 from edgekit.devices.lease import leased
 from edgekit.devices.opening import Target, open_transport, resolve
 from edgekit.devices.privilege import adb_root
@@ -110,15 +111,18 @@ class Device:
         return sensors_of(self.description, self.target.sysroot)
 
     @contextmanager
-    def leased(self, purpose: str, wait_seconds: float, *, any_layout: bool = False) -> Iterator[None]:
-        """Hold the device for ourselves; may be nested. `any_layout`: also one of another edgekit's."""
+    def leased(self, purpose: str, wait_seconds: float, *, uninstalling: bool = False) -> Iterator[None]:
+        """Hold the device for ourselves; may be nested. Raises DeviceError E_NOT_OURS, E_LAYOUT where edgekit's
+        folder there is not edgekit's, or not of this edgekit; `uninstalling` takes any edgekit's, and leaves it."""
         if self._lease_depth:
             yield
             return
+        self._refuse_foreign(uninstalling=uninstalling)
         with leased(self.agent, purpose, wait_seconds=wait_seconds, device=self.address, sink=self.sink):
             self._lease_depth += 1
             try:
-                self._claim(any_layout=any_layout)
+                if not uninstalling:
+                    self._claim()
                 yield
             finally:
                 self._lease_depth -= 1
@@ -161,23 +165,50 @@ class Device:
             except EdgekitError as error:
                 self.sink(Event("clean up", message=f"{path} stays: {error.message}", level="debug"))
 
-    def _claim(self, *, any_layout: bool) -> None:
-        """The lease is ours: what runs left behind that were cut off is nobody's, and the layout must be one that
-        we know. One round trip. Raises DeviceError E_LAYOUT."""
-        path = self.layout.version_file()
-        (found,), _ = self.agent.batch(
-            [requests.read([path]), requests.remove(self.layout.runs(), recursive=True)]
+    def _refuse_foreign(self, *, uninstalling: bool) -> None:
+        """Before anything is changed there, the lease's file included. One round trip."""
+        (found,), *stats = self.agent.batch(
+            [
+                requests.read([self.layout.version_file()]),
+                *(requests.stat(path, follow=False) for path in self.layout.kept()),
+            ]
         )
-        text = found.text
-        if text is None:
-            self.agent.write(path, f"{LAYOUT_VERSION}\n".encode())
-        elif not any_layout and text.strip() != str(LAYOUT_VERSION):
+        there = [path for path, stat in zip(self.layout.kept(), stats, strict=True) if stat is not None]
+        other_root = "give another root for this device in edgekit.yaml"
+        if found.errno == ENOENT:
+            if there:
+                raise DeviceError(
+                    f"the folder {self.layout.root} on the device is not edgekit's, and holds {', '.join(there)}",
+                    code="E_NOT_OURS",
+                    device=self.address,
+                    hint=other_root,
+                )
+            return
+        text = found.text or ""
+        if not is_layout(text):
             raise DeviceError(
-                f"the device has layout {text.strip()[:20]!r}; this edgekit knows {LAYOUT_VERSION}",
+                f"the folder {self.layout.root} on the device is not edgekit's: its file `layout` holds {text[:20]!r}",
+                code="E_NOT_OURS" if uninstalling else "E_LAYOUT",
+                device=self.address,
+                hint=other_root,
+            )
+        if int(text) != LAYOUT_VERSION and not uninstalling:
+            raise DeviceError(
+                f"the device has layout {int(text)}; this edgekit knows {LAYOUT_VERSION}",
                 code="E_LAYOUT",
                 device=self.address,
                 hint="use a newer edgekit, or start over there: edgekit uninstall",
             )
+
+    def _claim(self) -> None:
+        """The lease is ours: what runs left behind that were cut off is nobody's. One round trip, and another the
+        first time."""
+        path = self.layout.version_file()
+        (found,), _ = self.agent.batch(
+            [requests.read([path]), requests.remove(self.layout.runs(), recursive=True)]
+        )
+        if found.errno:
+            self.agent.write(path, f"{LAYOUT_VERSION}\n".encode())
 
 
 def open_device(

@@ -39,6 +39,26 @@ def split_release(text: str) -> tuple[str, str | None]:
     return checked_name(name, "release name"), checked_name(version, "version") if sep else None
 
 
+def is_name(text: str) -> bool:
+    """Whether `checked_name` would take it: what a device says is a name goes into paths and onto terminals."""
+    try:
+        checked_name(text, "name")
+    except InputError:
+        return False
+    return True
+
+
+def active_version(text: str | None) -> str | None:
+    """What the file `current` names; None where there is no such file, or what it holds cannot be a version."""
+    version = (text or "").strip()
+    return version if is_name(version) else None
+
+
+def is_layout(text: str) -> bool:
+    """Whether this is what edgekit, of whatever version, writes into the file `layout`."""
+    return re.fullmatch(r"[0-9]{1,9}\n?", text) is not None
+
+
 @dataclass(frozen=True)
 class Layout:
     """Paths below one root."""
@@ -79,3 +99,7 @@ class Layout:
 
     def version_file(self) -> str:
         return f"{self.root}/layout"
+
+    def kept(self) -> tuple[str, ...]:
+        """Folders that are made only after the version file: without it they are somebody else's."""
+        return tuple(f"{self.root}/{name}" for name in ("models", "run", "runtimes", "jobs"))

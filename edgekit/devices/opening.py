@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from edgekit.addresses import Address, parse
 from edgekit.clock import Deadline
@@ -42,8 +44,32 @@ def resolve(text: str, config: Config | None = None) -> Target:
         )
     inner = parse(entry.address)
     if inner.kind == "name":
-        raise InputError(f"the device '{text}' names another name, '{entry.address}'", code="E_ADDRESS")
-    return Target(inner, text, entry.profile, entry.root, entry.sysroot or "")
+        raise InputError(
+            f"the device '{text}' names another name, '{entry.address}'",
+            code="E_ADDRESS",
+            hint="an entry of edgekit.yaml is an address: local:, ssh://pi@host, adb:SERIAL",
+        )
+    root = entry.root and device_root(entry.root, inner.kind, text)
+    return Target(inner, text, entry.profile, root, entry.sysroot or "")
+
+
+def device_root(root: str, kind: str, device: str) -> str:
+    """`root` as the agent takes it, where nothing expands `~`: over ssh a path is relative to the login folder
+    anyway. Raises InputError E_CONFIG for a home folder that cannot be known."""
+    if not root.startswith("~"):
+        return root
+    if kind == "local":
+        with suppress(RuntimeError):  # nobody is called so
+            return str(Path(root).expanduser())
+    if kind == "ssh" and root.rstrip("/") == "~":
+        return "."
+    if kind == "ssh" and root.startswith("~/"):
+        return root[2:].lstrip("/") or "."
+    raise InputError(
+        f"the root '{root}' of the device '{device}' cannot be told: `~` is not known there",
+        code="E_CONFIG",
+        hint="write the whole path: root: /...",
+    )
 
 
 def open_transport(target: Target, timeout: float = CONNECT_SECONDS) -> Transport:

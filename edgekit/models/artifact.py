@@ -18,17 +18,18 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from edgekit.cache import host_errors, sha256_file
 from edgekit.errors import HostError, ModelError, VerificationError
-from edgekit.models.info import Format, Quantization, Signature
+from edgekit.models.info import ITEM_BYTES, Format, Quantization, Signature
 
 SUFFIX = ".ekm"
 MANIFEST = "manifest.json"
 _MAX_MANIFEST_BYTES = 8 << 20
+_MAKE_AGAIN = "make it again with: edgekit convert"
 
 VerificationState = Literal["passed", "failed", "inconclusive"]
 
@@ -115,7 +116,7 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     samples: int
     inputs: FileEntry
     outputs: FileEntry
-    tolerance: float
+    tolerance: Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -160,9 +161,9 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def load(cls, path: str | Path) -> Artifact:
-        """Read an artifact and check the hash of every file.
+        """Read an artifact and check size and hash of every file.
 
-        Raises ModelError (E_ARTIFACT: not an artifact, or a manifest that breaks the schema;
+        Raises ModelError (E_ARTIFACT: not an artifact, or a manifest that breaks the schema or tells a wrong size;
         E_ARTIFACT_INCOMPLETE: a file is missing), VerificationError (E_HASH: bytes do not match the manifest).
         """
         folder = Path(path)
@@ -244,19 +245,35 @@ def _refuse_foreign(folder: Path) -> None:
 
 
 def _read_manifest(folder: Path) -> Manifest:
-    hint = "make it again with: edgekit convert"
     try:
         data = (folder / MANIFEST).read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(
-            f"{folder} is not an artifact: no {MANIFEST}", code="E_ARTIFACT", hint=hint
+            f"{folder} is not an artifact: no {MANIFEST}", code="E_ARTIFACT", hint=_MAKE_AGAIN
         ) from error
     except OSError as error:
         raise HostError(f"{folder / MANIFEST}: {error.strerror or error}", code="E_HOST_FILE") from error
     try:
-        return msgspec.json.decode(data[:_MAX_MANIFEST_BYTES], type=Manifest)
+        manifest = msgspec.json.decode(data[:_MAX_MANIFEST_BYTES], type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ModelError(f"{folder / MANIFEST} is damaged: {error}", code="E_ARTIFACT", hint=hint) from error
+        raise _damaged(folder, str(error)) from error
+    _check_signature(folder, manifest.signature)
+    return manifest
+
+
+def _damaged(folder: Path, reason: str) -> ModelError:
+    return ModelError(f"{folder / MANIFEST} is damaged: {reason}", code="E_ARTIFACT", hint=_MAKE_AGAIN)
+
+
+def _check_signature(folder: Path, signature: Signature) -> None:
+    """What a push reads of inputs and outputs has to mean something. Raises ModelError E_ARTIFACT."""
+    for spec in (*signature.inputs, *signature.outputs):
+        if spec.dtype not in ITEM_BYTES:
+            raise _damaged(
+                folder, f"'{spec.name}' has the dtype {spec.dtype!r}, which no input or output has"
+            )
+        if spec.step is not None and not spec.step >= 0:
+            raise _damaged(folder, f"'{spec.name}' has the step {spec.step}")
 
 
 def _entries(manifest: Manifest) -> tuple[FileEntry, ...]:
@@ -267,19 +284,25 @@ def _entries(manifest: Manifest) -> tuple[FileEntry, ...]:
 def _check_entry(folder: Path, entry: FileEntry) -> None:
     parts = Path(entry.file).parts
     if not parts or Path(entry.file).is_absolute() or ".." in parts or "\0" in entry.file:
-        raise ModelError(f"{folder / MANIFEST} names a file outside of it: {entry.file!r}", code="E_ARTIFACT")
+        raise ModelError(
+            f"{folder / MANIFEST} names a file outside of it: {entry.file!r}",
+            code="E_ARTIFACT",
+            hint=f"do not use it: edgekit did not make it; {_MAKE_AGAIN}",
+        )
     path = folder / entry.file
     try:
-        actual = sha256_file(path)
+        actual, size_bytes = sha256_file(path), path.stat().st_size
     except OSError as error:
         raise ModelError(
             f"the artifact {folder} lacks {entry.file}: {error.strerror or error}",
             code="E_ARTIFACT_INCOMPLETE",
-            hint="make it again with: edgekit convert",
+            hint=_MAKE_AGAIN,
         ) from error
     if actual != entry.sha256:
         raise VerificationError(
             f"{path} has sha256 {actual}, its manifest says {entry.sha256}",
             code="E_HASH",
-            hint="it was changed or damaged; make it again with: edgekit convert",
+            hint=f"it was changed or damaged; {_MAKE_AGAIN}",
         )
+    if size_bytes != entry.size_bytes:
+        raise _damaged(folder, f"{entry.file} has {size_bytes} bytes, not {entry.size_bytes}")

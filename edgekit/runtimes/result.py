@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 
-from edgekit.errors import ModelError, RemoteError
+from edgekit.errors import DeviceError, DeviceFull, ModelError, RemoteError
+from edgekit.transports.files import errno_of_text
 
 SCHEMA = "edgekit.runner/1"
 
@@ -113,8 +115,8 @@ class _Head(msgspec.Struct, frozen=True):
 def parse_result(stdout: bytes) -> RunnerResult:
     """Read a runner's only line.
 
-    Raises ModelError where the runner says E_MODEL_*, RemoteError for its other codes and, with the code
-    E_RUNNER_OUTPUT, where this is not what a runner prints.
+    Raises ModelError where the runner says E_MODEL_*, DeviceFull where it had no room for its samples or outputs,
+    RemoteError for its other codes and, with the code E_RUNNER_OUTPUT, where this is not what a runner prints.
     """
     try:
         head = msgspec.json.decode(stdout, type=_Head)
@@ -127,6 +129,8 @@ def parse_result(stdout: bytes) -> RunnerResult:
         raise _not_understood(str(error) if stdout.strip() else "it printed nothing", stdout) from error
     if failure.code.startswith("E_MODEL_"):
         raise ModelError(failure.message, code=failure.code, hint=_MODEL_HINTS.get(failure.code))
+    if failure.code == "E_RUNNER_FILE" and errno_of_text(failure.message) in (errno.ENOSPC, errno.EDQUOT):
+        raise DeviceFull(failure.message, hint="edgekit remove NAME@VERSION, or free space there")
     raise RemoteError(failure.message, code=failure.code, hint=_RUNNER_HINTS.get(failure.code))
 
 
@@ -139,6 +143,7 @@ _MODEL_HINTS = {
 
 
 _RUNNER_HINTS = {
+    "E_RUNNER_FILE": "is the disk there writable, and the folder still there? edgekit doctor",
     "E_RUNNER_LIBRARY": "install the runtime on the board (pip install ai-edge-litert), or name another: --runtime",
 }
 
@@ -182,7 +187,7 @@ def check_launch(
     except RemoteError as error:
         error.argv, error.status, error.stderr, error.device = tuple(argv), exit_code, stderr, device
         raise
-    except ModelError as error:
+    except (ModelError, DeviceError) as error:
         error.device = device
         raise
     return result

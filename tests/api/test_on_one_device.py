@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -295,3 +296,22 @@ def test_the_cache_deletes_only_its_own(tmp_path: Path) -> None:
     assert (
         edgekit("cache", "clear", "Documents", "--json", env={"EDGEKIT_CACHE_DIR": str(tmp_path)}).code == 1
     )
+
+
+def test_ab4_a_push_of_an_unchanged_model_imports_nothing_heavy(project: Path) -> None:
+    """A8: the results store is not imported by push; A-b4: nor is anything else that costs its start-up."""
+    run(project, "push", MODEL, "--json").ok()
+    code = (
+        "import sys; from edgekit.cli.main import run\n"
+        "code = run(sys.argv[1:])\n"
+        "heavy = {'numpy', 'sqlalchemy', 'matplotlib', 'paramiko', 'adbutils', 'tflite', 'rich', 'ai_edge_litert'}\n"
+        "print(code, sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "push", MODEL, "-d", "it", "--json"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr.strip() == "0 []"

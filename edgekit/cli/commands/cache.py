@@ -9,7 +9,17 @@ import click
 
 from edgekit.cli.common import Session, command
 
-OWN_PARTS = ("artifacts", "bugs", "devices", "libc", "local-device", "models", "native", "runtimes", "test-models")
+OWN_PARTS = (
+    "artifacts",
+    "bugs",
+    "devices",
+    "libc",
+    "local-device",
+    "models",
+    "native",
+    "runtimes",
+    "test-models",
+)
 """What edgekit puts into the cache. Anything else there is not its own, and is never deleted."""
 
 

@@ -9,6 +9,13 @@ import click
 from edgekit.cli.common import Session, command, device_option
 
 
+def _shown(text: str | None) -> str:
+    """What a device says, as a terminal may see it: one line, no control characters, no markup."""
+    from rich.markup import escape
+
+    return escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text or "-"))
+
+
 def _open(session: Session, address: str) -> Any:
     from edgekit.api.devices import connect
 
@@ -42,9 +49,9 @@ def releases(session: Session, name: str | None) -> None:
                 "*" if entry.active else "",
                 f"{entry.name}@{entry.version}",
                 format_size(entry.size_bytes) if entry.sha256 else "damaged",
-                entry.recipe or "-",
+                _shown(entry.recipe),
                 entry.smoke or "-",
-                (entry.pushed_at or "-")[:16].replace("T", " "),
+                _shown((entry.pushed_at or "-")[:16].replace("T", " ")),
             )
         session.console.print(table)
 

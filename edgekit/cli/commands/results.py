@@ -30,7 +30,9 @@ def results() -> None:
 @click.option("--model", metavar="TEXT", help="Only models whose name contains TEXT.")
 @device_option()
 @click.option("--since", metavar="WHEN", help="Only runs since a date (2026-01-31) or for so long (12h, 7d).")
-@click.option("-n", "--limit", type=click.IntRange(1, 1_000_000), default=30, show_default=True, help="At most so many.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(1, 1_000_000), default=30, show_default=True, help="At most so many."
+)
 @command
 def list_(session: Session, model: str | None, since: str | None, limit: int) -> None:
     """Kept runs, newest first. -d takes an address or a device's model, as the listing shows it."""
