@@ -15,12 +15,12 @@ from edgekit.agent.failures import ENOENT
 from edgekit.clock import Deadline
 from edgekit.config import Config
 from edgekit.devices import description_cache
+from edgekit.devices.adb_root import adb_root
 from edgekit.devices.facts import Description, facts_argv, read_facts
 from edgekit.devices.files import read_texts
 from edgekit.devices.layout import LAYOUT_VERSION, Layout, is_layout
 from edgekit.devices.lease import leased
 from edgekit.devices.opening import Target, open_transport, resolve
-from edgekit.devices.privilege import adb_root
 from edgekit.devices.telemetry import Sensors, Snapshot, read_snapshot, sensors_of
 from edgekit.errors import DeviceError, EdgekitError, RemoteError
 from edgekit.events import Event, Sink, ignore
