@@ -95,17 +95,14 @@ def governor(tree: Path) -> str:
     return (tree / "sys/devices/system/cpu/cpufreq/policy0/scaling_governor").read_text().strip()
 
 
-def nothing_is_left(project: Path, tree: Path, setting: str) -> None:
+def nothing_is_left(project: Path, tree: Path) -> None:
     wait_for(lambda: governor(tree) == "ondemand", "the governor restored")
-    wait_for(lambda: SETTING.read_text().strip() == setting, "the kernel's setting restored")
     wait_for(
         lambda: not processes_below(project / "device"), f"no process: {processes_below(project / 'device')}"
     )
 
 
-def test_the_knobs_are_set_while_it_measures_and_restored_after(
-    project: Path, tree: Path, setting: str
-) -> None:
+def test_the_knobs_are_set_while_it_measures_and_restored_after(project: Path, tree: Path) -> None:
     done = UnderWay("bench", MODEL, "-d", "it", "--launches", "2", env={}, cwd=project)
     try:
         done.wait_until(launch_started)
@@ -113,7 +110,7 @@ def test_the_knobs_are_set_while_it_measures_and_restored_after(
         record = done.ended(120).ok().json()
     finally:
         done.kill()
-    nothing_is_left(project, tree, setting)
+    nothing_is_left(project, tree)
     assert record["conditions"]["before"]["governor"] == "performance"
     assert record["conditions"]["before"]["temperature_mc"] == 45000
     assert not [note for note in record["verdict"]["notes"] if "not set" in note]
@@ -144,13 +141,14 @@ def test_ab5_a_real_kernel_setting_is_restored(
     finally:
         bench.kill()
     assert done.code == (EXIT.get(number, -9) if number is not None else 0)
-    nothing_is_left(project, tree, setting)
+    wait_for(lambda: SETTING.read_text().strip() == setting, "the kernel's setting restored")
+    nothing_is_left(project, tree)
 
 
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=lambda s: s.name
 )
-def test_ab5_ended_while_it_measures(project: Path, tree: Path, setting: str, number: signal.Signals) -> None:
+def test_ab5_ended_while_it_measures(project: Path, tree: Path, number: signal.Signals) -> None:
     bench = UnderWay("bench", MODEL, "-d", "it", "--launches", "30", env={}, cwd=project)
     try:
         bench.wait_until(launch_started)
@@ -161,7 +159,7 @@ def test_ab5_ended_while_it_measures(project: Path, tree: Path, setting: str, nu
         bench.kill()
     assert done.code == EXIT.get(number, -9)
     assert "Traceback" not in done.stderr
-    nothing_is_left(project, tree, setting)
+    nothing_is_left(project, tree)
     again = (
         edgekit("bench", MODEL, "-d", "it", "--json", "-p", "host-x86-64", *QUICK, cwd=project).ok().json()
     )
@@ -169,7 +167,7 @@ def test_ab5_ended_while_it_measures(project: Path, tree: Path, setting: str, nu
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda s: s.name)
-def test_ab5_ended_while_it_pushes(project: Path, tree: Path, setting: str, number: signal.Signals) -> None:
+def test_ab5_ended_while_it_pushes(project: Path, tree: Path, number: signal.Signals) -> None:
     first = edgekit("push", MODEL, "-d", "it", "--name", "m", "--json", cwd=project).ok().json()
     push = UnderWay("push", big_model(project), "-d", "it", "--name", "m", env={}, cwd=project)
     try:
@@ -179,7 +177,7 @@ def test_ab5_ended_while_it_pushes(project: Path, tree: Path, setting: str, numb
     finally:
         push.kill()
     assert done.code in (EXIT.get(number, -9), 0)
-    nothing_is_left(project, tree, setting)
+    nothing_is_left(project, tree)
     rows = edgekit("releases", "m", "-d", "it", "--json", cwd=project).ok().json()["releases"]
     if done.code != 0:
         assert [(row["version"], row["active"]) for row in rows] == [(first["version"], True)]
@@ -189,9 +187,7 @@ def test_ab5_ended_while_it_pushes(project: Path, tree: Path, setting: str, numb
 
 @pytest.mark.parametrize("delay_s", [0.15, 0.3, 0.6, 1.0, 1.6, 2.5])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
-def test_ab5_ended_at_any_moment(
-    project: Path, tree: Path, setting: str, number: signal.Signals, delay_s: float
-) -> None:
+def test_ab5_ended_at_any_moment(project: Path, tree: Path, number: signal.Signals, delay_s: float) -> None:
     """From the interpreter's start to the report's writing: never a traceback, never anything left."""
     arguments = ("run", MODEL, "-d", "it", "--recipe", "float32", "--launches", "2", "--no-cool")
     job = UnderWay(*arguments, env={}, cwd=project)
@@ -205,10 +201,10 @@ def test_ab5_ended_at_any_moment(
     # -number: before Python had set its handlers; 0 only where it had ended before
     assert done.code in ((EXIT[number], -number) if in_time else (0,))
     assert "Traceback" not in done.stderr or done.code == -number
-    nothing_is_left(project, tree, setting)
+    nothing_is_left(project, tree)
 
 
-def test_ab5_the_agent_killed(project: Path, tree: Path, setting: str) -> None:
+def test_ab5_the_agent_killed(project: Path, tree: Path) -> None:
     """kill -9 of the agent itself: its guardian ends the launch and restores the settings."""
     bench = UnderWay("bench", MODEL, "-d", "it", "--launches", "30", env={}, cwd=project)
     try:
@@ -224,7 +220,7 @@ def test_ab5_the_agent_killed(project: Path, tree: Path, setting: str) -> None:
     finally:
         bench.kill()
     assert done.error()["code"] == "E_DEVICE_LOST"
-    nothing_is_left(project, tree, setting)
+    nothing_is_left(project, tree)
 
 
 def _is_agent(entry: Path, root: Path, parent: int) -> bool:
