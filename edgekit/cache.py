@@ -123,6 +123,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
     with host_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".ek-tmp", dir=target.parent)
+        # mkstemp keeps it to its owner; what is written here is as open as any file of this user's
+        os.fchmod(handle, 0o666 & ~_umask())
         os.close(handle)
     temporary = Path(name)
     try:
@@ -133,6 +135,13 @@ def atomic_path(target: Path) -> Iterator[Path]:
             temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The process's umask; reading it means setting it, so it is set back at once."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def atomic_write(target: Path, data: bytes) -> None:

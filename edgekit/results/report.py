@@ -118,8 +118,8 @@ def run_names(count: int) -> list[str]:
 def _overview(records: Sequence[Record], names: Sequence[str], heading: str, level: Level) -> Html:
     plot = plots_device.comparison(records, names, "cmp", level.detail)
     warning = (
-        "These runs were made one after another, at different times and perhaps on different devices. Whether one"
-        " is truly faster is told by an interleaved comparison: edgekit compare."
+        "These runs were made one after another, at different times and perhaps on different devices, so a"
+        " difference between them has more causes than the model."
     )
     return join(
         [

@@ -226,7 +226,11 @@ def device_error(said: str, device: str | None) -> DeviceError | None:
             hint="install udev rules (package android-sdk-platform-tools-common), then replug the device",
         )
     if "not found" in text or "no devices" in text or "unknown host service" in text:
-        return DeviceNotFound(f"adb: {said}", device=device, hint="`edgekit devices` lists what is attached")
+        return DeviceNotFound(
+            f"adb: {said}",
+            device=device,
+            hint="plug it in and allow USB debugging there; `adb devices` lists what is attached",
+        )
     if any(word in text for word in ("offline", "still authorizing", "still connecting", "connecting")):
         return DeviceOffline(
             f"adb: {said}", device=device, hint="replug it, or `adb reconnect offline`, then try again"

@@ -208,7 +208,7 @@ def test_several_runs_are_put_side_by_side_with_intervals(real: Real) -> None:
     found = Page(render([real, (other, r.Samples.of(slower))]))
     assert "2 runs side by side" in found.words
     assert "2.00 × the first run's" in found.words
-    assert "edgekit compare" in found.words
+    assert "more causes than the model" in found.words
     assert found.tags.count("article") == 2
 
 
