@@ -97,7 +97,12 @@ def _lease_error(failure: Failure, device: str | None) -> DeviceError:
             device=device,
         )
     message = f"lease: {describe(failure.errno)}"
-    return _by_errno(failure.errno, message, device) or RemoteError(message, code="E_LEASE", device=device)
+    return _by_errno(failure.errno, message, device) or RemoteError(
+        message,
+        code="E_LEASE",
+        device=device,
+        hint="another host took the device over; do it again when it is done",
+    )
 
 
 def _by_errno(number: int, message: str, device: str | None) -> DeviceError | None:

@@ -109,7 +109,7 @@ def _shared(function: Any) -> Any:
         click.option(
             "--json", "json_output", is_flag=True, help="Print exactly one JSON document on stdout."
         ),
-        click.option("-v", "--verbose", count=True, help="Say more; twice for debugging."),
+        click.option("-v", "--verbose", count=True, help="Say more."),
         click.option("-q", "--quiet", is_flag=True, help="Say only what is wrong."),
         click.option("--log-file", metavar="FILE", help="Write what happens there, in full."),
         click.option("--no-color", is_flag=True, help="No colours (NO_COLOR works too)."),

@@ -78,7 +78,7 @@ class ProgressSink:
             self._write_log(f"{utc_now()} {describe(event)}\n")
             if self.verbosity < 0 and event.level != "warning":
                 return
-            if event.level == "debug" and self.verbosity < 2:
+            if event.level == "debug" and self.verbosity < 1:
                 return
             if event.done is None:
                 self._text(event)

@@ -73,6 +73,8 @@ class PushResult(msgspec.Struct, frozen=True, kw_only=True):
     activated: bool
     previous: str | None
     notes: tuple[str, ...] = ()
+    named: str | None = None
+    """The device as the caller named it: an entry of edgekit.yaml may have a root of its own."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ def push_payload(
         activated=done.activated or there.current == payload.version,
         previous=there.current,
         notes=done.notes,
+        named=device.target.label,
     )
 
 

@@ -71,4 +71,4 @@ def render_push(result: Any) -> None:
     cost = f"sent {format_size(result.bytes_sent)} of {format_size(result.bytes_total)}"
     click.echo(f"  {cost} in {format_time(result.seconds * 1e6, 3)}, {result.round_trips} round trips")
     if result.previous and result.previous != result.version:
-        click.echo(f"  before: {result.previous}  (edgekit rollback {result.name} -d {result.device})")
+        click.echo(f"  before: {result.previous}  (edgekit rollback {result.name} -d {result.named})")
