@@ -6,12 +6,13 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.clock import Deadline
-from edgekit.errors import HostError, ToolError
+from edgekit.errors import DeviceLost, DeviceNotFound, DeviceTimeout, HostError, ToolError
 from edgekit.transports.adb_host import (
     AdbDeviceInfo,
     AdbServer,
@@ -28,6 +29,8 @@ from edgekit.transports.sockets import connect_tcp
 _DEFAULT_PORT = 5037
 _START_SECONDS = 15.0
 _CONNECT_SECONDS = 5.0
+_TRY_SECONDS = 3.0
+_PAUSE_SECONDS = 0.2
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -167,21 +170,30 @@ def reconnect(serial: str, server: AdbServer | None = None, *, timeout: float = 
     """Bring a device back that adb holds for offline; returns when its state is "device".
 
     A network device (HOST:PORT) is disconnected and connected: adb says "already connected" otherwise and
-    stays offline. Another is asked to connect again. Returns what adb said. Raises DeviceTimeout, DeviceError.
+    stays offline. That is done again where it came too early for the device, until `timeout`. Another is asked
+    to connect again. Returns what adb said. Raises DeviceTimeout, DeviceError.
     """
     server = server or local_server()
     deadline = Deadline.after(timeout)
     device = f"adb:{serial}"
-    if ":" in serial:
+    if ":" not in serial:
+        with server.session(deadline, device) as link:
+            said = _ask(link, f"host-serial:{serial}:reconnect")
+        wait_for_device(server, serial, deadline, device)
+        return said
+    while True:
         with server.session(deadline) as link:
             # Not known to the server is as good as disconnected.
             _ask(link, f"host:disconnect:{serial}")
         said = server.query(f"host:connect:{serial}", deadline, device)
-    else:
-        with server.session(deadline, device) as link:
-            said = _ask(link, f"host-serial:{serial}:reconnect")
-    wait_for_device(server, serial, deadline, device)
-    return said
+        try:
+            wait_for_device(server, serial, Deadline.after(deadline.within(_TRY_SECONDS)), device)
+        except (DeviceTimeout, DeviceLost, DeviceNotFound):
+            if deadline.expired():
+                raise
+            threading.Event().wait(deadline.within(_PAUSE_SECONDS))
+        else:
+            return said
 
 
 def _ask(link: Link, service: str) -> str:

@@ -188,7 +188,7 @@ class AdbdDevice:
     def reconnect(self) -> None:
         """What it takes after a restart: adb 36 keeps a dead connection as "offline"."""
         self.host.disconnect(self.serial)
-        self.connect()
+        self.host.connect_again_until(self.serial)
 
     def shell(
         self, command: str, *, stdin: bytes = b"", timeout: float = 30.0
