@@ -5,11 +5,13 @@ Imports nothing of weight: the handlers are in force before click and the rest a
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from typing import Any
 
 EXIT_BY_SIGNAL = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
-
+AGAIN_SECONDS = 0.02
 
 answered = False
 """Whether the one document of --json went out: a signal after it adds no second one."""
@@ -68,3 +70,23 @@ def install() -> None:
     for number in EXIT_BY_SIGNAL:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _on_signal)
+    sys.unraisablehook = _send_again
+
+
+def _send_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Python drops what is raised in a finalizer or in a weak reference's callback (the import system has some): a
+    signal or a deadline that came just there comes again, a moment later."""
+    lost = unraisable.exc_value
+    if not isinstance(lost, Signalled | Expired):
+        sys.__unraisablehook__(unraisable)
+        return
+    import threading
+
+    number = signal.SIGALRM
+    if isinstance(lost, Signalled):
+        number = signal.Signals(lost.number)
+        for each in EXIT_BY_SIGNAL:
+            signal.signal(each, _on_signal)
+    timer = threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), number))
+    timer.daemon = True
+    timer.start()

@@ -105,8 +105,14 @@ def children_of(pid: int) -> list[int]:
 
 
 def guardian_of(client: AgentClient) -> int:
-    names = {p: Path(f"/proc/{p}/comm").read_text().strip() for p in children_of(client.hello.pid)}
-    return next(pid for pid, name in names.items() if name == "ek-guardian")
+    """Its pid; 0 where there is none just now."""
+    for pid in children_of(client.hello.pid):
+        try:
+            if Path(f"/proc/{pid}/comm").read_text().strip() == "ek-guardian":
+                return pid
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return 0
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
