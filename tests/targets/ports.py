@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import socket
 import subprocess
 import time
@@ -10,13 +12,19 @@ ADB_PORTS = {5037, *range(5554, 5586)}
 """An adb server takes a listener on these for an emulator of its own."""
 
 
+LOWEST, HIGHEST = 10_000, 32_000
+"""Below Linux's ports for outgoing connections, which begin at 32768."""
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nobody listens on now."""
+    """A TCP port that nobody listens on now, and that the kernel gives to no connection of its own accord: it may
+    be a while until a server takes it."""
     while True:
-        with socket.socket() as probe:
-            probe.bind((host, 0))
-            port = int(probe.getsockname()[1])
-        if port not in ADB_PORTS:
+        port = random.SystemRandom().randrange(LOWEST, HIGHEST)
+        if port in ADB_PORTS:
+            continue
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind((host, port))
             return port
 
 
