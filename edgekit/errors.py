@@ -205,8 +205,14 @@ class SomeDevicesFailed(EdgekitError):
 
 
 class VerificationError(EdgekitError):
+    """`layers`: where source and result part, where that was asked for: a LayerReport, as plain data in JSON."""
+
     exit_code = 7
     default_code = "E_VERIFICATION"
+    layers: Any = None
+
+    def to_json(self) -> dict[str, Any]:
+        return super().to_json() if self.layers is None else {**super().to_json(), "layers": self.layers}
 
 
 class HostError(EdgekitError):

@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from edgekit.cache import cache_dir
+from tests import passes
 
 os.environ["EDGEKIT_CACHE_DIR"] = str(cache_dir())
 """Settled before any test gives the product another HOME."""
@@ -53,3 +54,25 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
     if report.skipped and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped under CI: {report.longrepr}"
+    if report.when == "call" and report.passed and (mark := passes.mark(item)) is not None:
+        mark.touch()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """A heavy test that passed with this very content is not run again (tests/passes.py)."""
+    mark = passes.mark(item)
+    if mark is None or not mark.exists():
+        return None
+    passes.report_again(item, nextitem)
+    return True
+
+
+def pytest_terminal_summary(terminalreporter):  # type: ignore[no-untyped-def]
+    before = [
+        r for r in terminalreporter.stats.get("passed", []) if ("passed before", True) in r.user_properties
+    ]
+    if before:
+        terminalreporter.write_line(
+            f"{len(before)} heavy tests were not run again: they passed with the same code, data and tools (tests/passes.py)"
+        )

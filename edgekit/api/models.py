@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from edgekit._version import __version__
 from edgekit.cache import cache_dir, host_errors, sha256_file
-from edgekit.errors import InputError, VerificationError
+from edgekit.errors import InputError, ModelError, VerificationError
 from edgekit.events import Event, Sink, ignore
 from edgekit.models import Artifact, ModelInfo, is_artifact, open_model
 
 if TYPE_CHECKING:
+    from edgekit.conversion import Conversion, ConvertOptions, ConvertWishes
     from edgekit.profiles import Profile
 
 
@@ -21,43 +25,99 @@ def convert(
     source: str | Path,
     *,
     profile: Profile | str | None = None,
-    recipe: str | None = None,
-    calibration: str | Path | None = None,
-    evaluation: str | Path | None = None,
     output: str | Path | None = None,
     name: str | None = None,
-    to: str | None = None,
     sink: Sink = ignore,
+    **wishes: Unpack[ConvertWishes],
 ) -> Artifact:
     """Quantize and convert `source`, and compare the result with it by numbers.
 
-    `profile`: a loaded one, or a name or file. `calibration`, `evaluation`: .npz files with the model's
-    inputs (and `labels`). `output`: the artifact's folder (default: one in the cache).
+    `source`: a .tflite, .onnx, .pt2, TorchScript or Keras file, a SavedModel folder, or `package.module:factory`.
+    `profile`: a loaded one, or a name or file. `wishes`: the fields of ConvertOptions (recipe, calibration, evaluation,
+    to, layout, shapes, trust, cache). `output`: the artifact's folder (default: one in the cache).
 
     Raises ModelError, ProfileError, InputError for what is given; MissingExtra where a framework is missing;
     VerificationError where the result is wrong or its accuracy dropped too far.
     """
+    return converted(source, profile=profile, output=output, name=name, sink=sink, **wishes).artifact
+
+
+def converted(
+    source: str | Path,
+    *,
+    profile: Profile | str | None = None,
+    output: str | Path | None = None,
+    name: str | None = None,
+    debug_layers: bool = False,
+    sink: Sink = ignore,
+    **wishes: Unpack[ConvertWishes],
+) -> Conversion:
+    """`convert`, with the time that each phase took and, where asked for, the trace of both models."""
+    from edgekit.conversion import ConvertOptions
     from edgekit.conversion import convert as work
 
     resolved = _profile(profile)
-    made_of = (source, recipe, calibration, evaluation, resolved.sha256 if resolved is not None else None, to)
-    target = Path(output) if output is not None else _cached_output(source, name, made_of)
+    options = ConvertOptions(**wishes)
+    target = Path(output) if output is not None else _cached_output(source, name, resolved, options)
     return work(
         source,
         profile=resolved,
-        recipe=recipe,
-        calibration=Path(calibration) if calibration is not None else None,
-        evaluation=Path(evaluation) if evaluation is not None else None,
+        options=options,
         output=target,
         name=name,
-        to=to,
+        debug_layers=debug_layers,
         sink=sink,
     )
 
 
-def conversion_document(artifact: Artifact, seconds: float) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ZipPlace:
+    """Where a conversion writes its folder, and the archive that is made of it."""
+
+    path: Path
+    archive: Path | None
+
+    def finished(self, artifact: Artifact) -> Artifact:
+        """The artifact at its final place. Raises HostError."""
+        if self.archive is None:
+            return artifact
+        from edgekit.models.artifact_zip import write_zip
+
+        write_zip(artifact.path, self.archive)
+        return Artifact(path=self.archive, manifest=artifact.manifest)
+
+
+@contextmanager
+def zipped(output: str | Path, as_zip: bool) -> Iterator[ZipPlace]:
+    """A folder for a conversion: `output` itself, or one beside it for the time until it is one file.
+
+    Raises ModelError E_OUTPUT_EXISTS where a zip archive would replace what is no artifact.
+    """
+    path = Path(output)
+    if not as_zip:
+        yield ZipPlace(path, None)
+        return
+    if path.exists() and not (path.is_file() and is_artifact(path)):
+        raise ModelError(
+            f"{path} exists and is not a zipped edgekit artifact",
+            code="E_OUTPUT_EXISTS",
+            hint="give another --output, or remove it yourself",
+        )
+    with host_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".ek-tmp", dir=path.parent)
+    with scratch as folder:
+        yield ZipPlace(Path(folder) / "artifact.ekm", path)
+
+
+def conversion_document(artifact: Artifact, seconds: float, done: Conversion | None = None) -> dict[str, Any]:
     """The JSON of a conversion, as docs/cli.md promises it."""
     manifest = artifact.manifest
+    more: dict[str, Any] = {}
+    if done is not None:
+        more = {"cached": done.cached, "phase_seconds": done.seconds}
+        if done.layers is not None:
+            more["layers"] = done.layers
     return {
         "artifact": str(artifact.path),
         "name": manifest.name,
@@ -68,8 +128,10 @@ def conversion_document(artifact: Artifact, seconds: float) -> dict[str, Any]:
         "source": manifest.source,
         "profile": manifest.profile,
         "verification": manifest.verification,
+        "boundary": manifest.boundary,
         "notes": list(manifest.notes),
         "seconds": seconds,
+        **more,
     }
 
 
@@ -81,12 +143,17 @@ def _profile(profile: Profile | str | None) -> Profile | None:
     return profile
 
 
-def _cached_output(source: str | Path, name: str | None, made_of: Sequence[object]) -> Path:
+def _cached_output(
+    source: str | Path, name: str | None, profile: Profile | None, options: ConvertOptions
+) -> Path:
     """A folder of the cache, named by what the artifact is made of: other data, another folder."""
     digest = hashlib.sha256(__version__.encode())
-    for part in made_of:
+    wishes = [getattr(options, part.name) for part in fields(options)]
+    for part in (source, profile.sha256 if profile is not None else None, *wishes):
         path = Path(part) if isinstance(part, str | Path) else None
-        if path is not None and path.is_file():
+        if path is not None and path.exists() and part is source:
+            digest.update(open_model(path).sha256.encode())
+        elif path is not None and path.is_file():
             with host_errors(path):
                 digest.update(sha256_file(path).encode())
         digest.update(f"\0{part}\0".encode())
@@ -97,36 +164,31 @@ def prepare(
     source: str | Path | Artifact | ModelInfo,
     *,
     profile: Profile | None,
-    recipe: str | None = None,
-    calibration: str | Path | None = None,
-    evaluation: str | Path | None = None,
     name: str | None = None,
     sink: Sink = ignore,
+    **wishes: Unpack[ConvertWishes],
 ) -> Artifact | ModelInfo:
     """What a push sends: an artifact as it is, a model file as it is or, where a recipe or data are given or
     the profile does not take its format, converted first."""
-    asked = recipe is not None or calibration is not None or evaluation is not None
+    from edgekit.conversion.options import ConvertOptions
+
+    asked = ConvertOptions(**wishes).asked
     if isinstance(source, Artifact | ModelInfo) or is_artifact(source):
         refuse_options(source, asked=asked)
         return source if isinstance(source, Artifact | ModelInfo) else Artifact.load(source)
-    model = open_model(Path(source))
+    is_code = not Path(source).exists() and ":" in str(source)
+    model = None if is_code else open_model(Path(source))
     formats = profile.formats if profile is not None else ()
-    if not asked and model.format == "tflite" and (not formats or model.format in formats):
+    if (
+        model is not None
+        and not asked
+        and model.format == "tflite"
+        and (not formats or model.format in formats)
+    ):
         return model
-    sink(
-        Event(
-            "convert", message=f"{model.format} file; converting for {profile.name if profile else 'tflite'}"
-        )
-    )
-    return convert(
-        source,
-        profile=profile,
-        recipe=recipe,
-        calibration=calibration,
-        evaluation=evaluation,
-        name=name,
-        sink=sink,
-    )
+    what = "code" if model is None else f"{model.format} file"
+    sink(Event("convert", message=f"{what}; converting for {profile.name if profile else 'tflite'}"))
+    return convert(source, profile=profile, name=name, sink=sink, **wishes)
 
 
 def refuse_options(source: str | Path | Artifact | ModelInfo, *, asked: bool) -> None:

@@ -6,7 +6,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from edgekit.api.models import conversion_document, convert, prepare, refuse_options, require_conclusive
 from edgekit.cache import atomic_write, data_dir
@@ -19,6 +19,7 @@ from edgekit.models import Artifact, ModelInfo
 
 if TYPE_CHECKING:
     from edgekit.benchmarking import BenchOptions, Outcome
+    from edgekit.conversion.options import ConvertWishes
     from edgekit.profiles import Profile
     from edgekit.records import Record, Samples
     from edgekit.results.store import Store
@@ -29,9 +30,6 @@ def push(
     device: Device,
     *,
     profile: Profile | None = None,
-    recipe: str | None = None,
-    calibration: str | Path | None = None,
-    evaluation: str | Path | None = None,
     name: str | None = None,
     version: str | None = None,
     activate: bool = True,
@@ -39,22 +37,15 @@ def push(
     accept_inconclusive: bool = False,
     lease_wait_seconds: float = 60.0,
     sink: Sink = ignore,
+    **wishes: Unpack[ConvertWishes],
 ) -> PushResult:
-    """Put a model on a device as a release and make it the active version.
+    """Put a model on a device as a release and make it the active version; `wishes`: how to convert it first.
 
     Sent is what the device does not have. The hash is checked on the device, the model runs there once
     (`smoke`), and only then `current` names it. Raises DeviceError and its kinds, VerificationError,
     GateError E_LIMIT where the profile's model_size is passed.
     """
-    ready = prepare(
-        model,
-        profile=profile,
-        recipe=recipe,
-        calibration=calibration,
-        evaluation=evaluation,
-        name=name,
-        sink=sink,
-    )
+    ready = prepare(model, profile=profile, name=name, sink=sink, **wishes)
     if activate:
         require_conclusive(ready, accept_inconclusive=accept_inconclusive)
     return push_payload(
@@ -211,9 +202,6 @@ def run(
     device: Device,
     *,
     profile: Profile | None = None,
-    recipe: str | None = None,
-    calibration: str | Path | None = None,
-    evaluation: str | Path | None = None,
     name: str | None = None,
     version: str | None = None,
     activate: bool = True,
@@ -223,10 +211,12 @@ def run(
     report: str | Path | None = None,
     store: str | Path | None = None,
     sink: Sink = ignore,
+    **wishes: Unpack[ConvertWishes],
 ) -> RunOutcome:
-    """Convert, verify, push, measure, keep and report, in one go."""
+    """Convert (`wishes` say how), verify, push, measure, keep and report, in one go."""
     from edgekit.benchmarking import BenchOptions as Options
     from edgekit.benchmarking.measure import measure
+    from edgekit.conversion.options import ConvertOptions
     from edgekit.models import is_artifact
     from edgekit.results.report import write_report
 
@@ -235,18 +225,10 @@ def run(
     open_store(store)
     started = time.monotonic()
     if is_artifact(model):
-        refuse_options(model, asked=recipe is not None or calibration is not None or evaluation is not None)
+        refuse_options(model, asked=ConvertOptions(**wishes).asked)
         artifact = Artifact.load(model)
     else:
-        artifact = convert(
-            model,
-            profile=profile,
-            recipe=recipe,
-            calibration=calibration,
-            evaluation=evaluation,
-            name=name,
-            sink=sink,
-        )
+        artifact = convert(model, profile=profile, name=name, sink=sink, **wishes)
     convert_seconds = time.monotonic() - started
     pushed = push(
         artifact,

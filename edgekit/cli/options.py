@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from edgekit.conversion.options import ConvertWishes
 
 Decorator = Callable[[Any], Any]
 MAX_WAIT_SECONDS = 7 * 86_400
@@ -35,6 +38,18 @@ def _recipe(_: click.Context, __: click.Parameter, value: str | None) -> str | N
     return None if value == "auto" else value
 
 
+def _shapes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """NAME=1x3x224x224 (or with commas), as often as there are inputs; a name may itself have an equals sign."""
+    shapes = {}
+    for text in values:
+        name, sep, sizes = text.rpartition("=")
+        parts = sizes.lower().replace(",", "x").split("x") if sizes not in ("", "scalar") else []
+        if not sep or not name or not all(part.isdecimal() and 0 < int(part) < 1 << 31 for part in parts):
+            raise click.BadParameter(f"'{text}' is not NAME=1x3x224x224")
+        shapes[name] = tuple(int(part) for part in parts)
+    return shapes
+
+
 convert_options = _all(
     click.option(
         "--recipe",
@@ -43,8 +58,49 @@ convert_options = _all(
         help="auto, float32, float16, int8-dynamic, int8-static or as-is (default: the profile's).",
     ),
     click.option("--calibration", metavar="FILE", help="Samples (.npz) to calibrate int8-static with."),
-    click.option("--evaluation", metavar="FILE", help="Samples and labels (.npz) to compare accuracy on."),
+    click.option(
+        "--evaluation",
+        metavar="FILE|FUNCTION",
+        help="Samples with labels or targets (.npz), or package.module:function, to compare the task's metric on.",
+    ),
+    click.option(
+        "--to", metavar="FORMAT", help="tflite, onnx, executorch or coreml (default: the profile's)."
+    ),
+    click.option(
+        "--layout",
+        type=click.Choice(["keep", "nchw", "nhwc"]),
+        default="keep",
+        show_default=True,
+        help="Order of axes of image inputs and outputs.",
+    ),
+    click.option(
+        "--shape",
+        "shapes",
+        multiple=True,
+        metavar="INPUT=1x3x224x224",
+        callback=_shapes,
+        help="Size of an input that leaves it open.",
+    ),
+    click.option("--trust", is_flag=True, help="Code and pickled objects in the model may run on this host."),
+    click.option(
+        "--no-cache",
+        "cache",
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        help="Convert anew, whatever is kept.",
+    ),
 )
+
+
+def convert_wishes(values: dict[str, Any]) -> ConvertWishes:
+    """The conversion's part of a command's keyword arguments, which are taken out of `values`."""
+    from edgekit.conversion.options import ConvertWishes
+
+    wishes: Any = {key: values.pop(key) for key in ConvertWishes.__annotations__}
+    taken: ConvertWishes = wishes
+    return taken
+
 
 release_options = _all(
     click.option("--name", metavar="N", help="Name of the release (default: the model file's)."),

@@ -9,6 +9,17 @@ from edgekit.cli.common import Session
 STATE_STYLE = {"valid": "bold green", "suspect": "bold yellow", "invalid": "bold red"}
 
 
+def figure(found: Any, value: float) -> str:
+    """One value of the task's metric: a share for top1, a number for others."""
+    return f"{value:.2%}" if found.metric == "top1" else f"{value:.6g}"
+
+
+def before_and_after(found: Any) -> str:
+    """What a conversion did to the task's metric."""
+    text = f"{figure(found, found.source_value)} before, {figure(found, found.value)} after"
+    return text if found.flips is None else f"{text}, {found.flips} of {found.samples} answers changed"
+
+
 def render_record(session: Session, record: Any) -> None:
     """One benchmark run as a table, the verdict under it."""
     from rich.markup import escape
@@ -48,12 +59,10 @@ def render_record(session: Session, record: Any) -> None:
     table.add_row("start", f"load {time(latency.load)}, first inference {time(latency.first_inference)}")
     table.add_row("memory", f"peak {size(memory.peak_rss)}, the model adds {size(memory.model_delta)}")
     if record.accuracy.value is not None:
-        before = record.accuracy.source_value
-        table.add_row(
-            "accuracy",
-            f"{record.accuracy.value:.2%} ({record.accuracy.metric}; "
-            f"{'' if before is None else f'{before:.2%} before, '}{record.accuracy.flips} flips)",
-        )
+        found = record.accuracy
+        before = "" if found.source_value is None else f"; {figure(found, found.source_value)} before"
+        flips = "" if found.flips is None else f", {found.flips} flips"
+        table.add_row("accuracy", escape(f"{figure(found, found.value)} ({found.metric}{before}{flips})"))
     table.add_row("outputs", f"{record.accuracy.golden} against the host's")
     style = STATE_STYLE[record.verdict.state]
     table.add_row("verdict", f"[{style}]{record.verdict.state}[/]")
@@ -90,10 +99,7 @@ def render_conversion(session: Session, artifact: Any) -> None:
         f"{format_size(manifest.model.size_bytes)}, verification [bold]{found.state}[/]"
     )
     if found.accuracy is not None:
-        session.console.print(
-            f"  {found.accuracy.metric}: {found.accuracy.source_value:.2%} before, {found.accuracy.value:.2%} after, "
-            f"{found.accuracy.flips} of {found.accuracy.samples} answers changed"
-        )
+        session.console.print(f"  {escape(found.accuracy.metric)}: {before_and_after(found.accuracy)}")
     elif found.snr_db is not None:
         session.console.print(f"  signal to noise {found.snr_db:.1f} dB over {found.samples} samples")
     for note in manifest.notes:

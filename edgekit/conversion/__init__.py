@@ -1,6 +1,7 @@
 """Models made ready for a device: converted, quantized, verified. Frameworks are imported only when used."""
 
-from edgekit.conversion.convert import convert
+from edgekit.conversion.convert import Conversion, convert
+from edgekit.conversion.options import ConvertOptions, ConvertWishes
 from edgekit.conversion.recipes import RECIPES, ProfileLike
 
-__all__ = ["RECIPES", "ProfileLike", "convert"]
+__all__ = ["RECIPES", "Conversion", "ConvertOptions", "ConvertWishes", "ProfileLike", "convert"]

@@ -2,120 +2,167 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
-from dataclasses import dataclass
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from edgekit import events, registry
-from edgekit._version import __version__
-from edgekit.conversion.datasets import DataSet, load_dataset
-from edgekit.conversion.extras import versions
-from edgekit.conversion.interpreter import HostModel, to_stored
+from edgekit.cache import cache_dir, host_errors
+from edgekit.conversion import store
+from edgekit.conversion.checks import require_runnable
+from edgekit.conversion.datasets import load_dataset
+from edgekit.conversion.hosts.base import to_stored
+from edgekit.conversion.job import Job, Result
+from edgekit.conversion.layout import pair, with_sizes
+from edgekit.conversion.options import ConvertOptions
+from edgekit.conversion.packing import INTEGER_GOLDEN_TOLERANCE, write
 from edgekit.conversion.recipes import Choice, ProfileLike, choose
 from edgekit.conversion.samples import (
-    GOLDEN_COUNT,
     Samples,
-    raw,
     samples_for_calibration,
     samples_for_verification,
-    spread,
 )
-from edgekit.conversion.sources.base import LoadedSource, find_source
-from edgekit.conversion.targets.base import Converted, Target
-from edgekit.conversion.verify import compare, judge
-from edgekit.devices.layout import checked_name
-from edgekit.errors import BugError, InputError, ModelError, VerificationError
+from edgekit.conversion.sources.base import LoadOptions, find_source
+from edgekit.conversion.targets.base import Made, Prepared, Request, Target
+from edgekit.conversion.task import is_function, load_metric
+from edgekit.conversion.verify import TOLERANCES, compare, judge, past_limit
+from edgekit.errors import BugError, HostDiskFull, InputError, ToolError, VerificationError
 from edgekit.events import Event, Sink
 from edgekit.models.artifact import (
     SUFFIX,
     Artifact,
-    Golden,
-    Manifest,
-    Named,
     Verification,
-    entry_for,
     is_artifact,
-    write_artifact,
 )
-from edgekit.models.info import ModelInfo, Signature
-from edgekit.models.inspect import inspect_tflite
+from edgekit.models.info import Signature
 
-_GOLDEN_INPUTS, _GOLDEN_OUTPUTS = "golden/inputs.bin", "golden/outputs.bin"
-GOLDEN_TOLERANCES = {"float32": 1e-5, "float16": 2e-3}
-"""Another processor picks other kernels, which add in another order; integer models round differently too."""
-_INTEGER_GOLDEN_TOLERANCE = 0.05
+if TYPE_CHECKING:
+    from edgekit.conversion.layers import LayerReport
 
 
 @dataclass(frozen=True)
-class _Job:
-    """What one conversion works on."""
+class Conversion:
+    """An artifact, and how it came about. `seconds` by phase: read, convert, verify, write (nothing but `cached`
+    where it came from the cache)."""
 
-    source: LoadedSource
-    info: ModelInfo
-    signature: Signature
-    profile: ProfileLike | None
-    calibration: DataSet | None
-    evaluation: DataSet | None
-    sink: Sink
+    artifact: Artifact
+    seconds: dict[str, float]
+    cached: bool = False
+    layers: LayerReport | None = None
 
 
 def convert(
     source: str | Path,
     *,
     profile: ProfileLike | None = None,
-    recipe: str | None = None,
-    calibration: str | Path | None = None,
-    evaluation: str | Path | None = None,
+    options: ConvertOptions | None = None,
     output: str | Path | None = None,
     name: str | None = None,
-    to: str | None = None,
+    debug_layers: bool = False,
     sink: Sink = events.ignore,
-) -> Artifact:
+) -> Conversion:
     """Convert, quantize and verify a model; write the artifact `output` (default NAME.ekm in the current folder).
 
-    `source`: a .tflite, Keras or .pt2 file, a SavedModel folder, or `package.module:factory`. `recipe`: float32,
-    float16, int8-dynamic, int8-static or as-is; None takes the first one of the profile's preferences that is
-    possible here. `calibration`, `evaluation`: .npz files (see edgekit.conversion.datasets). `to`: the format to
-    make (default: the first of the profile's formats that can be made here, else tflite). `name`: as a release
-    may be called (InputError E_NAME); without it the source's, made into one.
+    `source`: a model file or folder, or `package.module:factory`. `name`: as a release may be called (InputError
+    E_NAME); without it the source's, made into one. A conversion of the same bytes with the same options, tools and
+    data comes from the cache. `debug_layers`: also trace both models operator by operator.
 
     The artifact's verification is "passed" or "inconclusive"; a conversion that failed it is not written.
     Raises InputError (data, recipe), ModelError (the source), MissingExtra, ToolError, HostError,
     VerificationError: E_ACCURACY_DROP, E_CONVERSION_MISMATCH, E_SIGNATURE, E_NOTHING_QUANTIZED.
     """
-    label = checked_name(name, "model name") if name is not None else None
-    sink(Event("convert", f"reading {source}"))
-    target = _target(profile, to)
-    loaded = find_source(source).load(str(source), sink)
-    label = label or safe_name(loaded.name)
-    folder = output_folder(output, label)
-    job = _prepare(loaded, profile, calibration, evaluation, sink)
-    choice = choose(job.info, requested=recipe, profile=profile, has_calibration=job.calibration is not None)
-    recipe_used, made, notes = _first_possible(job, target, choice, fixed=recipe is not None)
-    after = inspect_tflite(made.data, f"the {recipe_used} model")
-    _same_signature(job.signature, after)
-    result = HostModel(made.data, f"the {recipe_used} model")
-    verification, samples = _verify(job, result, recipe_used)
-    _enforce(verification)
-    golden, files = _golden(result, samples, recipe_used)
-    model = entry_for(f"model{target.suffix}", made.data)
-    manifest = Manifest(
-        name=label,
-        format=target.format,
-        recipe=recipe_used,
-        model=model,
-        source=loaded.origin,
-        profile=Named(name=profile.name, sha256=profile.sha256) if profile else None,
-        calibration=_named(job.calibration),
-        evaluation=_named(job.evaluation),
-        tools={"edgekit": __version__, **versions("numpy"), **loaded.tools, **made.tools},
-        signature=after.signature or job.signature,
-        quantization=after.quantization,
-        verification=verification,
-        golden=golden,
-        notes=(*loaded.notes, *notes, *made.notes),
-    )
-    return write_artifact(folder, manifest, {model.file: made.data, **files})
+    asked = options or ConvertOptions()
+    label = _checked(name)
+    target = find_target(profile, asked.to)
+    require_runnable(profile, target, None, asked.recipe or target.recipes[0])
+    key = None if debug_layers else store.key_of(source, asked, target, profile, label)
+    if key is not None and (found := store.recall(key)) is not None:
+        sink(Event("convert", f"{source} was converted before: taken from the cache"))
+        artifact = found.copied_to(output_folder(output, found.name))
+        return Conversion(artifact, {"cached": 0.0}, cached=True)
+    scratch = _scratch()
+    try:
+        with host_errors(scratch):
+            done = _convert(source, target, profile, asked, output, label, scratch, debug_layers, sink)
+    except ToolError as error:
+        raise _disk_full(error) or error from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    if key is not None and key == store.key_of(source, asked, target, profile, label):
+        store.remember(key, done.artifact)
+    return done
+
+
+def _convert(
+    source: str | Path,
+    target: Target,
+    profile: ProfileLike | None,
+    options: ConvertOptions,
+    output: str | Path | None,
+    label: str | None,
+    scratch: Path,
+    debug_layers: bool,
+    sink: Sink,
+) -> Conversion:
+    job = _read(source, target, profile, options, sink)
+    label = label or safe_name(job.source.name)
+    with host_errors(str(output)[:200]):
+        folder = output_folder(output, label)
+    began = time.monotonic()
+    result, samples = _make(job, scratch)
+    job.seconds["convert"] = time.monotonic() - began
+    began = time.monotonic()
+    layers = _layers(job, result, samples) if debug_layers else None
+    verification = _verify(job, result, samples)
+    job.seconds["verify"] = time.monotonic() - began
+    try:
+        _enforce(verification)
+    except VerificationError as error:
+        error.layers = layers
+        raise
+    began = time.monotonic()
+    artifact = write(job, result, samples, verification, label, folder)
+    job.seconds["write"] = time.monotonic() - began
+    return Conversion(artifact, {k: round(v, 3) for k, v in job.seconds.items()}, layers=layers)
+
+
+def _scratch() -> Path:
+    """A folder of this conversion's own. Those of processes that were killed are cleared away."""
+    parent = cache_dir("scratch")
+    for folder in parent.glob("convert-*-*"):
+        owner = folder.name.split("-")[1]
+        if owner.isdecimal() and not Path(f"/proc/{owner}").exists() and Path("/proc/self").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+    with host_errors(parent):
+        return Path(tempfile.mkdtemp(prefix=f"convert-{os.getpid()}-", dir=parent))
+
+
+def _disk_full(error: ToolError) -> HostDiskFull | None:
+    """A tool that failed for want of disk is not at fault."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return HostDiskFull(
+                f"this host's disk is full: {error.message}", hint="free space, or set EDGEKIT_CACHE_DIR"
+            )
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _checked(name: str | None) -> str | None:
+    """The name as devices take it. The layer of devices is loaded only for this."""
+    if name is None:
+        return None
+    from edgekit.devices.layout import checked_name
+
+    return checked_name(name, "model name")
 
 
 def safe_name(name: str) -> str:
@@ -133,7 +180,7 @@ def output_folder(output: str | Path | None, name: str) -> Path:
     path = Path(output)
     if path.is_dir() and not is_artifact(path) and path.suffix != SUFFIX:
         return path / f"{name}{SUFFIX}"
-    if path.is_file() or path.suffix in (".tflite", ".onnx", ".pte"):
+    if path.is_file() or path.suffix in (".tflite", ".onnx", ".pte", ".mlpackage"):
         raise InputError(
             f"the output {path} is named like a file, an artifact is a folder",
             code="E_OUTPUT",
@@ -142,53 +189,90 @@ def output_folder(output: str | Path | None, name: str) -> Path:
     return path
 
 
-def _target(profile: ProfileLike | None, to: str | None) -> Target:
+def find_target(profile: ProfileLike | None, to: str | None) -> Target:
     """The target plug-in for a format. Raises InputError E_NO_TARGET."""
-    wanted = (to,) if to else tuple(profile.formats) if profile and profile.formats else ("tflite",)
+    wanted = (
+        (to,) if to is not None else tuple(profile.formats) if profile and profile.formats else ("tflite",)
+    )
     for name in wanted:
         if name in registry.plugins("targets"):
             plugin = registry.load("targets", name)
             target: Target = plugin() if isinstance(plugin, type) else plugin
             return target
     known = ", ".join(sorted(registry.plugins("targets"))) or "nothing"
+    hint = "Core ML is a package of its own: pip install edgekit-ios" if "coreml" in wanted else None
     raise InputError(
         f"nothing installed here makes {' or '.join(wanted)} (there is: {known})",
         code="E_NO_TARGET",
-        hint="`edgekit plugins` lists the targets",
+        hint=hint or "`edgekit plugins` lists the targets",
     )
 
 
-def _prepare(
-    loaded: LoadedSource,
-    profile: ProfileLike | None,
-    calibration: str | Path | None,
-    evaluation: str | Path | None,
-    sink: Sink,
-) -> _Job:
-    info = inspect_tflite(loaded.tflite, loaded.origin.name)
-    if info.signature is None or not info.signature.inputs or not info.signature.outputs:
-        raise ModelError(f"{loaded.origin.name} has no inputs or no outputs", code="E_MODEL_INPUT")
-    specs = info.signature.inputs
-    return _Job(
+def _read(
+    source: str | Path, target: Target, profile: ProfileLike | None, options: ConvertOptions, sink: Sink
+) -> Job:
+    began = time.monotonic()
+    sink(Event("convert", f"reading {source}"))
+    plugin = find_source(source)
+    loaded = plugin.load(str(source), LoadOptions(options.trust, dict(options.shapes), sink))
+    specs = loaded.signature.inputs
+    evaluation = str(options.evaluation) if options.evaluation is not None else None
+    own = evaluation is not None and is_function(evaluation)
+    job = Job(
         source=loaded,
-        info=info,
-        signature=info.signature,
+        target=target,
+        options=options,
         profile=profile,
-        calibration=load_dataset(Path(calibration), specs, role="calibration") if calibration else None,
-        evaluation=load_dataset(Path(evaluation), specs, role="evaluation") if evaluation else None,
+        calibration=load_dataset(Path(options.calibration), specs, role="calibration")
+        if options.calibration is not None
+        else None,
+        evaluation=load_dataset(Path(evaluation), specs, role="evaluation")
+        if evaluation is not None and not own
+        else None,
+        metric=load_metric(evaluation, trust=options.trust) if evaluation is not None and own else None,
         sink=sink,
     )
+    job.seconds["read"] = time.monotonic() - began
+    return job
 
 
-def _first_possible(
-    job: _Job, target: Target, choice: Choice, *, fixed: bool
-) -> tuple[str, Converted, tuple[str, ...]]:
+def _make(job: Job, scratch: Path) -> tuple[Result, Samples]:
+    """The converted model. Inputs to judge it by are made up first: text inputs end here, not after the work."""
+    samples = samples_for_verification(
+        job.source.signature.inputs, job.evaluation, job.calibration, job.source.token_limits
+    )
+    prepared = job.target.prepare(Request(job.source, job.options.layout, scratch, job.sink))
+    choice = choose(
+        prepared.info,
+        requested=job.options.recipe,
+        profile=job.profile,
+        has_calibration=job.calibration is not None,
+        possible=job.target.recipes,
+    )
+    if prepared.info is not None:
+        require_runnable(job.profile, job.target, prepared.info, choice.recipes[0])
+    recipe, made, notes = _first_possible(job, prepared, choice)
+    notes = (*notes, *require_runnable(job.profile, job.target, made.info, recipe))
+    pairing = pair(job.source.signature, made.signature, job.options.layout)
+    sized = with_sizes(made.signature, job.source.signature, job.options.layout)
+    host = job.target.open(made.path, sized, f"the {recipe} model")
+    return Result(recipe, made, host, pairing, notes), samples
+
+
+def _first_possible(job: Job, prepared: Prepared, choice: Choice) -> tuple[str, Made, tuple[str, ...]]:
     """Make the model with the first recipe that changes it; a recipe the user asked for is the only one."""
-    notes = list(choice.notes)
+    notes, fixed = list(choice.notes), job.options.recipe is not None
     samples = samples_for_calibration(job.calibration)
+    if samples and prepared.info is not None and prepared.info.signature is not None:
+        pairing = pair(job.source.signature, prepared.info.signature, job.options.layout)
+        specs = prepared.info.signature.inputs
+        samples = tuple(
+            tuple(to_stored(v, s) for v, s in zip(pairing.to_result(sample), specs, strict=True))
+            for sample in samples
+        )
     for recipe in choice.recipes:
         try:
-            return recipe, target.make(job.source.tflite, job.info, recipe, samples, job.sink), tuple(notes)
+            return recipe, job.target.make(prepared, recipe, samples), tuple(notes)
         except VerificationError as error:
             if fixed or recipe == choice.recipes[-1] or error.code != "E_NOTHING_QUANTIZED":
                 raise
@@ -196,54 +280,55 @@ def _first_possible(
     raise BugError("no recipe was chosen")
 
 
-def _same_signature(before: Signature, after: ModelInfo) -> None:
-    """Names, types and shapes of inputs and outputs stay: what calls the model does not have to change."""
-
-    def interface(signature: Signature | None) -> list[tuple[str, str, tuple[int, ...]]]:
-        specs = (*signature.inputs, *signature.outputs) if signature else ()
-        return [(spec.name, spec.dtype, spec.shape) for spec in specs]
-
-    if interface(before) != interface(after.signature):
-        raise VerificationError(
-            f"the conversion changed inputs or outputs: {interface(before)} became {interface(after.signature)}",
-            code="E_SIGNATURE",
-            hint="try another --recipe",
-        )
-
-
-def _verify(job: _Job, result: HostModel, recipe: str) -> tuple[Verification, Samples]:
-    samples = samples_for_verification(job.signature.inputs, job.evaluation, job.calibration)
+def _verify(job: Job, result: Result, samples: Samples) -> Verification:
     max_drop = job.profile.recipe.max_accuracy_drop if job.profile else None
-    names = [spec.name for spec in job.signature.outputs]
-    compared = compare(job.source.run, result.run_real, samples, names, max_drop, job.sink)
-    return judge(compared, recipe, samples), samples
+    names = [spec.name for spec in job.source.signature.outputs]
+    compared = compare(job.source.run, result.run, samples, names, max_drop, job.sink)
+    if job.metric is not None:
+        signature = job.source.signature
+        accuracy = job.metric.accuracy(
+            _by_name(job.source.run, signature), _by_name(result.run, signature), max_drop
+        )
+        compared = replace(compared, accuracy=accuracy)
+    return judge(compared, result.recipe, samples)
+
+
+def _by_name(
+    run: Callable[[Any], list[Any]], signature: Signature
+) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+    def by_name(given: Mapping[str, Any]) -> Mapping[str, Any]:
+        import numpy as np
+
+        values = [np.asarray(given[spec.name], dtype=spec.dtype) for spec in signature.inputs]
+        return dict(zip([spec.name for spec in signature.outputs], run(values), strict=True))
+
+    return by_name
+
+
+def _layers(job: Job, result: Result, samples: Samples) -> LayerReport:
+    """Both models traced on the first samples."""
+    from edgekit.conversion.layers import debug_layers, tracer_for_source, tracer_for_target
+
+    job.sink(Event("verify", "tracing both models operator by operator"))
+    return debug_layers(
+        tracer_for_source(job.source),
+        tracer_for_target(job.target.format, result.made.path, result.host, result.pairing),
+        samples.inputs,
+        TOLERANCES.get(result.recipe, INTEGER_GOLDEN_TOLERANCE),
+        source_name=job.source.origin.name,
+        target_name=f"{job.target.name} {result.recipe}",
+    )
 
 
 def _enforce(verification: Verification) -> None:
     """Raises VerificationError where the result is wrong; an inconclusive one is for the caller to accept."""
     if verification.state != "failed":
         return
-    fell = any(reason.startswith("accuracy fell") for reason in verification.reasons)
+    found = verification.accuracy
+    fell = found is not None and past_limit(found)
     raise VerificationError(
         "; ".join(verification.reasons),
         code="E_ACCURACY_DROP" if fell else "E_CONVERSION_MISMATCH",
-        hint="try another --recipe, or calibration data that is more like what the model will see",
+        hint="--debug-layers tells where source and result part; try another --recipe, or calibration data that is"
+        " more like what the model will see",
     )
-
-
-def _golden(result: HostModel, samples: Samples, recipe: str) -> tuple[Golden, dict[str, bytes]]:
-    """A few samples with what the converted model gives for them here, for the check on the device."""
-    picked = [samples.inputs[i] for i in spread(len(samples.inputs), GOLDEN_COUNT)]
-    given = [[to_stored(v, d) for v, d in zip(sample, result.inputs, strict=True)] for sample in picked]
-    inputs, outputs = raw(given), raw([result.run(sample) for sample in given])
-    golden = Golden(
-        samples=len(picked),
-        inputs=entry_for(_GOLDEN_INPUTS, inputs),
-        outputs=entry_for(_GOLDEN_OUTPUTS, outputs),
-        tolerance=GOLDEN_TOLERANCES.get(recipe, _INTEGER_GOLDEN_TOLERANCE),
-    )
-    return golden, {_GOLDEN_INPUTS: inputs, _GOLDEN_OUTPUTS: outputs}
-
-
-def _named(data: DataSet | None) -> Named | None:
-    return Named(name=data.name, sha256=data.sha256, samples=len(data)) if data else None

@@ -1,7 +1,8 @@
 """Calibration and evaluation data: .npz files, checked against the model's inputs before anything runs.
 
 Arrays are named like the model's inputs (a model with one input may call it `inputs`); the first dimension counts
-samples. Evaluation data may have `labels`, one class number for each sample. Values are those that the source model
+samples. Evaluation data may have `labels`, one class number for each sample, or `targets`, what a regression should
+give (numbers, the shape of the first output). Values are those that the source model
 takes; uint8 pixels for a float32 input are taken as 0.0 to 255.0, nothing is scaled.
 """
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 4 << 30
 LABELS = "labels"
+TARGETS = "targets"
 ONE_INPUT = "inputs"
 
 
@@ -37,13 +39,14 @@ class DataSet:
     sha256: str
     arrays: tuple[Array, ...]
     labels: Array | None
+    targets: Array | None = None
 
     def __len__(self) -> int:
         return len(self.arrays[0])
 
     def sample(self, index: int) -> tuple[Array, ...]:
         """Inputs of one sample, in model order, each with the input's own shape and dtype."""
-        return tuple(array[index] for array in self.arrays)
+        return tuple(array[index, ...] for array in self.arrays)
 
 
 def load_dataset(path: Path, inputs: Sequence[TensorSpec], *, role: str) -> DataSet:
@@ -54,7 +57,9 @@ def load_dataset(path: Path, inputs: Sequence[TensorSpec], *, role: str) -> Data
     """
     raw = _read(path, role)
     arrays = _unpack(raw, path, role)
-    labels = arrays.pop(LABELS, None)
+    given = {spec.name for spec in inputs}
+    labels = arrays.pop(LABELS, None) if LABELS not in given else None
+    targets = arrays.pop(TARGETS, None) if TARGETS not in given else None
     named = _by_input(arrays, inputs, path, role)
     count = len(named[0]) if named[0].ndim else 0
     fitted = []
@@ -64,9 +69,12 @@ def load_dataset(path: Path, inputs: Sequence[TensorSpec], *, role: str) -> Data
             raise InputError(
                 f"{where}: {len(array)} samples, the other inputs have {count}", code="E_DATA_SHAPE"
             )
-        fitted.append(_checked_values(_cast(_reshaped(array, spec, where), spec, where), where))
+        # A setting beside the data (a sampling rate) may well be the same in every sample.
+        setting = len(inputs) > 1 and array.ndim > 0 and array.size == len(array) > 0
+        fitted.append(_checked_values(_cast(_reshaped(array, spec, where), spec, where), where, setting))
     checked = None if labels is None else _checked_labels(labels, count, f"{role} data {path}")
-    return DataSet(path.name, sha256(raw).hexdigest(), tuple(fitted), checked)
+    wanted = None if targets is None else _checked_targets(targets, count, f"{role} data {path}")
+    return DataSet(path.name, sha256(raw).hexdigest(), tuple(fitted), checked, wanted)
 
 
 def _read(path: Path, role: str) -> bytes:
@@ -107,7 +115,10 @@ def _unpack(raw: bytes, path: Path, role: str) -> dict[str, Array]:
                 hint="a few hundred samples are enough for calibration",
             )
         with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            arrays = {name: archive[name] for name in archive.files}
+            if odd := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+                raise ValueError(f"{odd[0]} is no array")
+            return arrays
     except InputError:
         raise
     except Exception as error:  # damaged bytes surface as zlib.error, TokenError, BadZipFile, ValueError, ...
@@ -170,13 +181,15 @@ def _cast(array: Array, spec: TensorSpec, where: str) -> Array:
     return np.ascontiguousarray(cast)
 
 
-def _checked_values(array: Array, where: str) -> Array:
+def _checked_values(array: Array, where: str, setting: bool) -> Array:
     import numpy as np
 
     if len(array) == 0:
         raise InputError(f"{where}: no samples", code="E_DATA_SHAPE")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InputError(f"{where}: holds NaN or infinite values", code="E_DATA_VALUES")
+    if setting:
+        return array
     if array.size > 1 and bool((array == array.flat[0]).all()):
         raise InputError(
             f"{where}: every value is {array.flat[0]}: no data to judge by", code="E_DATA_VALUES"
@@ -197,3 +210,23 @@ def _checked_labels(labels: Array, count: int, where: str) -> Array:
             code="E_DATA_LABELS",
         )
     return labels.astype(np.int64)
+
+
+def _checked_targets(targets: Array, count: int, where: str) -> Array:
+    import numpy as np
+
+    if (
+        targets.dtype.kind not in "iuf"
+        or targets.ndim < 1
+        or len(targets) != count
+        or not np.isfinite(targets).all()
+    ):
+        raise InputError(
+            f"{where}: targets {targets.dtype} {list(targets.shape)}, expected {count} finite numbers or arrays of them",
+            code="E_DATA_LABELS",
+        )
+    if bool((targets == targets.flat[0]).all()):
+        raise InputError(
+            f"{where}: every target is {targets.flat[0]}: no data to judge by", code="E_DATA_VALUES"
+        )
+    return targets.astype(np.float64)

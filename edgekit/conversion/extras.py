@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from importlib import import_module
@@ -50,6 +51,20 @@ def quiet() -> Iterator[None]:
         warnings.simplefilter("ignore")
         with _no_stderr():
             yield
+
+
+@contextlib.contextmanager
+def users_code() -> Iterator[None]:
+    """What code of the user's prints goes to stderr, from Python or below it: stdout is for edgekit's answer."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 @contextlib.contextmanager

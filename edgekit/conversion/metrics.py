@@ -38,6 +38,8 @@ class OutputGatherer:
     _mean: float = 0.0
     _spread: float = 0.0
     _has_classes: bool = True
+    _first: Array | None = None
+    _varies: bool = False
     problems: set[str] = field(default_factory=set)
 
     def add(self, source: Array, result: Array) -> None:
@@ -49,12 +51,18 @@ class OutputGatherer:
             self.problems.add(f"shape {list(source.shape)} became {list(result.shape)}")
             return
         a, b = source.astype(np.float64).ravel(), result.astype(np.float64).ravel()
+        if not a.size:
+            return
         if not np.isfinite(a).all():
             self.problems.add("the source gives NaN or infinite values")
+            return
         if not np.isfinite(b).all():
             self.problems.add("the result gives NaN or infinite values")
-        if self.problems or not a.size:
             return
+        if self._first is None:
+            self._first = a
+        else:
+            self._varies = self._varies or not np.array_equal(a, self._first)
         self._gather(a, b)
         if source.ndim and source.shape[-1] > 1:
             self.flips += bool((source.argmax(axis=-1) != result.argmax(axis=-1)).any())
@@ -85,7 +93,11 @@ class OutputGatherer:
         std = math.sqrt(self._spread / self.elements)
         if std == 0:
             return f"every value is {self._mean:g}"
-        return f"standard deviation {std:.2g} is below {LEAST_STD:g}" if std < LEAST_STD else None
+        if std < LEAST_STD:
+            return f"standard deviation {std:.2g} is below {LEAST_STD:g}"
+        if self.samples > 1 and not self._varies:
+            return "the same for every input"
+        return None
 
     def result(self) -> OutputError:
         if self.problems or not self.elements:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +17,9 @@ AS_IS = "as-is"
 
 _PRECISION = {"float32": "float32", "float16": "float16", "int8-dynamic": "int8", "int8-static": "int8"}
 _DEFAULT_PREFER = ("int8-static", "int8-dynamic", "float32")
+
+
+_UNKNOWN = ModelInfo(format="tflite", path="", sha256="", size_bytes=0)
 
 
 class RecipeWish(Protocol):
@@ -47,10 +52,37 @@ class Choice:
     notes: tuple[str, ...]
 
 
+DEFINITIONS: Mapping[str, Mapping[str, object]] = {
+    "as-is": {"weights": "as they are"},
+    "float32": {"weights": "float32"},
+    "float16": {"weights": "float16"},
+    "int8-dynamic": {"weights": "int8", "activations": "dynamic int8", "float": ["DEPTHWISE_CONV_2D"]},
+    "int8-static": {
+        "weights": "int8",
+        "activations": "int8",
+        "ranges": "min-max",
+        "float": ["INPUT", "OUTPUT"],
+    },
+}
+"""What each recipe is, for its hash in a manifest."""
+
+
+def recipe_sha256(recipe: str) -> str:
+    """sha256 of the recipe's definition as JSON with sorted keys."""
+    text = json.dumps({"name": recipe, **DEFINITIONS[recipe]}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def choose(
-    info: ModelInfo, *, requested: str | None, profile: ProfileLike | None, has_calibration: bool
+    info: ModelInfo | None,
+    *,
+    requested: str | None,
+    profile: ProfileLike | None,
+    has_calibration: bool,
+    possible: Sequence[str] = RECIPES,
 ) -> Choice:
-    """What to do with a TFLite model.
+    """Which recipes to try on a float model, None where its format tells nothing to judge by. `possible`: those that
+    the target makes.
 
     A requested recipe is taken or refused with the reason; without one the profile's preferences are gone
     through in order. Raises InputError (E_RECIPE, E_CALIBRATION_NEEDED), ModelError (E_ALREADY_QUANTIZED,
@@ -58,23 +90,34 @@ def choose(
     """
     if requested == AS_IS:
         return Choice((AS_IS,), ())
+    info = info if info is not None else _UNKNOWN
     if requested is not None:
         if requested not in RECIPES:
             raise InputError(f"no recipe '{requested}' (there are: {', '.join(RECIPES)})", code="E_RECIPE")
+        if requested not in possible:
+            raise InputError(
+                f"this format is not made with recipe '{requested}' (only {', '.join(possible)})",
+                code="E_RECIPE",
+                hint="choose one of these, or --to tflite",
+            )
         if (error := obstacle(info, requested, has_calibration)) is not None:
             raise error
         notes = () if allowed(requested, profile) else (_not_allowed(requested, profile),)
         return Choice((requested,), notes)
     if already := _quantized_already(info):
         return Choice((AS_IS,), (f"{already}; it is left as it is",))
-    return _preferred(info, profile, has_calibration)
+    return _preferred(info, profile, has_calibration, possible)
 
 
-def _preferred(info: ModelInfo, profile: ProfileLike | None, has_calibration: bool) -> Choice:
+def _preferred(
+    info: ModelInfo, profile: ProfileLike | None, has_calibration: bool, makes: Sequence[str]
+) -> Choice:
     wished = tuple(profile.recipe.prefer) if profile else ()
     possible, notes = [], []
     for recipe in wished or _DEFAULT_PREFER:
-        if not allowed(recipe, profile):
+        if recipe not in makes:
+            notes.append(f"not {recipe}: this format is made with {', '.join(makes)}")
+        elif not allowed(recipe, profile):
             notes.append(_not_allowed(recipe, profile))
         elif (error := obstacle(info, recipe, has_calibration)) is not None:
             notes.append(f"not {recipe}: {error.message}")

@@ -63,7 +63,7 @@ class ReleaseAccuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     metric: str
     value: float
     source_value: float
-    flips: int
+    flips: int | None
     samples: int
 
 
@@ -156,6 +156,12 @@ def decode_manifest(data: bytes, device: str) -> ReleaseManifest:
 def payload_of_artifact(artifact: Artifact, name: str | None, version: str | None) -> Payload:
     """The artifact's model and golden files under the release's own names."""
     source = artifact.manifest
+    if source.files or artifact.model_path.is_dir():
+        raise InputError(
+            f"{source.name} is a model of several files, which a push does not send yet",
+            code="E_SEVERAL_FILES",
+            hint="convert it to a format of one file: --to tflite, --to executorch",
+        )
     model_file = "model" + Path(source.model.file).suffix
     sources = {model_file: artifact.model_path}
     files = [ReleaseFile(file=model_file, sha256=source.model.sha256, size_bytes=source.model.size_bytes)]

@@ -2,16 +2,18 @@
 
     NAME.ekm/
       manifest.json         schema edgekit.artifact/1: hashes, recipe, tools, signature, verification
-      model.tflite          what runs on the device
+      model.tflite          what runs on the device (model.onnx, model.pte, the folder model.mlpackage)
       golden/inputs.bin     samples for the check on the device: inputs of sample 0 in model order, of sample 1, ...
       golden/outputs.bin    what the converted model gave for them on the host, laid out the same way
 
 Both golden files are raw little-endian with nothing between, as the runner reads and writes them. The same
-inputs give the same bytes: nothing in an artifact tells when or in which folder it was made.
+inputs give the same bytes: nothing in an artifact tells when or in which folder it was made. A zip archive of that
+folder, made by `write_zip`, is the same artifact in one file.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -22,9 +24,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from edgekit.cache import host_errors, sha256_file
-from edgekit.errors import HostError, ModelError, VerificationError
+from edgekit.cache import host_errors, is_file, is_special, sha256_file
+from edgekit.errors import EdgekitError, HostError, ModelError, VerificationError
+from edgekit.models.artifact_zip import is_zipped_artifact, unpacked
 from edgekit.models.info import ITEM_BYTES, Format, Quantization, Signature
+from edgekit.models.inspect import hash_folder
 
 SUFFIX = ".ekm"
 MANIFEST = "manifest.json"
@@ -35,7 +39,8 @@ VerificationState = Literal["passed", "failed", "inconclusive"]
 
 
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One file of the artifact; `file` is relative to its folder."""
+    """One file of the artifact; `file` is relative to its folder. Of a model that is a folder (.mlpackage) sha256 is
+    that of `hash_folder`, size_bytes that of all files in it."""
 
     file: str
     sha256: str
@@ -74,17 +79,33 @@ class OutputError(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     degenerate: str | None = None
 
 
+class Boundary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An input or output that is not as the source has it. `permutation`: the source's axes in the result's order."""
+
+    name: str
+    kind: Literal["input", "output"]
+    source_dtype: str
+    dtype: str
+    source_shape: tuple[int, ...]
+    shape: tuple[int, ...]
+    permutation: tuple[int, ...] | None = None
+
+
 class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Share of right answers (0 to 1) on the evaluation data, before and after conversion."""
+    """The task's metric on the evaluation data, before and after conversion; higher is better.
+
+    `metric`: "top1" (share of right answers, 0 to 1; `classes` and `flips` are known), "r2" (coefficient of
+    determination, at most 1), or the name of the user's own function.
+    """
 
     metric: str
-    classes: int
+    classes: int | None = None
     source_value: float
     value: float
     drop: float
     max_drop: float | None
     samples: int
-    flips: int
+    flips: int | None = None
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -127,6 +148,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     model: FileEntry
     source: Origin
     profile: Named | None
+    recipe_sha256: str = ""
+    layout: Literal["keep", "nchw", "nhwc"] = "keep"
+    boundary: tuple[Boundary, ...] = ()
+    files: tuple[FileEntry, ...] = ()
+    """Other files that belong to the model, beside it (an ONNX model's external data)."""
     calibration: Named | None
     evaluation: Named | None
     tools: dict[str, str]
@@ -161,12 +187,18 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def load(cls, path: str | Path) -> Artifact:
-        """Read an artifact and check size and hash of every file.
+        """Read an artifact and check size and hash of every file. A zipped one is unpacked into the cache.
 
         Raises ModelError (E_ARTIFACT: not an artifact, or a manifest that breaks the schema or tells a wrong size;
         E_ARTIFACT_INCOMPLETE: a file is missing), VerificationError (E_HASH: bytes do not match the manifest).
         """
         folder = Path(path)
+        if folder.is_file():
+            try:
+                return cls.load(unpacked(folder))
+            except EdgekitError:
+                # What was unpacked once may have been damaged since; the archive itself decides.
+                return cls.load(unpacked(folder, anew=True))
         manifest = _read_manifest(folder)
         for entry in _entries(manifest):
             _check_entry(folder, entry)
@@ -174,17 +206,22 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_artifact(path: str | Path) -> bool:
-    """Whether this is a folder that calls itself an artifact. Does not check it."""
+    """Whether this is a folder, or a zip archive, that calls itself an artifact. Does not check it."""
+    if is_file(Path(path)):
+        return is_zipped_artifact(Path(path))
     try:
+        if is_special(Path(path) / MANIFEST):
+            return False
         return b'"edgekit.artifact/' in (Path(path) / MANIFEST).read_bytes()[:_MAX_MANIFEST_BYTES]
     except OSError:
         return False
 
 
-def write_artifact(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Artifact:
+def write_artifact(folder: Path, manifest: Manifest, files: Mapping[str, bytes | Path]) -> Artifact:
     """Write an artifact whole or not at all; one that is there is replaced, another folder never.
 
-    `files` maps the names in the manifest to bytes. Raises HostError, ModelError (E_OUTPUT_EXISTS).
+    `files` maps the names in the manifest to bytes, or to a file or folder that is copied. Raises HostError,
+    ModelError (E_OUTPUT_EXISTS).
     """
     _refuse_foreign(folder)
     with host_errors(folder):
@@ -196,7 +233,7 @@ def write_artifact(folder: Path, manifest: Manifest, files: Mapping[str, bytes])
             for name, data in files.items():
                 target = temporary / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                _write_synced(target, data)
+                _put(target, data)
             _write_synced(temporary / MANIFEST, encode_manifest(manifest))
             _swap(temporary, folder)
     finally:
@@ -209,8 +246,26 @@ def encode_manifest(manifest: Manifest) -> bytes:
     return msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n"
 
 
-def entry_for(file: str, data: bytes) -> FileEntry:
+def entry_for(file: str, data: bytes | Path) -> FileEntry:
+    """The entry of bytes, or of a file or folder on disk."""
+    if isinstance(data, Path):
+        sha256, size_bytes = _hashed(data)
+        return FileEntry(file=file, sha256=sha256, size_bytes=size_bytes)
     return FileEntry(file=file, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+
+
+def _put(target: Path, data: bytes | Path) -> None:
+    if isinstance(data, bytes):
+        _write_synced(target, data)
+        return
+    if data.is_dir():
+        shutil.copytree(data, target)
+    else:
+        shutil.copyfile(data, target)
+    for path in sorted(target.rglob("*")) if target.is_dir() else [target]:
+        if path.is_file():
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
 
 
 def _write_synced(path: Path, data: bytes) -> None:
@@ -222,23 +277,37 @@ def _write_synced(path: Path, data: bytes) -> None:
 
 def _swap(temporary: Path, folder: Path) -> None:
     """Put the new folder in the old one's place; where that fails the old one is put back."""
-    if not folder.exists():
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".ek-old", dir=folder.parent))
+    old = aside / "old"
+    try:
+        with contextlib.suppress(
+            FileNotFoundError
+        ):  # not there, or another process took it away a moment ago
+            folder.rename(old)
         temporary.rename(folder)
-        return
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".ek-old", dir=folder.parent) as aside:
-        old = folder.rename(Path(aside) / "old")
-        try:
-            temporary.rename(folder)
-        except OSError:
+    except BaseException:  # a signal between the two counts too
+        if old.exists() and not folder.exists():
             old.rename(folder)
-            raise
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _strangers(folder: Path) -> list[str]:
+    """Files in an artifact's folder that it does not speak of: somebody else's. A damaged one speaks of none."""
+    try:
+        known = {MANIFEST, *(entry.file for entry in _entries(_read_manifest(folder)))}
+    except EdgekitError:
+        return []
+    there = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+    return [name for name in there if not any(name == k or name.startswith(f"{k}/") for k in known)]
 
 
 def _refuse_foreign(folder: Path) -> None:
     empty = folder.is_dir() and not any(folder.iterdir())
-    if folder.exists() and not empty and not is_artifact(folder):
+    if folder.exists() and not empty and not (is_artifact(folder) and not _strangers(folder)):
         raise ModelError(
-            f"{folder} exists and is not an edgekit artifact",
+            f"{folder} exists and is not an edgekit artifact, or holds other files too",
             code="E_OUTPUT_EXISTS",
             hint="give another --output, or remove it yourself",
         )
@@ -246,6 +315,8 @@ def _refuse_foreign(folder: Path) -> None:
 
 def _read_manifest(folder: Path) -> Manifest:
     try:
+        if is_special(folder / MANIFEST):
+            raise _damaged(folder, "it is a pipe or a device, no file")
         data = (folder / MANIFEST).read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(
@@ -276,9 +347,13 @@ def _check_signature(folder: Path, signature: Signature) -> None:
             raise _damaged(folder, f"'{spec.name}' has the step {spec.step}")
 
 
+def _hashed(path: Path) -> tuple[str, int]:
+    return hash_folder(path) if path.is_dir() else (sha256_file(path), path.stat().st_size)
+
+
 def _entries(manifest: Manifest) -> tuple[FileEntry, ...]:
     golden = manifest.golden
-    return (manifest.model, *((golden.inputs, golden.outputs) if golden else ()))
+    return (manifest.model, *manifest.files, *((golden.inputs, golden.outputs) if golden else ()))
 
 
 def _check_entry(folder: Path, entry: FileEntry) -> None:
@@ -291,7 +366,9 @@ def _check_entry(folder: Path, entry: FileEntry) -> None:
         )
     path = folder / entry.file
     try:
-        actual, size_bytes = sha256_file(path), path.stat().st_size
+        if not path.is_dir() and is_special(path):
+            raise _damaged(folder, f"{entry.file} is a pipe or a device, no file")
+        actual, size_bytes = _hashed(path)
     except OSError as error:
         raise ModelError(
             f"the artifact {folder} lacks {entry.file}: {error.strerror or error}",

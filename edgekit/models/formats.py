@@ -14,7 +14,13 @@ _LEAST_BYTES = 8
 _ZIP_NAMES = 4096
 _ONNX_WIRE_TYPES = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
 """Fields of onnx.ModelProto and their protobuf wire types (0 number, 2 bytes); 7 is the graph."""
-_HINT = "edgekit reads .tflite, Keras (.keras, .h5, SavedModel), .pt2 and recognizes ONNX and ExecuTorch"
+_HINT = (
+    "edgekit reads TFLite, ONNX, Keras (.keras, .h5), SavedModel, PyTorch (.pt2, TorchScript), ExecuTorch (.pte), "
+    "Core ML (.mlpackage) and its own artifacts"
+)
+_ARTIFACT_MANIFEST = "manifest.json"
+_ARTIFACT_MARK = b'"edgekit.artifact/'
+_MAX_MANIFEST_BYTES = 8 << 20
 
 
 def detect_format(path: str | Path) -> Format:
@@ -85,18 +91,16 @@ def _folder_format(folder: Path) -> Format:
 
 
 def _zip_format(path: Path) -> Format | None:
-    import zipfile  # only here: push starts up without it
+    from edgekit.models.archives import listed, read_member  # only here: push starts up without zipfile
 
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()[:_ZIP_NAMES]
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise ModelError(
-            f"{path} begins like a zip archive but its list of files cannot be read: {error}",
-            code="E_MODEL_TRUNCATED",
-            hint="copy or export the model again",
-        ) from error
-    return format_of_names(names)
+    with listed(path) as archive:
+        names = archive.namelist()[:_ZIP_NAMES]
+        if (found := format_of_names(names)) is not None:
+            return found
+        if _ARTIFACT_MANIFEST in names:
+            manifest = read_member(archive, _ARTIFACT_MANIFEST, _MAX_MANIFEST_BYTES)
+            return "artifact" if _ARTIFACT_MARK in manifest else None
+    return None
 
 
 def format_of_names(names: Iterable[str]) -> Format | None:

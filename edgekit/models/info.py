@@ -31,7 +31,8 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     `tensor` is the name inside the graph; `name` is the one a user gives data under. `scale` and `zero_point`
     are set where the tensor is quantized as a whole: real value = scale * (stored value - zero_point). `step`
-    is set for a float output that a DEQUANTIZE operator makes: its values are multiples of it.
+    is set for a float output that a DEQUANTIZE operator makes: its values are multiples of it. `layout` is "NCHW" or
+    "NHWC" where a conversion settled the order of an image's axes.
     """
 
     name: str
@@ -41,6 +42,7 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True):
     scale: float | None = None
     zero_point: int | None = None
     step: float | None = None
+    layout: str | None = None
 
     def fixed_shape(self) -> tuple[int, ...]:
         """The shape with 1 in place of every dimension that is not fixed."""
@@ -74,7 +76,12 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One model file. What a format does not tell without its framework is None or empty.
 
     `operators` counts operators by name over all subgraphs, `dtypes` counts tensors by dtype. `sha256` is of
-    the file's bytes; of a folder, of its sorted list of names and hashes.
+    the file's bytes; of a folder, of its sorted list of names and hashes; of an ONNX model with external data, of
+    the same list of the model (under the name "") and its data files, so that renaming the model changes nothing.
+
+    `opsets`: version by domain (ONNX, PyTorch). `external_files`: data files of an ONNX model, relative to its
+    folder; `size_bytes` includes them. `trust`: why loading or running the model in its own framework would run code
+    or touch files as the model says; empty: it would not, or the format cannot be judged without its framework (h5).
     """
 
     format: Format
@@ -89,6 +96,9 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     quantization: Quantization | None = None
     subgraphs: int | None = None
     description: str = ""
+    opsets: dict[str, int] = {}
+    external_files: tuple[str, ...] = ()
+    trust: tuple[str, ...] = ()
 
 
 ITEM_BYTES = {

@@ -14,15 +14,13 @@ from importlib import import_module
 
 import msgspec
 
-from edgekit.errors import ModelError
 from edgekit.models.flat import Damaged, Flat, Table
 from edgekit.models.info import ITEM_BYTES, Quantization, Signature, TensorSpec
+from edgekit.models.limits import as_error, tensor_bytes
 from edgekit.models.quantization import TensorFact, describe
 
 MAGIC = b"TFL3"
-MAX_TENSOR_BYTES = 1 << 36
 MAX_BUILTIN = 4096
-_PAST_END_IS_DAMAGE_BYTES = 1 << 24
 
 DTYPES = (
     "float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16", "complex64", "int8",
@@ -69,15 +67,7 @@ def read_tflite(data: bytes, name: str) -> TfliteFacts:
     try:
         return _read(Flat(data))
     except Damaged as damage:
-        raise _as_error(damage, len(data), name) from damage
-
-
-def _as_error(damage: Damaged, size_bytes: int, name: str) -> ModelError:
-    hint = "copy or export the model again"
-    missing = (damage.needed_bytes or 0) - size_bytes
-    if 0 < missing <= max(_PAST_END_IS_DAMAGE_BYTES, 64 * size_bytes):
-        return ModelError(f"{name} ends too early: {damage}", code="E_MODEL_TRUNCATED", hint=hint)
-    return ModelError(f"{name} is damaged: {damage}", code="E_MODEL_CORRUPT", hint=hint)
+        raise as_error(damage, len(data), name) from damage
 
 
 def _read(flat: Flat) -> TfliteFacts:
@@ -178,7 +168,7 @@ def _tensor(table: Table, buffers: Sequence[int]) -> _Tensor:
     fixed = table.numbers(0, "i")
     shape = table.numbers(7, "i") or fixed
     constant_bytes = buffers[buffer]
-    elements = _elements(fixed, name)
+    elements = _elements(fixed, dtype, name)
     sparse = table.child(6) is not None
     if constant_bytes and not sparse:
         _check_constant(dtype, elements, constant_bytes, name)
@@ -203,11 +193,10 @@ def _checked_shape(shape: tuple[int, ...], name: str) -> tuple[int, ...]:
     return shape
 
 
-def _elements(shape: tuple[int, ...], name: str) -> int:
-    elements = math.prod(max(1, dim) if dim < 0 else dim for dim in _checked_shape(shape, name))
-    if elements > MAX_TENSOR_BYTES:
-        raise Damaged(f"tensor '{name}' has {elements} elements")
-    return elements
+def _elements(shape: tuple[int, ...], dtype: str, name: str) -> int:
+    """Elements of a tensor. A runtime makes room for all of them, so absurd ones are refused here."""
+    tensor_bytes(_checked_shape(shape, name), dtype, name)
+    return math.prod(1 if dim < 0 else dim for dim in shape)
 
 
 def _check_constant(dtype: str, elements: int, constant_bytes: int, name: str) -> None:

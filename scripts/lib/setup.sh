@@ -53,7 +53,7 @@ make_venv() {
   local folder=$1 python=$2 stamp version requirement
   shift 2
   version=$("$python" -c 'import sys; print(*sys.version_info[:2], sep=".")')
-  stamp=$({ cat "$root/pyproject.toml"; printf '%s\n' "$version" "$root" "$@"; } | sha256sum | cut -d' ' -f1)
+  stamp=$({ cat "$root/pyproject.toml" "$root/ios_export/pyproject.toml"; printf '%s\n' "$version" "$root" "$@"; } | sha256sum | cut -d' ' -f1)
   [ -e "$folder/.stamp" ] && [ "$(cat "$folder/.stamp")" = "$stamp" ] && return 0
   [ -e "$folder/lib/python$version" ] && [ -x "$folder/bin/python" ] || { rm -rf "$folder"; "$python" -m venv "$folder"; }
   local requirements=()

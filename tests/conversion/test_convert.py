@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.conversion import convert
 from edgekit.conversion.convert import output_folder, safe_name
 from edgekit.conversion.targets.operator_codes import has_old_codes, with_new_codes
 from edgekit.errors import EdgekitError, InputError, ModelError, VerificationError
 from edgekit.events import Event
 from edgekit.models import Artifact, open_model
 from tests.conversion import build
+from tests.conversion.convert import convert
 from tests.conversion.models import DIGITS
 
 MODEL, CALIBRATION, EVALUATION = (DIGITS / n for n in ("digits.tflite", "calibration.npz", "evaluation.npz"))
@@ -326,7 +326,7 @@ def test_where_the_artifact_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_missing_extra_is_one_line_and_exit_8(tmp_path: Path, missing: str) -> None:
     program = (
         f"import sys; sys.modules[{missing!r}] = None\n"
-        "from edgekit.conversion import convert\nfrom edgekit.errors import MissingExtra\n"
+        "from edgekit.api import convert\nfrom edgekit.errors import MissingExtra\n"
         "try: convert(sys.argv[1], recipe='float16', output=sys.argv[2])\n"
         "except MissingExtra as error: print(error.exit_code, error.code, error.message)"
     )

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.conversion import convert
 from edgekit.errors import EdgekitError
 from edgekit.models import open_model
+from tests.conversion.convert import convert
 from tests.conversion.models import real_models
 
 pytest.importorskip("ai_edge_litert.interpreter")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edgekit.conversion import convert
 from edgekit.errors import EdgekitError, ModelError
 from edgekit.models import Artifact, detect_format
+from tests.conversion.convert import convert
 
 pytest.importorskip("ai_edge_litert.interpreter")
 
@@ -194,7 +195,7 @@ def test_damaged_keras_and_saved_model(keras_files: Path, tmp_path: Path) -> Non
     folder = tmp_path / "saved"
     folder.mkdir()
     (folder / "saved_model.pb").write_bytes(b"nothing of the kind")
-    for path, code in ((cut, "E_MODEL_TRUNCATED"), (folder, "E_MODEL_LOAD")):
+    for path, code in ((cut, "E_MODEL_TRUNCATED"), (folder, "E_MODEL_CORRUPT")):
         with pytest.raises(ModelError) as caught:
             convert(path, output=tmp_path / "o.ekm")
         assert caught.value.code == code
@@ -204,14 +205,14 @@ def test_damaged_keras_and_saved_model(keras_files: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize("way", ["net.pt2", "edgekit_test_nets:make"])
 def test_torch(torch_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     monkeypatch.chdir(torch_files)
-    artifact = convert(way, recipe="float32", output=tmp_path / "o.ekm")
+    artifact = convert(way, recipe="float32", trust=True, output=tmp_path / "o.ekm")
     manifest = artifact.manifest
     assert manifest.verification.state == "passed"
     assert manifest.verification.relative_error is not None
     assert manifest.verification.relative_error < 1e-5
     assert manifest.source.format == ("pt2" if way.endswith("pt2") else "torch")
     assert [spec.dtype for spec in manifest.signature.inputs] in (["float32", "int32"], ["float32", "int64"])
-    quantized = convert(way, recipe="int8-dynamic", output=tmp_path / "q.ekm")
+    quantized = convert(way, recipe="int8-dynamic", trust=True, output=tmp_path / "q.ekm")
     assert quantized.manifest.model.size_bytes < 0.5 * manifest.model.size_bytes
     assert quantized.manifest.source.sha256 == manifest.source.sha256
 
@@ -224,7 +225,7 @@ def test_torch(torch_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ("edgekit_test_nets:wrong_type", "E_FACTORY"),
         ("edgekit_test_nets:absent", "E_FACTORY"),
         ("no_such_module:make", "E_FACTORY"),
-        ("script.pt", "E_NO_SOURCE"),
+        ("script.pt", "E_DYNAMIC_SHAPE"),
         ("weights.pt", "E_NO_SOURCE"),
     ],
 )
@@ -233,14 +234,25 @@ def test_torch_refusals(
 ) -> None:
     monkeypatch.chdir(torch_files)
     with pytest.raises(EdgekitError) as caught:
-        convert(source, output=tmp_path / "o.ekm")
+        convert(source, trust=True, output=tmp_path / "o.ekm")
     assert (caught.value.code, caught.value.exit_code) == (code, 1)
 
 
 @pytest.mark.heavy
-def test_a_damaged_pt2(torch_files: Path, tmp_path: Path) -> None:
-    import zipfile
+@pytest.mark.parametrize("source", ["edgekit_test_nets:make", "script.pt"])
+def test_code_does_not_run_without_trust(
+    torch_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """(B1-b3) A factory and TorchScript are programs."""
+    monkeypatch.chdir(torch_files)
+    with pytest.raises(EdgekitError) as caught:
+        convert(source, output=tmp_path / "o.ekm")
+    assert (caught.value.code, caught.value.exit_code) == ("E_UNTRUSTED", 1)
+    assert "--trust" in (caught.value.hint or "")
 
+
+@pytest.mark.heavy
+def test_a_damaged_pt2(torch_files: Path, tmp_path: Path) -> None:
     path = tmp_path / "bad.pt2"
     with zipfile.ZipFile(torch_files / "net.pt2") as good, zipfile.ZipFile(path, "w") as bad:
         for name in good.namelist():
@@ -248,20 +260,25 @@ def test_a_damaged_pt2(torch_files: Path, tmp_path: Path) -> None:
             bad.writestr(name, content[: len(content) // 2] if name.endswith(".json") else content)
     with pytest.raises(ModelError) as caught:
         convert(path, output=tmp_path / "o.ekm")
-    assert caught.value.code == "E_MODEL_LOAD"
+    assert caught.value.code == "E_MODEL_CORRUPT"
 
 
 def test_without_the_frameworks_it_is_a_missing_extra(tmp_path: Path) -> None:
-    folder = tmp_path / "m"
-    folder.mkdir()
-    (folder / "saved_model.pb").write_bytes(b"x")
+    model = tmp_path / "m.keras"
+    with zipfile.ZipFile(model, "w") as archive:
+        archive.writestr("metadata.json", '{"keras_version": "3.0.0"}')
+        archive.writestr(
+            "config.json",
+            '{"module": "keras", "class_name": "Sequential", "config": {"layers": []}, "registered_name": null}',
+        )
+        archive.writestr("model.weights.h5", b"\x89HDF")
     program = (
         "import sys; sys.modules['tensorflow'] = sys.modules['torch'] = None\n"
-        "from edgekit.conversion import convert\nfrom edgekit.errors import MissingExtra\n"
+        "from edgekit.api import convert\nfrom edgekit.errors import MissingExtra\n"
         "for source in sys.argv[1:]:\n"
-        "    try: convert(source, output='o.ekm')\n"
+        "    try: convert(source, trust=True, output='o.ekm')\n"
         "    except MissingExtra as error: print(error.exit_code, error.extra, error.message)"
     )
-    command = [sys.executable, "-c", program, str(folder), "package.module:factory"]
+    command = [sys.executable, "-c", program, str(model), "package.module:factory"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert [line.split()[:2] for line in done.stdout.splitlines()] == [["8", "tensorflow"], ["8", "torch"]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -145,14 +145,19 @@ def test_one_poor_output_of_two_is_enough_to_doubt() -> None:
 
 def test_made_up_inputs_repeat_and_stay_in_range() -> None:
     specs = [
-        TensorSpec(name="f", dtype="float32", shape=(-1, 3, 3)),
+        TensorSpec(name="f", dtype="float32", shape=(-1, 3, 3, 1)),
         TensorSpec(name="u", dtype="uint8", shape=(1, 50)),
         TensorSpec(name="t", dtype="int64", shape=(1, 9)),
     ]
     first, second = generate(specs, 6), generate(specs, 6)
+    (tokens,) = generate([TensorSpec(name="t", dtype="int32", shape=(1, 500))], 1, token_limits={"t": 70})
+    assert 60 < int(tokens[0].max()) < 70
+    (signal,) = generate([TensorSpec(name="s", dtype="float32", shape=(1, 500))], 1)
+    assert -1 <= signal[0].min() < -0.9
+    assert 0.9 < signal[0].max() <= 1
     assert raw(first) == raw(second)
     assert len(raw(first)) == 6 * (9 * 4 + 50 + 9 * 8)
-    assert all(f.shape == (1, 3, 3) and f.min() >= 0 and f.max() <= 1 for f, _, _ in first)
+    assert all(f.shape == (1, 3, 3, 1) and f.min() >= 0 and f.max() <= 1 for f, _, _ in first)
     assert max(int(u.max()) for _, u, _ in first) > 127
     assert {int(v) for _, _, t in first for v in t.ravel()} == {0, 1}
 
@@ -163,3 +168,82 @@ def test_spread(count: int, wanted: int) -> None:
     assert found[0] == 0
     assert len(set(found)) == min(count, wanted)
     assert max(found) < count
+
+
+def test_a_result_that_remembers_is_wrong_though_every_difference_is_small() -> None:
+    """B1-b2: a converter's fused LSTM went on from the state that the inference before had left."""
+    state = [0.0]
+
+    def remembering(sample: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+        state[0] = 0.5 * state[0] + 1e-5
+        return [sample[0] * 2 + np.float32(state[0])]
+
+    inputs = tuple((RNG.normal(size=(1, 6)).astype(np.float32),) for _ in range(6))
+    samples = Samples("generated", inputs)
+    found = judge(
+        compare(lambda s: [s[0] * 2], remembering, samples, ["y"], None, events.ignore), "float16", samples
+    )
+    assert found.state == "failed"
+    assert "keeps a state" in found.reasons[0]
+    assert (found.relative_error or 1) < 2e-3
+
+
+def test_a_source_with_a_state_of_its_own_is_no_fault() -> None:
+    states = [0.0, 0.0]
+
+    def running_sum(which: int) -> Callable[[Sequence[np.ndarray[Any, Any]]], list[np.ndarray[Any, Any]]]:
+        def run(sample: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+            states[which] += float(sample[0].sum())
+            return [sample[0] + np.float32(states[which])]
+
+        return run
+
+    samples = Samples("generated", tuple((RNG.normal(size=(1, 6)).astype(np.float32),) for _ in range(6)))
+    compared = compare(running_sum(0), running_sum(1), samples, ["y"], None, events.ignore)
+    assert judge(compared, "float32", samples).state == "passed"
+
+
+@pytest.mark.parametrize(
+    ("source", "result", "state"),
+    [
+        (0.0, 7.0, "failed"),  # constant in the source, and something else in the result
+        (0.0, 0.0, "inconclusive"),
+        (0.0, 1e-6, "inconclusive"),
+        (5.0, 5.00001, "inconclusive"),
+        (5.0, 5.2, "failed"),
+    ],
+)
+def test_too_poor_to_pass_is_not_too_poor_to_be_wrong(source: float, result: float, state: str) -> None:
+    samples = Samples("generated", tuple((RNG.normal(size=(1, 6)).astype(np.float32),) for _ in range(4)))
+    compared = compare(
+        lambda s: [np.full((1, 3), source)],
+        lambda s: [np.full((1, 3), result)],
+        samples,
+        ["y"],
+        None,
+        events.ignore,
+    )
+    assert judge(compared, "float32", samples).state == state
+
+
+def test_nan_in_one_sample_of_the_source_hides_nothing_in_the_others() -> None:
+    calls = [0]
+
+    def source(sample: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+        calls[0] += 1
+        return [sample[0] * (np.nan if calls[0] == 3 else 1)]
+
+    samples = Samples("generated", tuple((RNG.normal(size=(1, 6)).astype(np.float32),) for _ in range(5)))
+    good = compare(source, lambda s: [s[0]], samples, ["y"], None, events.ignore)
+    assert judge(good, "float32", samples).state == "inconclusive"
+    calls[0] = 0
+    bad = compare(source, lambda s: [s[0] * np.nan], samples, ["y"], None, events.ignore)
+    assert judge(bad, "float32", samples).state == "failed"
+
+
+def test_an_output_that_no_input_changes_proves_nothing() -> None:
+    samples = Samples("generated", tuple((RNG.normal(size=(1, 6)).astype(np.float32),) for _ in range(5)))
+    run = lambda s: [np.arange(4.0)]  # noqa: E731
+    found = judge(compare(run, run, samples, ["y"], None, events.ignore), "float32", samples)
+    assert found.state == "inconclusive"
+    assert "the same for every input" in found.reasons[0]

@@ -141,11 +141,18 @@ def test_not_an_artifact(tmp_path: Path) -> None:
 
 
 def test_an_artifact_is_replaced_and_nothing_is_left_behind(artifact: Artifact) -> None:
-    (artifact.path / "stale").write_text("from before")
+    (artifact.path / "model.tflite").write_bytes(b"damaged since")
     again = write_artifact(artifact.path, manifest(recipe="as-is"), FILES)
     assert Artifact.load(again.path).manifest.recipe == "as-is"
-    assert not (again.path / "stale").exists()
     assert [entry.name for entry in again.path.parent.iterdir()] == ["digits.ekm"]
+
+
+def test_an_artifact_that_holds_other_files_too_is_not_replaced(artifact: Artifact) -> None:
+    (artifact.path / "notes").write_text("the user's")
+    with pytest.raises(ModelError) as caught:
+        write_artifact(artifact.path, manifest(recipe="as-is"), FILES)
+    assert caught.value.code == "E_OUTPUT_EXISTS"
+    assert (artifact.path / "notes").read_text() == "the user's"
 
 
 def test_a_folder_of_the_user_is_never_replaced(tmp_path: Path) -> None:

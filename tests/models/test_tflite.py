@@ -268,3 +268,21 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch:
 def test_the_committed_demo_is_small() -> None:
     """A10: the repository carries at most 2 MB for the demo."""
     assert sum(path.stat().st_size for path in DIGITS.iterdir()) <= 2_000_000
+
+
+@pytest.mark.parametrize("dims", [(2**31 - 1, 2**31 - 1), (100_000, 100_000, 1, 1), (2**31 - 1, 4, 1, 1)])
+def test_absurd_shapes_are_refused_before_a_runtime_sees_them(dims: tuple[int, ...]) -> None:
+    """B1-b3: the demo model with another shape of its input: a runtime would make room for all of it."""
+    import struct
+    import tracemalloc
+
+    shape = struct.pack("<5I", 4, 1, 28, 28, 1)
+    sizes = [*dims, 1, 1][:4]
+    assert _DATA.count(shape) >= 1
+    changed = _DATA.replace(shape, struct.pack("<5I", 4, *sizes))
+    tracemalloc.start()
+    try:
+        assert _outcome(changed) == "E_MODEL_CORRUPT"
+        assert tracemalloc.get_traced_memory()[1] < 16 * len(_DATA)
+    finally:
+        tracemalloc.stop()

@@ -12,7 +12,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(("script", "page"), [("error_codes", "errors.md"), ("cli_reference", "cli.md")])
+@pytest.mark.parametrize(
+    ("script", "page"),
+    [("error_codes", "errors.md"), ("cli_reference", "cli.md"), ("formats_page", "formats.md")],
+)
 def test_a_made_page_is_what_its_script_prints(script: str, page: str) -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "scripts" / script],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ def _is_python(path: Path) -> bool:
 
 PYTHON_FILES = sorted(
     path
-    for folder in ("edgekit", "scripts", "benchmarks", "tests")
+    for folder in ("edgekit", "ios_export", "scripts", "benchmarks", "tests")
     for path in (ROOT / folder).rglob("*")
     if path.is_file() and "__pycache__" not in path.parts and "bin" not in path.parts and _is_python(path)
 )
@@ -42,6 +43,16 @@ def test_a1_tool_is_content(argv: list[str]) -> None:
     if not (TOOLS / argv[0]).exists():
         pytest.skip(f"{argv[0]} is not installed")
     done = subprocess.run([TOOLS / argv[0], *argv[1:]], cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a1_the_core_ml_package_is_typed() -> None:
+    if not (TOOLS / "mypy").exists():
+        pytest.skip("mypy is not installed")
+    folder = ROOT / "ios_export"
+    command = [TOOLS / "mypy", "--config-file", ROOT / "pyproject.toml", "-p", "edgekit_ios"]
+    environment = {**os.environ, "MYPYPATH": str(folder)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -12,13 +12,18 @@ from edgekit.cli.common import Session, command
 OWN_PARTS = (
     "artifacts",
     "bugs",
+    "conversions",
     "devices",
     "libc",
     "local-device",
     "models",
     "native",
     "runtimes",
+    "scratch",
     "test-models",
+    "test-passes",
+    "tools",
+    "unpacked",
 )
 """What edgekit puts into the cache. Anything else there is not its own, and is never deleted."""
 
@@ -104,16 +109,30 @@ def clear(session: Session, parts: tuple[str, ...]) -> None:
     type=click.Choice(["x86_64", "arm64-v8a"]),
     help="For devices of this ABI (default: all). May be given more than once.",
 )
+@click.option(
+    "--tool",
+    "tools",
+    multiple=True,
+    type=click.Choice(["onnx2tf"]),
+    help="Make the environment of a converter that has one of its own, instead of the runtimes.",
+)
 @command
-def prefetch(session: Session, abis: tuple[str, ...]) -> None:
-    """Fetch the runtimes for devices now, so that push and bench need no network later.
+def prefetch(session: Session, abis: tuple[str, ...], tools: tuple[str, ...]) -> None:
+    """Fetch the runtimes for devices now, so that push and bench need no network later; or a converter (--tool).
 
     They come from the package index that pip is set up for (a private one, a proxy, credentials: pip's own
     settings count); EDGEKIT_INDEX_URL overrides it.
     """
-    from edgekit.runtimes.litert import prefetch as fetch
+    fetched: list[Path] = []
+    if tools:
+        from edgekit.conversion.isolated import ensure
+        from edgekit.conversion.targets.onnx2tf import ONNX2TF
 
-    fetched = fetch(abis or ("x86_64", "arm64-v8a"), session.sink)
+        fetched = [ensure({"onnx2tf": ONNX2TF}[tool], session.sink).folder for tool in tools]
+    if abis or not tools:
+        from edgekit.runtimes.litert import prefetch as fetch
+
+        fetched += fetch(abis or ("x86_64", "arm64-v8a"), session.sink)
 
     def render(document: dict[str, Any]) -> None:
         for path in document["fetched"]:

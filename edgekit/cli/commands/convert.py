@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgekit.cli.common import Session, command, device_option, profile_option
-from edgekit.cli.options import convert_options
+from edgekit.cli.options import convert_options, convert_wishes
 
 if TYPE_CHECKING:
+    from edgekit.conversion.layers import LayerReport
     from edgekit.models import Artifact
     from edgekit.profiles import Profile
 
@@ -18,46 +20,90 @@ if TYPE_CHECKING:
 @click.argument("model")
 @device_option()
 @profile_option
-@click.option("--to", metavar="FORMAT", help="Format to make (default: the profile's, else tflite).")
 @convert_options
 @click.option("--name", metavar="N", help="Name of the model (default: the file's).")
 @click.option("-o", "--output", metavar="OUT", help="The artifact's folder (default: NAME.ekm here).")
+@click.option(
+    "--zip", "as_zip", is_flag=True, help="Write the artifact as one file, a zip archive named OUT."
+)
+@click.option(
+    "--debug-layers", is_flag=True, help="Trace both models operator by operator and show where they part."
+)
+@click.option("--layers-html", metavar="FILE", help="With --debug-layers: the same as a page with a plot.")
 @command
 def convert(
     session: Session,
     model: str,
-    to: str | None,
-    recipe: str | None,
-    calibration: str | None,
-    evaluation: str | None,
     name: str | None,
     output: str | None,
+    as_zip: bool,
+    debug_layers: bool,
+    layers_html: str | None,
+    **values: Any,
 ) -> None:
     """Convert and quantize MODEL for a profile and verify the result against it.
 
-    MODEL: a .tflite, Keras or .pt2 file, a SavedModel folder, or package.module:factory. The artifact holds the
-    model, where it came from, how far it is from its source, and samples for the check on the device.
+    MODEL: a .tflite, .onnx, .pt2, TorchScript or Keras file, a SavedModel folder, or package.module:factory. The
+    artifact holds the model, where it came from, how far it is from its source, and samples for the check on the device.
     """
     import time
-    from pathlib import Path
 
-    from edgekit.api.models import conversion_document
-    from edgekit.api.models import convert as work
+    from edgekit.api.models import conversion_document, converted, zipped
+    from edgekit.errors import VerificationError
 
     began = time.monotonic()
-    artifact = work(
-        model,
-        profile=_profile(session),
-        recipe=recipe,
-        calibration=calibration,
-        evaluation=evaluation,
-        output=output if output is not None else Path(f"{name or Path(model).stem}.ekm"),
-        name=name,
-        to=to,
-        sink=session.sink,
-    )
-    document = conversion_document(artifact, seconds=round(time.monotonic() - began, 3))
+    wishes = convert_wishes(values)
+    debug = debug_layers or layers_html is not None
+    with zipped(output or f"{name or _stem(model)}.ekm", as_zip) as folder:
+        try:
+            done = converted(
+                model,
+                profile=_profile(session),
+                output=folder.path,
+                name=name,
+                debug_layers=debug,
+                sink=session.sink,
+                **wishes,
+            )
+        except VerificationError as error:
+            _show_layers(session, error.layers, layers_html)
+            raise
+        artifact = folder.finished(done.artifact)
+    document = conversion_document(artifact, round(time.monotonic() - began, 3), done)
     session.emit(document, lambda _: _render(session, artifact))
+    if not session.json:
+        _show_layers(session, done.layers, layers_html)
+    elif layers_html is not None:
+        _write_page(done.layers, layers_html)
+
+
+def _stem(model: str) -> str:
+    """The name that a model gives its artifact: the file's, or the function's of package.module:function."""
+    from edgekit.conversion.convert import safe_name
+
+    return safe_name(Path(model).stem if Path(model).exists() else model.rpartition(":")[2])
+
+
+def _show_layers(session: Session, layers: LayerReport | None, page: str | None) -> None:
+    """The table, on stderr where stdout is for JSON, and the page."""
+    if layers is None:
+        return
+    from rich.console import Console
+
+    from edgekit.conversion.layers import render_table
+
+    console = Console(stderr=True, no_color=not session.color) if session.json else session.console
+    console.print(render_table(layers))
+    if page is not None:
+        _write_page(layers, page)
+
+
+def _write_page(layers: LayerReport | None, page: str) -> None:
+    from edgekit.cache import atomic_write
+    from edgekit.conversion.layers import layers_html
+
+    if layers is not None:
+        atomic_write(Path(page), layers_html(layers).encode())
 
 
 def _profile(session: Session) -> Profile | None:
@@ -78,6 +124,7 @@ def _render(session: Session, artifact: Artifact) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from edgekit.cli.render import before_and_after
     from edgekit.units import format_size
 
     manifest, found = artifact.manifest, artifact.manifest.verification
@@ -95,10 +142,7 @@ def _render(session: Session, artifact: Artifact) -> None:
     table.add_row("size", f"{format_size(after)}{ratio}")
     if found.accuracy is not None:
         acc = found.accuracy
-        table.add_row(
-            "accuracy",
-            f"{acc.source_value:.2%} before, {acc.value:.2%} after ({acc.samples} samples, {acc.flips} flips)",
-        )
+        table.add_row("accuracy", before_and_after(acc))
     for output in found.outputs:
         table.add_row(f"output {escape(output.name)}", _figures(output))
     table.add_row("verification", f"[{style}]{found.state}[/] on {found.samples} {found.inputs} samples")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from edgekit.cli.common import Session, command, device_option, profile_option
-from edgekit.cli.options import convert_options, release_options
+from edgekit.cli.options import convert_options, convert_wishes, release_options
 
 
 @click.command()
@@ -20,14 +20,12 @@ from edgekit.cli.options import convert_options, release_options
 def push(
     session: Session,
     model: str,
-    recipe: str | None,
-    calibration: str | None,
-    evaluation: str | None,
     name: str | None,
     version: str | None,
     no_activate: bool,
     no_smoke: bool,
     accept_inconclusive: bool,
+    **values: Any,
 ) -> None:
     """Put MODEL (a model file or an artifact of `edgekit convert`) on a device as a release.
 
@@ -38,21 +36,21 @@ def push(
     from edgekit.api.pipelines import push as work
     from edgekit.cli.many import on_devices
 
+    wishes = convert_wishes(values)
+
     def one(address: str) -> Any:
         with connect(address, config=session.config, sink=session.sink) as device:
             return work(
                 model,
                 device,
                 profile=profile_for(device, session.profile, config=session.config, sink=session.sink),
-                recipe=recipe,
-                calibration=calibration,
-                evaluation=evaluation,
                 name=name,
                 version=version,
                 activate=not no_activate,
                 smoke=not no_smoke,
                 accept_inconclusive=accept_inconclusive,
                 sink=session.sink,
+                **wishes,
             )
 
     on_devices(session, one, render_push)

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit.cli.common import Session, command, device_option, profile_option
-from edgekit.cli.options import bench_options, bench_options_of, convert_options, release_options
+from edgekit.cli.options import (
+    bench_options,
+    bench_options_of,
+    convert_options,
+    convert_wishes,
+    release_options,
+)
 
 if TYPE_CHECKING:
     from edgekit.api.pipelines import RunOutcome
@@ -34,6 +40,7 @@ def run(session: Session, model: str, report: str | None, **values: Any) -> None
     from edgekit.cli.many import on_devices
 
     options = bench_options_of(values)
+    wishes = convert_wishes(values)
     if report is not None and len(session.devices) > 1 and not Path(report).is_dir():
         raise click.UsageError("with several devices, --report takes a folder that is there")
 
@@ -46,9 +53,6 @@ def run(session: Session, model: str, report: str | None, **values: Any) -> None
                 model,
                 device,
                 profile=profile,
-                recipe=values["recipe"],
-                calibration=values["calibration"],
-                evaluation=values["evaluation"],
                 name=values["name"],
                 version=values["version"],
                 activate=not values["no_activate"],
@@ -58,6 +62,7 @@ def run(session: Session, model: str, report: str | None, **values: Any) -> None
                 report=report,
                 store=session.config.results,
                 sink=session.sink,
+                **wishes,
             )
 
     def render(outcome: RunOutcome) -> None:

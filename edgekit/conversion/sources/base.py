@@ -1,39 +1,58 @@
-"""The seam of a source plug-in: it reads one kind of model and gives a float TFLite model and a way to run it."""
+"""The seam of a source plug-in: it reads one kind of model and gives a way to run it and what targets convert."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from edgekit import registry
 from edgekit.errors import HostError, ModelError
-from edgekit.events import Sink
+from edgekit.events import Sink, ignore
 from edgekit.models.artifact import Origin
 from edgekit.models.formats import detect_format
+from edgekit.models.info import Signature
+from edgekit.models.inspect import open_model
 
 if TYPE_CHECKING:
     import numpy as np
 
     Sample = Sequence[np.ndarray[Any, Any]]
     Outputs = list[np.ndarray[Any, Any]]
+    Run = Callable[[Sample], Outputs]
+
+Framework = Literal["torch", "keras", "onnx", "tflite"]
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """What a user allows and fixes. `trust`: code and pickles of the model may run. `shapes`: the sizes that dynamic
+    axes of the named inputs get."""
+
+    trust: bool = False
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    sink: Sink = ignore
 
 
 @dataclass(frozen=True)
 class LoadedSource:
-    """A source made into TFLite.
+    """A model in its own framework.
 
-    `run` computes one sample in the source's own framework: real-valued inputs in the order of the TFLite
-    model's inputs, outputs in the order of its outputs. `unchanged`: the bytes are the source file's own.
+    `signature`: inputs and outputs under the names that the source gives them, in its own order, axes of open size
+    fixed (an output's may stay -1). `run` computes one sample: arrays of the signature's dtypes and fixed shapes, in the signature's
+    order. `model` is what the targets convert: a TorchModel, KerasModel, OnnxModel or TfliteModel (beside this
+    file), by `framework`. `token_limits`: for integer inputs that index a table, how many rows it has.
     """
 
     name: str
     origin: Origin
-    tflite: bytes
-    run: Callable[[Sample], Outputs]
-    unchanged: bool = False
-    tools: dict[str, str] = field(default_factory=dict)
+    framework: Framework
+    model: Any
+    signature: Signature
+    run: Run
+    token_limits: Mapping[str, int] = field(default_factory=dict)
+    tools: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -47,8 +66,8 @@ class Source(Protocol):
     def accepts(self, source: str) -> bool:
         """Whether this text, which is no path that exists, names a source of this kind."""
 
-    def load(self, source: str, sink: Sink) -> LoadedSource:
-        """Read and convert. Raises ModelError, MissingExtra, InputError, ToolError."""
+    def load(self, source: str, options: LoadOptions) -> LoadedSource:
+        """Read it. Raises ModelError, MissingExtra, InputError, ToolError; E_UNTRUSTED where code would run."""
 
 
 def find_source(source: str | Path) -> Source:
@@ -71,6 +90,26 @@ def find_source(source: str | Path) -> Source:
         code="E_NO_SOURCE",
         hint=_no_source_hint(broken),
     )
+
+
+def untrusted(what: str, why: str) -> ModelError:
+    """What to say where a model would run code or unpickle objects."""
+    return ModelError(
+        f"{what} {why}",
+        code="E_UNTRUSTED",
+        hint="where you trust whoever made it, give --trust",
+    )
+
+
+def origin_of(path: Path, options: LoadOptions) -> Origin:
+    """Where a model file or folder comes from, looked into without its framework.
+
+    Raises ModelError: E_MODEL_*, E_UNTRUSTED where loading it would run code and the user did not allow that.
+    """
+    info = open_model(path)
+    if info.trust and not options.trust:
+        raise untrusted(str(path), f"would run code: {'; '.join(info.trust[:3])}")
+    return Origin(name=path.name, format=info.format, sha256=info.sha256, size_bytes=info.size_bytes)
 
 
 def _no_source_hint(broken: list[HostError]) -> str:

@@ -1,42 +1,82 @@
-"""The seam of a target plug-in: a float TFLite model and a recipe in, the device's file out."""
+"""The seam of a target plug-in: a model in its own framework in, the device's file out, and a way to run that here."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from edgekit.events import Sink
-from edgekit.models.info import Format, ModelInfo
+from edgekit.conversion.hosts.base import HostModel
+from edgekit.conversion.options import Layout
+from edgekit.conversion.sources.base import LoadedSource
+from edgekit.events import Sink, ignore
+from edgekit.models.info import Format, ModelInfo, Signature
 
 if TYPE_CHECKING:
-    import numpy as np
+    from edgekit.conversion.sources.base import Sample
 
 
 @dataclass(frozen=True)
-class Converted:
-    """The file for the device, and the packages that made it."""
+class Request:
+    """One conversion. `folder` is an empty scratch folder of this conversion's own, removed afterwards.
+    `layout`: what order image inputs and outputs (rank 4) shall have in the result; "keep": the source's."""
 
-    data: bytes
-    tools: dict[str, str] = field(default_factory=dict)
+    source: LoadedSource
+    layout: Layout
+    folder: Path
+    sink: Sink = ignore
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a target needs before a recipe is chosen. `info`: the float model's, where the target has one by now;
+    recipes are judged by it. `path`: that model's file, a target's own business."""
+
+    request: Request
+    info: ModelInfo | None = None
+    path: Path | None = None
+    tools: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Made:
+    """A converted model, in the request's folder, or the source's own file where nothing changed.
+
+    `path`: its file, or its folder for a format that is one. `extra`: other files that belong to it (external
+    data), below the folder that it lies in: the model names them from there. `signature`: inputs and outputs in the order and with the dtypes and shapes that the
+    model itself has; their names are the source's, so that the two are paired by name. `tools`, `notes`: those of
+    Prepared included.
+    """
+
+    path: Path
+    signature: Signature
+    info: ModelInfo | None = None
+    extra: tuple[Path, ...] = ()
+    tools: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
 @runtime_checkable
 class Target(Protocol):
+    """`suffix`: of the file or folder in an artifact (".tflite"). `recipes`: those it can make, of RECIPES."""
+
     name: str
     format: Format
     suffix: str
+    recipes: tuple[str, ...]
 
-    def make(
-        self,
-        tflite: bytes,
-        info: ModelInfo,
-        recipe: str,
-        calibration: Sequence[Sequence[np.ndarray[Any, Any]]],
-        sink: Sink,
-    ) -> Converted:
+    def prepare(self, request: Request) -> Prepared:
+        """Raises MissingExtra, ToolError (E_CONVERTER), InputError (E_NO_PATH: nothing converts this framework's
+        models to this format)."""
+
+    def make(self, prepared: Prepared, recipe: str, calibration: Sequence[Sample]) -> Made:
         """Raises MissingExtra, ToolError, VerificationError (E_NOTHING_QUANTIZED).
 
-        `calibration`: samples, each the model's inputs in order; empty where there are none.
+        `calibration`: samples, each the source's inputs in order; empty where there are none.
         """
+
+    def open(self, path: Path, signature: Signature, name: str) -> HostModel:
+        """Load a model of this format on this host, `signature` as in Made or in a manifest; `name` is for messages.
+        Raises MissingExtra, ModelError E_MODEL_LOAD."""

@@ -1,18 +1,21 @@
-"""TFLite, quantized with ai-edge-quantizer. Why this one and how it is used: docs/adr/0005-quantizer.md."""
+"""TFLite: made by each framework's own converter, quantized with ai-edge-quantizer (docs/adr/0005-quantizer.md)."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.conversion.extras import need, quiet, versions
-from edgekit.conversion.recipes import AS_IS
-from edgekit.conversion.targets.base import Converted
+from edgekit.conversion.hosts.tflite import TfliteHost
+from edgekit.conversion.recipes import AS_IS, RECIPES
+from edgekit.conversion.routes import require
+from edgekit.conversion.targets.base import Made, Prepared, Request
 from edgekit.conversion.targets.operator_codes import with_new_codes
 from edgekit.errors import BugError, EdgekitError, ToolError, VerificationError
-from edgekit.events import Event, Sink
-from edgekit.models.info import Format, ModelInfo
+from edgekit.events import Event
+from edgekit.models.info import Format, ModelInfo, Signature
 from edgekit.models.inspect import inspect_tflite
 
 if TYPE_CHECKING:
@@ -26,27 +29,37 @@ class TfliteTarget:
     name = "tflite"
     format: Format = "tflite"
     suffix = ".tflite"
+    recipes = RECIPES
+
+    def prepare(self, request: Request) -> Prepared:
+        """The float model. Raises MissingExtra, ToolError (E_CONVERTER), InputError (E_NO_PATH)."""
+        from edgekit.conversion.targets.tflite_sources import made_from  # not needed where a cache answers
+
+        require(request.source.framework, self.name)
+        made = made_from(request)
+        info = inspect_tflite(made.data, f"the float model made from {request.source.origin.name}")
+        path = request.folder / "float.tflite"
+        path.write_bytes(made.data)
+        return Prepared(request, info, path, made.tools, made.notes)
 
     def make(
-        self,
-        tflite: bytes,
-        info: ModelInfo,
-        recipe: str,
-        calibration: Sequence[Sequence[np.ndarray[Any, Any]]],
-        sink: Sink,
-    ) -> Converted:
+        self, prepared: Prepared, recipe: str, calibration: Sequence[Sequence[np.ndarray[Any, Any]]]
+    ) -> Made:
         """The model in this recipe; float32 and as-is leave the bytes alone.
 
         Raises MissingExtra, ToolError (E_QUANTIZER: it failed), VerificationError (E_NOTHING_QUANTIZED:
         it reported success, yet no weight changed its type).
         """
+        if prepared.path is None or prepared.info is None:
+            raise BugError("the TFLite target was not prepared")
         if recipe in ("float32", AS_IS):
-            return Converted(data=tflite)
-        sink(Event("convert", f"quantizing: {recipe}"))
+            return _made(prepared, prepared.path, prepared.info, {}, ())
+        prepared.request.sink(Event("convert", f"quantizing: {recipe}"))
         need("ai_edge_quantizer.quantizer", "litert", _WHAT)
         try:
             with quiet(), _silenced_logging():
-                data = _quantize(with_new_codes(tflite), info, recipe, calibration)
+                tflite = with_new_codes(prepared.path.read_bytes())
+                data = _quantize(tflite, prepared.info, recipe, calibration)
         except EdgekitError:
             raise
         except (
@@ -58,8 +71,28 @@ class TfliteTarget:
                 hint="try another --recipe; float32 always works",
             ) from error
         after = inspect_tflite(data, "the quantized model")
-        notes = check_changed(info, after, recipe)
-        return Converted(data=data, tools=versions("ai-edge-quantizer", "ai-edge-litert"), notes=notes)
+        notes = check_changed(prepared.info, after, recipe)
+        path = prepared.request.folder / f"{recipe}.tflite"
+        path.write_bytes(data)
+        return _made(prepared, path, after, versions("ai-edge-quantizer", "ai-edge-litert"), notes)
+
+    def open(self, path: Path, signature: Signature, name: str) -> TfliteHost:
+        """Raises MissingExtra, ModelError E_MODEL_LOAD."""
+        return TfliteHost(path.read_bytes(), signature, name)
+
+
+def _made(
+    prepared: Prepared, path: Path, info: ModelInfo, tools: dict[str, str], notes: tuple[str, ...]
+) -> Made:
+    if info.signature is None:
+        raise BugError("a TFLite model without inputs and outputs")
+    return Made(
+        path=path,
+        signature=info.signature,
+        info=info,
+        tools={**prepared.tools, **tools},
+        notes=(*prepared.notes, *notes),
+    )
 
 
 class _silenced_logging:  # noqa: N801

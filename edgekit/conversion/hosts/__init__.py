@@ -1,0 +1,1 @@
+"""Models run on this host, one module for each runtime, one sample at a time."""

@@ -1,0 +1,46 @@
+"""What one conversion works on, and what it comes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgekit.conversion.datasets import DataSet
+from edgekit.conversion.hosts.base import HostModel, run_real
+from edgekit.conversion.layout import Pairing
+from edgekit.conversion.options import ConvertOptions
+from edgekit.conversion.recipes import ProfileLike
+from edgekit.conversion.sources.base import LoadedSource
+from edgekit.conversion.targets.base import Made, Target
+from edgekit.conversion.task import UserMetric
+from edgekit.events import Sink
+
+
+@dataclass
+class Job:
+    """What one conversion works on."""
+
+    source: LoadedSource
+    target: Target
+    options: ConvertOptions
+    profile: ProfileLike | None
+    calibration: DataSet | None
+    evaluation: DataSet | None
+    metric: UserMetric | None
+    sink: Sink
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A converted model, loaded on this host, and how it is paired with its source."""
+
+    recipe: str
+    made: Made
+    host: HostModel
+    pairing: Pairing
+    notes: tuple[str, ...]
+
+    def run(self, sample: Any) -> list[Any]:
+        """A sample of the source's through the result; outputs in the source's order and layout."""
+        return self.pairing.to_source(run_real(self.host, self.pairing.to_result(sample)))

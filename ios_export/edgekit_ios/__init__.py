@@ -1,0 +1,1 @@
+"""Core ML for edgekit, as a plug-in: `target` makes .mlpackage models, `mil` evaluates them on any host."""

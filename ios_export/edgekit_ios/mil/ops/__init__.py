@@ -1,0 +1,1 @@
+"""The operators of MIL, by family. Definitions: the documentation of coremltools' MIL operators."""

@@ -1,0 +1,113 @@
+"""The Core ML target: models of PyTorch and Keras become .mlpackage folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgekit.conversion.extras import versions
+from edgekit.conversion.layout import in_layout
+from edgekit.conversion.routes import require
+from edgekit.conversion.targets.base import Made, Prepared, Request
+from edgekit.errors import BugError, ToolError
+from edgekit.events import Event
+from edgekit.models.info import Format, Signature, TensorSpec
+from edgekit.models.inspect import open_model
+from edgekit_ios.converting import Converted, convert_keras, convert_torch, coremltools
+from edgekit_ios.mil.model import MilModel
+from edgekit_ios.packaging import write_package
+from edgekit_ios.renaming import identifiers, rename
+from edgekit_ios.signature import read_signature
+
+if TYPE_CHECKING:
+    from edgekit.conversion.sources.base import Sample
+
+
+class CoreMlTarget:
+    """Makes ML programs for iOS 17 and later. On this host they run through `edgekit_ios.mil`."""
+
+    name = "coreml"
+    format: Format = "mlpackage"
+    suffix = ".mlpackage"
+    recipes: tuple[str, ...] = ("float32", "float16")
+
+    def prepare(self, request: Request) -> Prepared:
+        """Raises MissingExtra, InputError (E_NO_PATH)."""
+        require(request.source.framework, self.name)
+        request.sink(Event("convert", "loading coremltools"))
+        coremltools()
+        return Prepared(request, tools=versions("coremltools", *_PACKAGES[request.source.framework]))
+
+    def make(self, prepared: Prepared, recipe: str, calibration: Sequence[Sample]) -> Made:
+        """Raises MissingExtra, ToolError (E_CONVERTER), HostError (the disk). `calibration` is not used."""
+        if recipe not in self.recipes:
+            raise BugError(f"the Core ML target has no recipe '{recipe}'")
+        request = prepared.request
+        request.sink(Event("convert", f"coremltools: {recipe}"))
+        converted, expected = _converted(request, recipe)
+        found = _named(converted, expected)
+        path = request.folder / f"model{self.suffix}"
+        write_package(converted.model, converted.weights, path)
+        return Made(
+            path=path,
+            signature=found,
+            info=open_model(path, use_cache=False),
+            tools=prepared.tools,
+            notes=(*prepared.notes, *converted.notes, *name_notes(found)),
+        )
+
+    def open(self, path: Path, signature: Signature, name: str) -> MilModel:
+        """The evaluator. Raises MissingExtra, ModelError (E_MODEL_LOAD, E_MIL_OPERATOR)."""
+        return MilModel(path, signature, name)
+
+
+_PACKAGES = {"torch": ("torch",), "keras": ("tensorflow", "tensorflow-cpu", "keras")}
+
+
+def _converted(request: Request, recipe: str) -> tuple[Converted, Signature]:
+    if request.source.framework == "torch":
+        from edgekit.conversion.targets.torch_layout import for_layout
+
+        model, signature = for_layout(request)
+        return convert_torch(model, signature, recipe, request.folder), signature
+    source = request.source
+    made = convert_keras(source.model, source.signature, request.layout, recipe, request.folder)
+    return made, in_layout(source.signature, request.layout)
+
+
+def _named(converted: Converted, expected: Signature) -> Signature:
+    """Give the model the source's names as far as they can be, and say what it has now: the source's names, with the
+    model's own as `tensor`."""
+    specs = (*expected.inputs, *expected.outputs)
+    wanted = identifiers([spec.name for spec in specs])
+    rename(converted.model, dict(zip((*converted.inputs, *converted.outputs), wanted, strict=True)))
+    found = read_signature(converted.model)
+    names = dict(zip(wanted, specs, strict=True))
+    if {s.name for s in (*found.inputs, *found.outputs)} != set(names):
+        raise ToolError(
+            f"coremltools changed the inputs or outputs: {', '.join(s.name for s in (*found.inputs, *found.outputs))}"
+            f" instead of {', '.join(names)}",
+            code="E_CONVERTER",
+            hint="give every output of the model once; coremltools merges outputs that are the same value",
+        )
+
+    def outer(spec: TensorSpec) -> TensorSpec:
+        source = names[spec.name]
+        return msgspec.structs.replace(spec, name=source.name, tensor=spec.name, layout=source.layout)
+
+    return Signature(
+        key=None, inputs=tuple(map(outer, found.inputs)), outputs=tuple(map(outer, found.outputs))
+    )
+
+
+def name_notes(found: Signature) -> tuple[str, ...]:
+    """Names that Core ML cannot have. Pure."""
+    return tuple(
+        f"{kind} '{spec.name}' is called '{spec.tensor}' in Core ML: names there are identifiers"
+        for kind, specs in (("input", found.inputs), ("output", found.outputs))
+        for spec in specs
+        if spec.tensor != spec.name
+    )

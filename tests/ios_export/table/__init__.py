@@ -1,0 +1,1 @@
+"""The table of operators: at least one row for each that the evaluator claims."""
