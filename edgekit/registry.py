@@ -19,7 +19,12 @@ GROUPS = ("sources", "targets", "transports", "runtimes", "meters", "sinks")
 @cache
 def plugins(group: str) -> Mapping[str, EntryPoint]:
     """Name to entry point, nothing imported yet."""
-    return {point.name: point for point in entry_points(group=f"edgekit.{group}")}
+    return {point.name: point for point in _all().select(group=f"edgekit.{group}")}
+
+
+@cache
+def _all() -> Any:  # SelectableGroups before Python 3.12, EntryPoints since
+    return entry_points()
 
 
 def load(group: str, name: str) -> Any:

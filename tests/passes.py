@@ -1,8 +1,8 @@
 """Heavy tests that passed once are not run again while nothing that they depend on has changed.
 
 Converters take minutes, and most changes do not touch them. What such a test depends on is hashed: edgekit's code that
-converts and looks into models, the plug-in in ios_export, the tests' own code and data, the profiles, every installed
-package with its version, and Python itself. A mark in the cache is named by that hash and the test. `EDGEKIT_TEST_ALL=1` runs
+converts and looks into models, the plug-in in ios_export, the test's own file, what tests share and their data, the profiles,
+every installed package with its version, and Python itself. A mark in the cache is named by that hash and the test. `EDGEKIT_TEST_ALL=1` runs
 all the same; the summary tells how many were not run again.
 """
 
@@ -47,7 +47,8 @@ def _content() -> str:
     files = [ROOT / name for name in DEPENDS_ON if (ROOT / name).is_file()]
     files += [path for name in DEPENDS_ON for path in (ROOT / name).rglob("*") if path.is_file()]
     files += list((ROOT / _TOP).glob("*.py"))
-    for path in sorted({path for path in files if "__pycache__" not in path.parts}):
+    shared = {path for path in files if "__pycache__" not in path.parts and not path.name.startswith("test_")}
+    for path in sorted(shared):
         digest.update(f"{path.relative_to(ROOT)}\0".encode())
         digest.update(path.read_bytes())
     for name in sorted({f"{d.metadata['Name']}=={d.version}" for d in metadata.distributions()}):
@@ -61,7 +62,7 @@ def mark(item: pytest.Item) -> Path | None:
         return None
     if not item.nodeid.startswith(FOLDERS):
         return None
-    name = hashlib.sha256(item.nodeid.encode()).hexdigest()[:32]
+    name = hashlib.sha256(item.path.read_bytes() + item.nodeid.encode()).hexdigest()[:32]
     return cache_dir("test-passes", _content()[:32]) / name
 
 

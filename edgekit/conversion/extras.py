@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from edgekit.errors import HostError, MissingExtra
@@ -65,6 +66,21 @@ def users_code() -> Iterator[None]:
     finally:
         os.dup2(kept, 1)
         os.close(kept)
+
+
+@contextlib.contextmanager
+def users_function(text: str) -> Iterator[Any]:
+    """What `package.module:name` stands for, importable from the folder that edgekit was started in, for as long as the
+    block lasts. It is the user's code that runs here: anything may come out of it, SystemExit too."""
+    module, _, name = text.partition(":")
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        with users_code():
+            yield getattr(import_module(module), name)
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(here)
 
 
 @contextlib.contextmanager

@@ -8,11 +8,10 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edgekit.conversion.extras import users_code
+from edgekit.conversion.extras import users_code, users_function
 from edgekit.conversion.naming import short
 from edgekit.conversion.samples import Samples
 from edgekit.errors import InputError
@@ -168,14 +167,10 @@ def load_metric(text: str, *, trust: bool) -> UserMetric:
             code="E_UNTRUSTED",
             hint="where it is your own, give --trust",
         )
-    module_name, _, function = text.partition(":")
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
     try:
-        with users_code():
-            module = import_module(module_name)
-        found = getattr(module, function)
-        file = getattr(module, "__file__", None)
+        with users_function(text) as found:
+            pass
+        file = getattr(sys.modules[text.partition(":")[0]], "__file__", None)
         digest = hashlib.sha256(Path(file).read_bytes() if file else text.encode()).hexdigest()
     except (Exception, SystemExit) as error:
         raise InputError(
@@ -183,6 +178,4 @@ def load_metric(text: str, *, trust: bool) -> UserMetric:
             code="E_EVALUATION",
             hint="it must be importable from here",
         ) from error
-    finally:
-        sys.path.remove(here)
     return UserMetric(text, digest, found)

@@ -327,7 +327,7 @@ def test_a_missing_extra_is_one_line_and_exit_8(tmp_path: Path, missing: str) ->
     program = (
         f"import sys; sys.modules[{missing!r}] = None\n"
         "from edgekit.api import convert\nfrom edgekit.errors import MissingExtra\n"
-        "try: convert(sys.argv[1], recipe='float16', output=sys.argv[2])\n"
+        "try: convert(sys.argv[1], recipe='float16', output=sys.argv[2], cache=False)\n"
         "except MissingExtra as error: print(error.exit_code, error.code, error.message)"
     )
     command = [sys.executable, "-c", program, str(MODEL), str(tmp_path / "o.ekm")]

@@ -108,8 +108,6 @@ def _write_page(layers: LayerReport | None, page: str) -> None:
 
 def _profile(session: Session) -> Profile | None:
     """-p, else the one of the device that -d names, else the settings' one."""
-    from edgekit.profiles import load_profile
-
     if session.profile is None and session.devices:
         from edgekit.api.devices import connect, profile_for
         from edgekit.cli.common import one_device
@@ -117,7 +115,11 @@ def _profile(session: Session) -> Profile | None:
         with connect(one_device(session), config=session.config, sink=session.sink) as device:
             return profile_for(device, None, config=session.config, sink=session.sink)
     named = session.profile or session.config.profile
-    return None if named is None else load_profile(named)
+    if named is None:
+        return None
+    from edgekit.profiles import load_profile
+
+    return load_profile(named)
 
 
 def _render(session: Session, artifact: Artifact) -> None:

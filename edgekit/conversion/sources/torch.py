@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.conversion.extras import need, quiet, users_code, versions
+from edgekit.conversion.extras import need, quiet, users_function, versions
 from edgekit.conversion.naming import NCHW, fixed, layout_of, short, unique, unknown_shapes
 from edgekit.conversion.sources.base import LoadedSource, LoadOptions, origin_of, untrusted
 from edgekit.conversion.sources.handles import TorchModel
@@ -137,20 +135,15 @@ def _from_pt2(torch: Any, path: Path) -> Any:
 
 
 def _from_factory(torch: Any, source: str) -> tuple[Any, tuple[Any, ...]]:
-    module_name, _, function = source.partition(":")
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
     try:
-        with users_code():
-            module, example = getattr(import_module(module_name), function)()
+        with users_function(source) as factory:
+            module, example = factory()
     except (Exception, SystemExit) as error:  # the user's code: anything may come out of it
         raise ModelError(
             f"{source} failed: {type(error).__name__}: {short(error)}",
             code="E_FACTORY",
             hint="it must be importable from here, take no arguments and return (nn.Module, (tensor, ...))",
         ) from error
-    finally:
-        sys.path.remove(here)
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"{source} gave {type(module).__name__}, not an nn.Module", code="E_FACTORY")
     return module.eval(), _tensors(torch, example, source)
