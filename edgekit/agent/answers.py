@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import stat as stat_bits
+from typing import Any
 
 from msgspec import Struct
 
-from edgekit.agent.protocol import Unpacker
+from edgekit.agent.protocol import KEPT, Unpacker
 
 
 class Hello(Struct, frozen=True, kw_only=True):
@@ -36,6 +37,11 @@ class Hello(Struct, frozen=True, kw_only=True):
     is_android: bool
     knobs_restored: int
     """Settings that an earlier agent left changed and that this one has restored."""
+    layout_text: str | None
+    """The first 64 bytes of ROOT/layout; None where it is not there or cannot be read (`layout_errno`)."""
+    layout_errno: int
+    kept: frozenset[str]
+    """Which of models, run, runtimes, jobs (folders) and journal (a file) are in ROOT."""
 
 
 class FileStat(Struct, frozen=True, kw_only=True):
@@ -91,6 +97,36 @@ class Entry(Struct, frozen=True, kw_only=True):
     @property
     def is_dir(self) -> bool:
         return stat_bits.S_ISDIR(self.mode)
+
+
+class GlobEntry(Struct, frozen=True, kw_only=True):
+    """One match of `glob`. `data`: what a regular file holds, as far as it was asked for; where it could not be
+    read, `errno` says why."""
+
+    path: str
+    mode: int
+    size_bytes: int
+    mtime_ns: int
+    errno: int
+    truncated: bool
+    """The file goes on behind `data`."""
+    data: bytes
+
+    @property
+    def is_dir(self) -> bool:
+        return stat_bits.S_ISDIR(self.mode)
+
+    @property
+    def is_file(self) -> bool:
+        return stat_bits.S_ISREG(self.mode)
+
+
+class Opened(Struct, frozen=True, kw_only=True):
+    used: tuple[bool, ...]
+    """Of each folder that was asked for, in order: a process has something below it open."""
+    unknown_processes: int
+    """Processes that the agent may not look into: they may use any folder. Where the device hides processes from
+    the user (Android), they are not even counted."""
 
 
 class RunResult(Struct, frozen=True, kw_only=True):
@@ -198,7 +234,17 @@ def read_hello(payload: bytes) -> Hello:
         glibc=u.text() or None,
         is_android=bool(u.u8()),
         knobs_restored=u.u32(),
+        **_read_layout(u),
     )
+
+
+def _read_layout(u: Unpacker) -> dict[str, Any]:
+    number, text, bits = u.u32(), u.blob(), u.u8()
+    return {
+        "layout_text": None if number else text.decode("utf-8", "replace"),
+        "layout_errno": number,
+        "kept": frozenset(name for place, name in enumerate(KEPT) if bits >> place & 1),
+    }
 
 
 def read_failure(payload: bytes) -> Failure:
@@ -246,6 +292,27 @@ def read_entries(payload: bytes) -> tuple[Entry, ...]:
     return tuple(
         Entry(name=u.text(), mode=u.u32(), size_bytes=u.u64(), mtime_ns=u.u64()) for _ in range(u.u32())
     )
+
+
+def read_glob(payload: bytes) -> tuple[GlobEntry, ...]:
+    u = Unpacker(payload)
+    return tuple(
+        GlobEntry(
+            path=u.text(),
+            mode=u.u32(),
+            size_bytes=u.u64(),
+            mtime_ns=u.u64(),
+            errno=u.u32(),
+            truncated=bool(u.u8()),
+            data=u.blob(),
+        )
+        for _ in range(u.u32())
+    )
+
+
+def read_opened(payload: bytes) -> Opened:
+    u = Unpacker(payload)
+    return Opened(used=tuple(bool(byte) for byte in u.blob()), unknown_processes=u.u32())
 
 
 def read_sample(payload: bytes, paths: tuple[str, ...]) -> Sample:

@@ -8,13 +8,14 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from edgekit.agent import answers, requests
-from edgekit.agent.answers import Hello, RunResult, read_failure
-from edgekit.agent.failures import error_of
-from edgekit.agent.link import Link, Pending
-from edgekit.agent.protocol import MAGIC, FrameDecoder, Packer, Type, Unpacker
+from edgekit.agent.answers import Hello, RunResult
+from edgekit.agent.batches import batch_payload, pipelined, put_many, read_batch
+from edgekit.agent.link import Link
+from edgekit.agent.pace import Counter
+from edgekit.agent.protocol import MAGIC, FrameDecoder, Packer, Type
 from edgekit.agent.requests import Request
 from edgekit.agent.running import OnOutput, Running, Sampling
-from edgekit.agent.transfer import PutSpec, get_bytes, get_file, put_deadline, send_put, source_size
+from edgekit.agent.transfer import PutSpec, get_bytes, get_file
 from edgekit.clock import Deadline
 from edgekit.errors import BugError, EdgekitError, RemoteError
 from edgekit.transports.base import Progress, Stream
@@ -34,6 +35,7 @@ class AgentClient:
         self.root = hello.root
         """edgekit's folder on the device, absolute."""
         self._link = link
+        self._sent = Counter()
 
     @classmethod
     def start(cls, stream: Stream, *, timeout: float, device: str | None = None) -> AgentClient:
@@ -58,6 +60,11 @@ class AgentClient:
         return self._link.round_trips
 
     @property
+    def sent_bytes(self) -> int:
+        """File data, as it went over the wire, that puts have sent on this connection so far."""
+        return self._sent.bytes
+
+    @property
     def device(self) -> str | None:
         return self._link.device
 
@@ -65,11 +72,20 @@ class AgentClient:
         """Send one simple request (edgekit.agent.requests) and wait for its answer."""
         return request.read(self._link.call(request.type, request.payload, timeout))
 
+    def post(self, request: Request[Any]) -> None:
+        """Send one simple request and go on: whether it goes well is not asked."""
+        self._link.post(request.type, request.payload)
+
     def batch(self, items: Sequence[Request[Any]], *, timeout: float = TIMEOUT_S) -> list[Any]:
         """Several requests in one round trip, in order. The first that fails is raised; none runs after it."""
-        return _read_batch(
-            self._link.call(Type.BATCH, _batch_payload(items, ()), timeout), items, self.device
-        )
+        return read_batch(self._link.call(Type.BATCH, batch_payload(items, ()), timeout), items, self.device)
+
+    def pipelined(
+        self, batches: Sequence[Sequence[Request[Any]]], *, timeout: float = TIMEOUT_S
+    ) -> list[list[Any] | EdgekitError]:
+        """Several batches in one round trip, each with its own outcome: its results, or the error of the item
+        that failed. Raises DeviceLost and DeviceTimeout, which are no batch's own."""
+        return pipelined(self._link, batches, timeout)
 
     def ping(self, *, timeout: float = TIMEOUT_S) -> None:
         """One round trip that does nothing."""
@@ -92,8 +108,10 @@ class AgentClient:
     def mkdir(self, path: str, *, mode: int = 0o755) -> None:
         self.call(requests.mkdir(path, mode=mode))
 
-    def rename(self, source: str, target: str, *, sync: bool = True) -> None:
-        self.call(requests.rename(source, target, sync=sync))
+    def rename(
+        self, source: str, target: str, *, sync: bool = True, exchange: bool = False, replace: bool = True
+    ) -> None:
+        self.call(requests.rename(source, target, sync=sync, exchange=exchange, replace=replace))
 
     def chmod(self, path: str, mode: int) -> None:
         self.call(requests.chmod(path, mode))
@@ -140,33 +158,25 @@ class AgentClient:
         self,
         specs: Sequence[PutSpec],
         *,
+        before: Sequence[Request[Any]] = (),
         then: Sequence[Request[Any]] = (),
         progress: Progress | None = None,
         timeout: float | None = None,
     ) -> list[Any]:
-        """Several files, then a batch that runs only if every put went well: one round trip in all.
+        """Several files, then a batch that runs only if every put went well: one round trip in all. `before` is
+        a batch ahead of them; where one of its items fails, nothing behind it is done, and its error is raised.
 
-        `progress` is called per file, with that file's bytes."""
-        if len(specs) > 1000:
-            raise BugError("more than 1000 files in one put_many")
-        deadline = put_deadline(sum(source_size(s.source) for s in specs), timeout)
-        pendings: list[Pending] = []
-        try:
-            for spec in specs:
-                pendings.append(send_put(self._link, spec, progress, deadline))
-            batch = None
-            if then:
-                batch = self._link.request(Type.BATCH, _batch_payload(then, [p.id for p in pendings]))
-                pendings.append(batch)
-            for pending in pendings:
-                if pending is not batch:
-                    pending.next(deadline)
-            return _read_batch(batch.next(deadline).payload, then, self.device) if batch else []
-        finally:
-            for pending in pendings:
-                if pending.kind == Type.PUT and not pending.finished:
-                    self._link.abandon(pending)
-                self._link.forget(pending)
+        Returns the results of `then`. `progress` is called per file, with the bytes that this file has sent and
+        will send (an estimate where it is compressed on the way)."""
+        return put_many(self._link, self._sent, specs, before, then, progress, timeout)
+
+    def glob(
+        self, patterns: Sequence[str], *, max_bytes: int = 0, timeout: float = TIMEOUT_S
+    ) -> tuple[answers.GlobEntry, ...]:
+        return self.call(requests.glob(patterns, max_bytes=max_bytes), timeout=timeout)
+
+    def opened(self, folders: Sequence[str], *, timeout: float = TIMEOUT_S) -> answers.Opened:
+        return self.call(requests.opened(folders), timeout=timeout)
 
     def get(
         self, remote: str, *, offset: int = 0, length: int | None = None, timeout: float | None = None
@@ -305,27 +315,6 @@ class AgentClient:
 
 def _milliseconds(seconds: float | None) -> int:
     return 0 if seconds is None else min(max(1, round(seconds * 1000)), 0xFFFF_FFFF)
-
-
-def _batch_payload(items: Sequence[Request[Any]], after: Sequence[int]) -> bytes:
-    packer = Packer().u32(len(after))
-    for request_id in after:
-        packer.u32(request_id)
-    packer.u32(len(items))
-    for item in items:
-        packer.u8(item.type).blob(item.payload)
-    return packer.done()
-
-
-def _read_batch(payload: bytes, items: Sequence[Request[Any]], device: str | None) -> list[Any]:
-    unpacker = Unpacker(payload)
-    results: list[Any] = []
-    for item, _ in zip(items, range(unpacker.u32()), strict=False):
-        ok, answer = unpacker.u8(), unpacker.blob()
-        if not ok:
-            raise error_of(read_failure(answer), device)
-        results.append(item.read(answer))
-    return results
 
 
 def _skip_to_magic(stream: Stream, deadline: Deadline, device: str | None) -> bytes:

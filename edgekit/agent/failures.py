@@ -16,9 +16,10 @@ from edgekit.errors import (
     VerificationError,
 )
 
-EPERM, ENOENT, ESRCH, EIO, E2BIG, ENOEXEC, EAGAIN, EACCES = 1, 2, 3, 5, 7, 8, 11, 13
+EPERM, ENOENT, ESRCH, EIO, E2BIG, ENOEXEC, EAGAIN, ENOMEM, EACCES = 1, 2, 3, 5, 7, 8, 11, 12, 13
 EBUSY, EEXIST, ENODEV, ENOTDIR, EISDIR, EINVAL, EFBIG, ENOSPC, EROFS = 16, 17, 19, 20, 21, 22, 27, 28, 30
-ENAMETOOLONG, ENOLCK, ENOTEMPTY, ELOOP, EBADMSG, ESTALE, EDQUOT, ECANCELED = 36, 37, 39, 40, 74, 116, 122, 125
+ENAMETOOLONG, ENOLCK, ENOSYS, ENOTEMPTY, ELOOP, EBADMSG = 36, 37, 38, 39, 40, 74
+ESTALE, EDQUOT, ECANCELED = 116, 122, 125
 
 _TEXTS = {
     EPERM: "not permitted",
@@ -28,6 +29,7 @@ _TEXTS = {
     E2BIG: "too long",
     ENOEXEC: "not a program for this device",
     EAGAIN: "too many at once",
+    ENOMEM: "not enough memory on the device",
     EACCES: "permission denied",
     EBUSY: "busy",
     EEXIST: "exists already",
@@ -40,6 +42,7 @@ _TEXTS = {
     EROFS: "read-only file system",
     ENAMETOOLONG: "the name is too long",
     ENOLCK: "no lease is held",
+    ENOSYS: "the device's kernel cannot do this",
     ENOTEMPTY: "the folder is not empty",
     ELOOP: "too many levels",
     EBADMSG: "the sha256 of what arrived is another one",
@@ -79,6 +82,8 @@ def error_of(failure: Failure, device: str | None) -> EdgekitError:
             device=device,
             transient=True,
         )
+    if failure.op in ("decode", "base"):
+        return _encoding_error(failure, device)
     message = f"{failure.op} {what}: {describe(number)}" if what else f"{failure.op}: {describe(number)}"
     if known := _by_errno(number, message, device):
         return known
@@ -87,6 +92,32 @@ def error_of(failure: Failure, device: str | None) -> EdgekitError:
             message, status=127 if number == ENOENT else 126, device=device, hint="does it exist there?"
         )
     return RemoteFileError(message, errno=number, device=device, transient=number in (EAGAIN, EBUSY))
+
+
+def _encoding_error(failure: Failure, device: str | None) -> EdgekitError:
+    """Of a put that did not travel as it is. It can always be sent again as it is."""
+    number, what = failure.errno, failure.text
+    if failure.op == "base":
+        return RemoteFileError(
+            f"{what}: the file that the new one refers to cannot be used: {describe(number)}",
+            errno=number,
+            device=device,
+            hint="send the file whole",
+        )
+    if number in (ENOMEM, E2BIG):
+        return RemoteFileError(
+            f"{what}: the device has not the memory to decode it",
+            errno=number,
+            device=device,
+            hint="send the file uncompressed",
+        )
+    return VerificationError(
+        f"{what}: what arrived is damaged, or was made against another file",
+        code="E_DECODE",
+        hint="try again; if it happens again, send the file whole and uncompressed",
+        device=device,
+        transient=True,
+    )
 
 
 def _lease_error(failure: Failure, device: str | None) -> DeviceError:

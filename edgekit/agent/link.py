@@ -99,6 +99,13 @@ class Link:
         self.send(kind, pending.id, payload)
         return pending
 
+    def post(self, kind: Type, payload: bytes) -> None:
+        """Send a request whose answer nobody needs: it costs no round trip. Raises DeviceLost."""
+        with self._state_lock:
+            request_id = self._next_id
+            self._next_id = self._next_id % 0xFFFF_FFFF + 1
+        self.send(kind, request_id, payload)
+
     def call(self, kind: Type, payload: bytes, timeout: float | None) -> bytes:
         """Send a request and wait for its RESULT."""
         pending = self.request(kind, payload)

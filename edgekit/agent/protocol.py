@@ -7,9 +7,10 @@ string or blob is u32 length and its bytes. Host and agent are always of one bui
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from typing import Literal
 
 from edgekit.errors import BugError
 
@@ -47,6 +48,8 @@ class Type(IntEnum):
     REMOVE = 0x27
     LIST = 0x28
     FSYNC = 0x29
+    GLOB = 0x2A
+    OPENED = 0x2B
     KNOB_SET = 0x30
     KNOB_RESTORE = 0x31
     LEASE_ACQUIRE = 0x32
@@ -79,8 +82,21 @@ class RemoveFlag(IntFlag):
     SYNC = 8
 
 
+class RenameFlag(IntFlag):
+    SYNC = 1
+    EXCHANGE = 2
+    NO_REPLACE = 4
+
+
 PUT_KEEP = 1
 """Keep the temporary file of a put that fails, so that it can be resumed."""
+
+Encoding = Literal["raw", "zstd", "patch", "copy"]
+"""How the bytes of a put travel: as they are, as a zstd frame, as one that refers to a file of the device (its
+base), or not at all, being copied from the base."""
+ENCODING_BYTES: Mapping[Encoding, int] = {"raw": 0, "zstd": 1, "patch": 2, "copy": 3}
+KEPT = ("models", "run", "runtimes", "jobs", "journal")
+"""Bits 1, 2, 4, 8, 16 of the hello's last byte."""
 
 
 @dataclass(frozen=True)

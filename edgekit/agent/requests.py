@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from edgekit.agent import answers
-from edgekit.agent.protocol import Packer, RemoveFlag, StatFlag, Type, Unpacker
+from edgekit.agent.protocol import Packer, RemoveFlag, RenameFlag, StatFlag, Type, Unpacker
 from edgekit.errors import InputError
 
 T = TypeVar("T")
@@ -65,10 +65,18 @@ def mkdir(path: str, *, mode: int = 0o755) -> Request[None]:
     return Request(Type.MKDIR, Packer().text(checked(path)).u32(mode).done(), _nothing)
 
 
-def rename(source: str, target: str, *, sync: bool = True) -> Request[None]:
-    """`sync`: fsync both folders afterwards."""
+def rename(
+    source: str, target: str, *, sync: bool = True, exchange: bool = False, replace: bool = True
+) -> Request[None]:
+    """`sync`: fsync both folders afterwards. `exchange`: both exist and change places, at once. Not `replace`:
+    fails with EEXIST where there is a target. A device that cannot do one of the two answers with
+    RemoteFileError whose errno is ENOSYS or EINVAL."""
+    flags = RenameFlag(0)
+    flags |= RenameFlag.SYNC if sync else RenameFlag(0)
+    flags |= RenameFlag.EXCHANGE if exchange else RenameFlag(0)
+    flags |= RenameFlag(0) if replace else RenameFlag.NO_REPLACE
     return Request(
-        Type.RENAME, Packer().text(checked(source)).text(checked(target)).u8(sync).done(), _nothing
+        Type.RENAME, Packer().text(checked(source)).text(checked(target)).u8(flags).done(), _nothing
     )
 
 
@@ -104,6 +112,23 @@ def list_dir(path: str) -> Request[tuple[answers.Entry, ...]]:
 def fsync(path: str) -> Request[None]:
     """A file or a folder."""
     return Request(Type.FSYNC, Packer().text(checked(path)).done(), _nothing)
+
+
+def glob(
+    patterns: Sequence[str], *, max_bytes: int = 0, max_total_bytes: int = 8 << 20
+) -> Request[tuple[answers.GlobEntry, ...]]:
+    """What lies at absolute paths that match (`*`, `?`, `[...]`; a hidden name only where the pattern has its
+    dot), inside edgekit's folder on the device. No link is followed. `max_bytes`: how much of each regular file
+    is read; when `max_total_bytes` are reached, the rest is `truncated`. More than 4096 matches, or more than fits
+    into one answer: RemoteFileError with E2BIG. Not sorted; a folder that is not there has no matches."""
+    payload = Packer().texts([checked(p) for p in patterns]).u32(max_bytes).u32(max_total_bytes).done()
+    return Request(Type.GLOB, payload, answers.read_glob)
+
+
+def opened(folders: Sequence[str]) -> Request[answers.Opened]:
+    """Which of these folders (inside edgekit's) are in use by a process of the device: a file below is open or
+    mapped, or is its program, or it works there. The agent itself is left out."""
+    return Request(Type.OPENED, Packer().texts([checked(f) for f in folders]).done(), answers.read_opened)
 
 
 def knob_set(path: str, value: bytes, *, restore: bytes | None = None) -> Request[answers.KnobChange]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from edgekit.agent.encoding import patch_chunks, source_chunks, zstd_chunks
+from edgekit.agent.encoding import source_size as source_size
 from edgekit.agent.link import Link, Pending
-from edgekit.agent.protocol import DATA_BYTES, PUT_KEEP, Packer, Type
+from edgekit.agent.pace import BURST_S, Counter, Throttle
+from edgekit.agent.protocol import ENCODING_BYTES, PUT_KEEP, Encoding, Packer, Type
 from edgekit.agent.requests import checked
 from edgekit.cache import atomic_path, host_errors, sha256_file
 from edgekit.clock import Deadline
-from edgekit.errors import DeviceTimeout, VerificationError
+from edgekit.errors import BugError, DeviceTimeout, InputError
 from edgekit.transports.base import Progress
 
 SLOWEST_BYTES_PER_S = 20_000
@@ -31,13 +35,16 @@ class PutSpec:
     resume_from: int = 0
     """Bytes that `.NAME.ek-tmp` on the device already holds; the agent checks the hash over all of them."""
     keep_partial: bool = False
-
-
-def source_size(source: Path | bytes) -> int:
-    if isinstance(source, bytes):
-        return len(source)
-    with host_errors(source):
-        return source.stat().st_size
+    encoding: Encoding = "raw"
+    base: str | None = None
+    """For "patch" and "copy": the file of the device that is referred to."""
+    base_source: Path | bytes | None = None
+    """For "patch": the same bytes on this host, unless `wire` is given."""
+    wire: Path | bytes | None = None
+    """What to send, already encoded from `resume_from` on; otherwise it is made while it is sent."""
+    level: int = 1
+    bandwidth_bytes_per_s: float | None = None
+    """Of several files in one go, the lowest that is given holds for all of them together."""
 
 
 def source_sha256(source: Path | bytes) -> str:
@@ -51,50 +58,111 @@ def put_deadline(size_bytes: int, timeout: float | None) -> Deadline:
     return Deadline.after(60.0 + size_bytes / SLOWEST_BYTES_PER_S if timeout is None else timeout)
 
 
-def send_put(link: Link, spec: PutSpec, progress: Progress | None, deadline: Deadline) -> Pending:
+def throttle_of(specs: Sequence[PutSpec]) -> Throttle | None:
+    """One for all of them, as slow as the slowest. Raises InputError for a rate that is none."""
+    rates = [s.bandwidth_bytes_per_s for s in specs if s.bandwidth_bytes_per_s is not None]
+    if any(not rate > 0 for rate in rates):
+        raise InputError(f"a bandwidth of {min(rates)} bytes per second", code="E_BANDWIDTH")
+    return Throttle(min(rates)) if rates else None
+
+
+@dataclass(frozen=True)
+class Sending:
+    """What the puts of one connection share while they are sent."""
+
+    link: Link
+    deadline: Deadline
+    sent: Counter
+    throttle: Throttle | None = None
+    progress: Progress | None = None
+    after: int = 0
+    """Id of the request that must have gone well; 0: none."""
+
+
+def send_put(go: Sending, spec: PutSpec) -> Pending:
     """Send a whole put without waiting for its answer (an early error ends the sending)."""
     size = source_size(spec.source)
     digest = bytes.fromhex(spec.sha256 or source_sha256(spec.source))
     packer = Packer().text(checked(spec.remote)).u32(spec.mode).u64(size).u64(spec.resume_from)
-    pending = link.request(Type.PUT, packer.raw(digest).u8(PUT_KEEP * spec.keep_partial).done())
+    packer.raw(digest).u8(PUT_KEEP * spec.keep_partial).u8(ENCODING_BYTES[spec.encoding])
+    pending = go.link.request(Type.PUT, packer.text(_base(spec)).u32(go.after).done())
     try:
-        _send_data(link, pending, spec, size, progress, deadline)
+        _send_data(go, pending, spec, size)
     except BaseException:
-        link.abandon(pending)
-        link.forget(pending)
+        go.link.abandon(pending)
+        go.link.forget(pending)
         raise
     return pending
 
 
-def _send_data(
-    link: Link, pending: Pending, spec: PutSpec, size: int, progress: Progress | None, deadline: Deadline
-) -> None:
-    done = spec.resume_from
-    for chunk in _chunks(spec, size):
-        # An error that came early is kept in `pending`: whoever waits for the answer gets it.
+def _base(spec: PutSpec) -> str:
+    if spec.encoding in ("patch", "copy"):
+        return checked(spec.base or "")
+    return ""
+
+
+def _send_data(go: Sending, pending: Pending, spec: PutSpec, size: int) -> None:
+    start = spec.resume_from if spec.encoding == "raw" else 0
+    for chunk, total in _wire_chunks(spec, size):
+        for piece in _pieces(chunk, go.throttle):
+            # An error that came early is kept in `pending`: whoever waits for the answer gets it.
+            if not _may_send(go, pending, spec, len(piece)):
+                return
+            go.link.send(Type.DATA, pending.id, piece)
+            go.sent.add(len(piece))
+            start += len(piece)
+            if go.progress:
+                go.progress(start, max(total, start))
+    if spec.encoding in ("zstd", "patch") and not pending.has_answer():
+        go.link.send(Type.DATA, pending.id)  # that was all
+
+
+def _pieces(chunk: bytes, throttle: Throttle | None) -> Iterator[bytes]:
+    step = throttle.burst_bytes if throttle else len(chunk) or 1
+    for at in range(0, len(chunk), step):
+        yield chunk[at : at + step]
+
+
+def _may_send(go: Sending, pending: Pending, spec: PutSpec, count: int) -> bool:
+    """Waits for its turn. False where the put was answered already."""
+    until = time.monotonic() + (go.throttle.take(count) if go.throttle else 0.0)
+    while True:
         if pending.has_answer():
-            return
-        if deadline.expired():
-            raise DeviceTimeout(f"{spec.remote}: {done} of {size} bytes sent in time", device=link.device)
-        link.send(Type.DATA, pending.id, chunk)
-        done += len(chunk)
-        if progress:
-            progress(done, size)
+            return False
+        if go.deadline.expired():
+            raise DeviceTimeout(f"{spec.remote}: not sent in time", device=go.link.device)
+        left = until - time.monotonic()
+        if left <= 0:
+            return True
+        time.sleep(min(left, BURST_S))
 
 
-def _chunks(spec: PutSpec, size: int) -> Iterator[bytes]:
-    if isinstance(spec.source, bytes):
-        for at in range(spec.resume_from, size, DATA_BYTES):
-            yield spec.source[at : at + DATA_BYTES]
+def _wire_chunks(spec: PutSpec, size: int) -> Iterator[tuple[bytes, int]]:
+    """What goes over the wire, each piece with how much that will be in all, as far as it can be told by then."""
+    offset = spec.resume_from
+    if spec.encoding == "copy":
         return
-    with host_errors(spec.source), open(spec.source, "rb") as file:
-        file.seek(spec.resume_from)
-        left = size - spec.resume_from
-        while left and (chunk := file.read(min(DATA_BYTES, left))):
-            left -= len(chunk)
-            yield chunk
-    if left:
-        raise VerificationError(f"{spec.source} became shorter while it was sent", code="E_SOURCE_CHANGED")
+    if spec.encoding == "raw":
+        for chunk in source_chunks(spec.source, offset, size):
+            yield chunk, size
+        return
+    if spec.wire is not None:
+        total = source_size(spec.wire)
+        for chunk in source_chunks(spec.wire, 0, total):
+            yield chunk, total
+        return
+    made = 0
+    for chunk, taken in _encoded(spec, size):
+        made += len(chunk)
+        yield chunk, made * (size - offset) // taken if taken else made
+
+
+def _encoded(spec: PutSpec, size: int) -> Iterator[tuple[bytes, int]]:
+    if spec.encoding == "zstd":
+        return zstd_chunks(spec.source, spec.resume_from, size, spec.level)
+    if spec.base_source is None:
+        raise BugError(f"{spec.remote}: a patch needs its base on this host")
+    return patch_chunks(spec.source, spec.base_source, spec.resume_from, size, spec.level)
 
 
 def get_bytes(link: Link, remote: str, offset: int, length: int | None, deadline: Deadline) -> bytes:

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgekit.api.devices import connect
     from edgekit.api.models import convert, prepare
-    from edgekit.api.pipelines import bench, push, run
-    from edgekit.deployment.listing import releases, remove, rollback, uninstall
+    from edgekit.api.pipelines import bench, run
+    from edgekit.api.pushing import plan_push, push
+    from edgekit.deployment.collect import gc
+    from edgekit.deployment.listing import releases
+    from edgekit.deployment.switching import remove, rollback, uninstall
     from edgekit.models import open_model as inspect
     from edgekit.profiles import load_profile
 
@@ -20,13 +23,15 @@ _HOME = {
     "connect": ("edgekit.api.devices", "connect"),
     "convert": ("edgekit.api.models", "convert"),
     "prepare": ("edgekit.api.models", "prepare"),
-    "push": ("edgekit.api.pipelines", "push"),
+    "push": ("edgekit.api.pushing", "push"),
+    "plan_push": ("edgekit.api.pushing", "plan_push"),
     "bench": ("edgekit.api.pipelines", "bench"),
     "run": ("edgekit.api.pipelines", "run"),
     "releases": ("edgekit.deployment.listing", "releases"),
-    "rollback": ("edgekit.deployment.listing", "rollback"),
-    "remove": ("edgekit.deployment.listing", "remove"),
-    "uninstall": ("edgekit.deployment.listing", "uninstall"),
+    "rollback": ("edgekit.deployment.switching", "rollback"),
+    "remove": ("edgekit.deployment.switching", "remove"),
+    "gc": ("edgekit.deployment.collect", "gc"),
+    "uninstall": ("edgekit.deployment.switching", "uninstall"),
     "inspect": ("edgekit.models", "open_model"),
     "load_profile": ("edgekit.profiles", "load_profile"),
 }
@@ -35,8 +40,10 @@ __all__ = [
     "bench",
     "connect",
     "convert",
+    "gc",
     "inspect",
     "load_profile",
+    "plan_push",
     "prepare",
     "push",
     "releases",

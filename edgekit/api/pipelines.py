@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from edgekit.api.models import conversion_document, convert, prepare, refuse_options, require_conclusive
+from edgekit.api.models import conversion_document, convert, refuse_options
+from edgekit.api.pushing import push
 from edgekit.cache import atomic_write, data_dir
-from edgekit.deployment import PushResult, Release, push_payload, release_on_device
+from edgekit.deployment import PushResult, Release, release_on_device
 from edgekit.devices import Device
 from edgekit.devices.layout import split_release
 from edgekit.errors import HostError, InputError
 from edgekit.events import Event, Sink, ignore
-from edgekit.models import Artifact, ModelInfo
+from edgekit.models import Artifact
 
 if TYPE_CHECKING:
     from edgekit.benchmarking import BenchOptions, Outcome
@@ -23,42 +24,6 @@ if TYPE_CHECKING:
     from edgekit.profiles import Profile
     from edgekit.records import Record, Samples
     from edgekit.results.store import Store
-
-
-def push(
-    model: str | Path | Artifact | ModelInfo,
-    device: Device,
-    *,
-    profile: Profile | None = None,
-    name: str | None = None,
-    version: str | None = None,
-    activate: bool = True,
-    smoke: bool = True,
-    accept_inconclusive: bool = False,
-    lease_wait_seconds: float = 60.0,
-    sink: Sink = ignore,
-    **wishes: Unpack[ConvertWishes],
-) -> PushResult:
-    """Put a model on a device as a release and make it the active version; `wishes`: how to convert it first.
-
-    Sent is what the device does not have. The hash is checked on the device, the model runs there once
-    (`smoke`), and only then `current` names it. Raises DeviceError and its kinds, VerificationError,
-    GateError E_LIMIT where the profile's model_size is passed.
-    """
-    ready = prepare(model, profile=profile, name=name, sink=sink, **wishes)
-    if activate:
-        require_conclusive(ready, accept_inconclusive=accept_inconclusive)
-    return push_payload(
-        ready,
-        device,
-        profile=profile,
-        name=name,
-        version=version,
-        activate=activate,
-        smoke=smoke,
-        lease_wait_seconds=lease_wait_seconds,
-        sink=sink,
-    )
 
 
 def bench(

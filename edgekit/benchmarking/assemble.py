@@ -119,7 +119,7 @@ def make_record(
         model=Model(
             name=release.name,
             version=release.version,
-            sha256=release.model.sha256,
+            sha256=release.sha256,
             format=release.format,
             recipe=release.recipe,
             size_bytes=release.model.size_bytes,

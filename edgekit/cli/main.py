@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "releases": ("releases", "The models on a device and which version is active."),
     "rollback": ("releases", "Make an earlier version active again; nothing is sent."),
     "remove": ("releases", "Delete a release from a device."),
+    "gc": ("gc", "Free space on a device: old releases, failed ones, unused runtimes."),
     "uninstall": ("releases", "Remove edgekit and all its releases from a device."),
     "bench": ("bench", "Measure a model on a device."),
     "run": ("run", "Convert, verify, push, measure and report in one go."),

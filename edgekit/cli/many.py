@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -23,12 +26,14 @@ def on_devices(
     render: Callable[[T], None],
     document: Callable[[T], Any] = _itself,
     exit_code: Callable[[T], int] = lambda _: 0,
+    at_once: int = 1,
 ) -> None:
     """Do `work(address)` for each chosen device and print `document(result)` or `render(result)`.
 
     With one device its error is the command's error. With several the document is {"results": [...],
     "failed": [{"device", "error"}]}; the exit code is 6 where some failed, the first failure's own where all
-    did. A result may ask for an exit code of its own (a verdict, a gate).
+    did. A result may ask for an exit code of its own (a verdict, a gate). `at_once`: how many devices are worked on
+    together; results keep the order in which the devices were named.
     """
     devices = chosen_devices(session)
     if len(devices) == 1:
@@ -38,11 +43,11 @@ def on_devices(
         return
     results: list[T] = []
     failed: list[tuple[str, EdgekitError]] = []
-    for address in devices:
-        try:
-            results.append(work(address))
-        except EdgekitError as error:
-            failed.append((address, error))
+    for address, outcome in zip(devices, _worked(work, devices, at_once), strict=True):
+        if isinstance(outcome, EdgekitError):
+            failed.append((address, outcome))
+        else:
+            results.append(outcome)
 
     def render_all(_: object) -> None:
         for result in results:
@@ -64,6 +69,42 @@ def on_devices(
         _exit(SomeDevicesFailed.exit_code if results else failed[0][1].exit_code)
     # 4 (invalid) beats 5 (gate)
     _exit(min((code for result in results if (code := exit_code(result))), default=0))
+
+
+def _worked(work: Callable[[str], T], devices: Sequence[str], at_once: int) -> list[T | EdgekitError]:
+    """Threads that do not outlive the command: after Ctrl-C nobody waits for a device that does not answer."""
+    if at_once == 1:
+        return [_outcome(work, address) for address in devices]
+    todo: queue.SimpleQueue[int] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[int, T | EdgekitError | BaseException]] = queue.SimpleQueue()
+    for index in range(len(devices)):
+        todo.put(index)
+
+    def worker() -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                index = todo.get_nowait()
+                try:
+                    done.put((index, _outcome(work, devices[index])))
+                except BaseException as error:
+                    done.put((index, error))
+
+    for number in range(min(at_once, len(devices))):
+        threading.Thread(target=worker, name=f"edgekit-device-{number}", daemon=True).start()
+    outcomes: dict[int, T | EdgekitError] = {}
+    while len(outcomes) < len(devices):
+        index, outcome = done.get()
+        if isinstance(outcome, BaseException) and not isinstance(outcome, EdgekitError):
+            raise outcome
+        outcomes[index] = outcome
+    return [outcomes[index] for index in range(len(devices))]
+
+
+def _outcome(work: Callable[[str], T], address: str) -> T | EdgekitError:
+    try:
+        return work(address)
+    except EdgekitError as error:
+        return error
 
 
 def _exit(code: int) -> None:

@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from edgekit.conversion.options import ConvertWishes
+    from edgekit.units import Kind
 
 Decorator = Callable[[Any], Any]
 MAX_WAIT_SECONDS = 7 * 86_400
@@ -21,6 +22,26 @@ def _all(*options: Decorator) -> Decorator:
         return function
 
     return decorate
+
+
+class Quantity(click.ParamType[float]):
+    """A value with its unit, like 2MB/s or 30min, in the kind's base unit (edgekit.units)."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.name = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from edgekit.errors import InputError
+        from edgekit.units import parse_quantity
+
+        try:
+            found = parse_quantity(self.kind, value)
+        except InputError as error:
+            self.fail(error.message, param, ctx)
+        if found <= 0:
+            self.fail(f"{value} is not more than nothing", param, ctx)
+        return found
 
 
 class Seconds(click.FloatRange):

@@ -16,7 +16,7 @@ from edgekit.clock import utc_now
 from edgekit.events import Event
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress, Task, TaskID
 
 PLAIN_EVERY_SECONDS = 5.0
 """How often a long task says where it is when there is no terminal."""
@@ -34,6 +34,7 @@ class ProgressSink:
         self._bars: Progress | None = None
         self._tasks: dict[tuple[str, str | None], TaskID] = {}
         self._last_plain: dict[tuple[str, str | None], float] = {}
+        self._started: dict[tuple[str, str | None], tuple[float, float]] = {}
 
     def __enter__(self) -> ProgressSink:
         if self._log_path:
@@ -101,7 +102,7 @@ class ProgressSink:
         key = (event.task, event.device)
         if key not in self._tasks:
             label = event.task if event.device is None else f"{event.task} {event.device}"
-            self._tasks[key] = self._bars.add_task(label, total=event.total, note=event.unit)
+            self._tasks[key] = self._bars.add_task(label, total=event.total, note="", unit=event.unit)
         self._bars.update(self._tasks[key], completed=event.done, total=event.total, note=_note(event))
 
     def _plain(self, event: Event) -> None:
@@ -109,19 +110,39 @@ class ProgressSink:
         now = time.monotonic()
         finished = event.total is not None and event.done is not None and event.done >= event.total
         first_due = self._last_plain.setdefault(key, now)
+        started_at, started_with = self._started.setdefault(key, (now, event.done or 0.0))
         if finished or now - first_due >= PLAIN_EVERY_SECONDS:
             self._last_plain[key] = now
-            print(describe(event), file=sys.stderr, flush=True)
+            pace = _pace(event, (event.done or 0.0) - started_with, now - started_at)
+            print(f"{describe(event)}{pace}", file=sys.stderr, flush=True)
+
+
+def _pace(event: Event, done: float, seconds: float) -> str:
+    """Rate and time left, once there is something to tell them from."""
+    if event.unit != "bytes" or event.total is None or event.done is None or done <= 0 or seconds < 0.5:
+        return ""
+    rate = done / seconds
+    left = f", {(event.total - event.done) / rate:.0f} s left" if event.done < event.total else ""
+    return f", {rate / 1e6:.1f} MB/s{left}"
 
 
 def _make_bars(color: bool) -> Progress:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """Bytes a second, for what is counted in bytes."""
+
+        def render(self, task: Task) -> Text:
+            known = task.fields["unit"] == "bytes" and task.speed
+            return Text(f"{(task.speed or 0) / 1e6:.1f} MB/s" if known else "")
 
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.fields[note]}"),
+        Rate(),
         TimeRemainingColumn(),
         console=Console(stderr=True, no_color=not color),
         transient=True,

@@ -1,33 +1,50 @@
-"""What releases a device has, and changing which one is active: no transfer."""
+"""What releases a device has: the complete ones, those that did not pass, and which one is active. Changes nothing."""
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from edgekit.agent import requests
+from edgekit.agent.failures import E2BIG, RemoteFileError
+from edgekit.agent.requests import Request
+from edgekit.deployment.failure import FAILURE, decode_failure
 from edgekit.deployment.release import MANIFEST, ReleaseManifest, decode_manifest
 from edgekit.devices import Device
-from edgekit.devices.files import stat_many
-from edgekit.devices.layout import active_version, checked_name, is_name
+from edgekit.devices.files import LOOK_SECONDS, stat_many
+from edgekit.devices.layout import Layout, active_version, checked_name, is_name
 from edgekit.errors import DeviceError, InputError, VerificationError
 
-LEASE_WAIT_SECONDS = 60.0
+if TYPE_CHECKING:
+    from edgekit.agent.answers import GlobEntry
+
+MANIFEST_BYTES = 1 << 20
+"""A manifest of a model of thousands of files; what is longer is none."""
+ALL_BYTES = 8 << 20
+"""Of one answer, which is one frame."""
+READ_AT_ONCE = 8
+
+State = Literal["active", "complete", "damaged", "failed"]
+"""damaged: its manifest cannot be read. failed: it did not pass, and is kept aside."""
 
 
 class ReleaseInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of `edgekit releases`. A release whose manifest cannot be read has only its names."""
+    """One row of `edgekit releases`. A release whose manifest cannot be read has only its names. `failure`: why it
+    did not pass, or why its manifest cannot be read."""
 
     name: str
     version: str
     active: bool
+    state: State
     sha256: str | None = None
     size_bytes: int | None = None
     recipe: str | None = None
     smoke: str | None = None
     pushed_at: str | None = None
+    failure: str | None = None
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,215 +55,231 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     active: bool
 
 
-class Switched(msgspec.Struct, frozen=True, kw_only=True):
-    """What `edgekit rollback --json` prints."""
+@dataclass(frozen=True)
+class Folder:
+    """One release's folder, as it was found. `mtime_ns`: the device's clock; `manifest`, `failure`: the files' bytes,
+    None where they are missing or unreadable."""
 
-    device: str
     name: str
     version: str
-    previous: str | None
+    path: str
+    failed: bool
+    mtime_ns: int
+    manifest: bytes | None = None
+    failure: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies in models/ and failed/. `current`: what that file of each name holds."""
+
+    current: Mapping[str, bytes]
+    folders: tuple[Folder, ...]
+
+    def active(self, name: str) -> str | None:
+        """The version that `current` names, whether it is there or not."""
+        return active_version(self.current.get(name, b"").decode("utf-8", "replace"))
+
+    def manifest_of(self, name: str, version: str) -> bytes | None:
+        same = (f for f in self.folders if (f.name, f.version, f.failed) == (name, version, False))
+        return next((folder.manifest for folder in same), None)
+
+
+def look_for(layout: Layout, name: str | None) -> list[Request[Any]]:
+    """What to ask for `found_in`: the folders, the small files that say what they are. One round trip."""
+    each = name if name is not None else "*"
+    models, failed = f"{layout.models()}/{each}", f"{layout.failed()}/{each}"
+    return [
+        requests.glob([f"{models}/*", f"{failed}/*"]),
+        requests.glob([f"{models}/current"], max_bytes=1024, max_total_bytes=ALL_BYTES // 2),
+        requests.glob(
+            [f"{models}/*/{MANIFEST}", f"{failed}/*/{MANIFEST}", f"{failed}/*/{FAILURE}"],
+            max_bytes=MANIFEST_BYTES,
+            max_total_bytes=ALL_BYTES,
+        ),
+    ]
+
+
+def found_in(layout: Layout, answers: Sequence[Any]) -> tuple[Found, list[str]]:
+    """What the answers say, and the files that were cut short as there were too many. Pure. Names that edgekit would
+    not give are somebody else's, and passed over; links are not followed."""
+    folders, currents, files = answers
+    found: dict[tuple[str, ...], Folder] = {}
+    for entry in folders:
+        place, name, version = parts_of(layout, entry)
+        if entry.is_dir and is_name(name) and is_name(version):
+            found[place, name, version] = Folder(name, version, entry.path, place == "failed", entry.mtime_ns)
+    left_out = []
+    for entry in files:
+        parts = parts_of(layout, entry)
+        if parts[:3] not in found or not entry.is_file or entry.errno:
+            continue
+        if not entry.truncated:
+            found[parts[:3]] = _with_file(found[parts[:3]], parts[3], entry.data)
+        elif entry.size_bytes <= MANIFEST_BYTES:
+            left_out.append(entry.path)
+    current = {
+        parts_of(layout, entry)[1]: entry.data for entry in currents if entry.is_file and not entry.errno
+    }
+    return Found(current, tuple(found.values())), left_out
+
+
+def parts_of(layout: Layout, entry: GlobEntry) -> tuple[str, ...]:
+    """Its path below the root."""
+    return tuple(entry.path.removeprefix(layout.root).strip("/").split("/"))
+
+
+def _with_file(folder: Folder, file: str, data: bytes) -> Folder:
+    return replace(folder, failure=data) if file == FAILURE else replace(folder, manifest=data)
+
+
+def look(device: Device, name: str | None = None) -> Found:
+    """One round trip; a few more where the answers would not fit one frame each."""
+    try:
+        answers = device.agent.batch(look_for(device.layout, name), timeout=LOOK_SECONDS)
+    except RemoteFileError as error:
+        if error.errno != E2BIG or name is not None:
+            raise
+        return _name_by_name(device)
+    return complete(device, *found_in(device.layout, answers))
+
+
+def complete(device: Device, found: Found, left_out: Sequence[str]) -> Found:
+    """Read what an answer had no room for."""
+    texts: dict[str, bytes] = {}
+    for start in range(0, len(left_out), READ_AT_ONCE):
+        some = device.agent.read(left_out[start : start + READ_AT_ONCE], max_bytes=MANIFEST_BYTES)
+        texts |= {item.path: item.data for item in some if not item.errno and not item.truncated}
+    if not texts:
+        return found
+    folders = []
+    for folder in found.folders:
+        for file in (MANIFEST, FAILURE):
+            if (data := texts.get(f"{folder.path}/{file}")) is not None:
+                folder = _with_file(folder, file, data)
+        folders.append(folder)
+    return replace(found, folders=tuple(folders))
+
+
+def _name_by_name(device: Device) -> Found:
+    folders = (device.layout.models(), device.layout.failed())
+    entries = device.agent.call(requests.glob([f"{folder}/*" for folder in folders]))
+    names = {parts[1] for e in entries if e.is_dir and is_name((parts := parts_of(device.layout, e))[1])}
+    each = [look(device, name) for name in sorted(names)]
+    return Found(
+        {name: text for found in each for name, text in found.current.items()},
+        tuple(folder for found in each for folder in found.folders),
+    )
 
 
 def releases(device: Device, name: str | None = None) -> list[ReleaseInfo]:
-    """All releases, or those of one name; sorted by name, then by when they were pushed."""
-    names = (
-        [checked_name(name, "release name")] if name is not None else _folders(device, device.layout.models())
-    )
-    found: list[ReleaseInfo] = []
-    for each in names:
-        found += _of_name(device, each)
-    return found
+    """All releases, or those of one name, the failed ones that are kept aside included; sorted by name, then by when
+    they were pushed."""
+    if name is not None:
+        checked_name(name, "release name")
+    return rows_of(look(device, name), device.address)
 
 
-def _folders(device: Device, path: str) -> list[str]:
-    """Names of the folders in there that can be a release's, or its version's; none where there is no such folder."""
-    if device.agent.stat(path) is None:
-        return []
-    entries = device.agent.list_dir(path)
-    return sorted(e.name for e in entries if e.is_dir and is_name(e.name))
+def rows_of(found: Found, device: str) -> list[ReleaseInfo]:
+    rows = [_row(folder, folder.version == found.active(folder.name), device) for folder in found.folders]
+    return sorted(rows, key=lambda row: (row.name, row.pushed_at or "", row.version, row.state == "failed"))
 
 
-def _of_name(device: Device, name: str) -> list[ReleaseInfo]:
-    versions = _folders(device, device.layout.model(name))
-    current_path = device.layout.current(name)
-    paths = {version: device.layout.manifest(name, version) for version in versions}
-    texts = device.read_texts([current_path, *paths.values()])
-    current = active_version(texts[current_path])
-    rows = [_row(device, name, version, version == current, texts[path]) for version, path in paths.items()]
-    return sorted(rows, key=lambda row: (row.pushed_at or "", row.version))
-
-
-def _row(device: Device, name: str, version: str, active: bool, text: str | None) -> ReleaseInfo:
+def _row(folder: Folder, current: bool, device: str) -> ReleaseInfo:
+    active = current and not folder.failed
+    state: State = "active" if active else "complete"
+    failure = decode_failure(folder.failure) if folder.failure is not None else None
+    reason = failure.message if failure is not None else None
     try:
-        manifest = decode_manifest((text or "").encode(), device.address)
-    except DeviceError:
-        return ReleaseInfo(name=name, version=version, active=active)
+        manifest = decode_manifest(folder.manifest or b"", device)
+    except DeviceError as error:
+        state = "failed" if folder.failed else "damaged"
+        reason = reason or error.message
+        return ReleaseInfo(
+            name=folder.name, version=folder.version, active=active, state=state, failure=reason
+        )
     return ReleaseInfo(
-        name=name,
-        version=version,
+        name=folder.name,
+        version=folder.version,
         active=active,
-        sha256=manifest.model.sha256,
+        state="failed" if folder.failed else state,
+        sha256=manifest.sha256,
         size_bytes=sum(entry.size_bytes for entry in manifest.files),
         recipe=manifest.recipe,
         smoke=manifest.smoke,
         pushed_at=manifest.pushed_at,
+        failure=reason if folder.failed else None,
     )
 
 
 def release_on_device(device: Device, name: str, version: str | None) -> Release:
-    """One release, its model's bytes checked there against the manifest.
+    """One release, its bytes checked there against the manifest. Two round trips.
 
     `version` None is the active one. Raises InputError E_NO_RELEASE, DeviceError E_RELEASE_DAMAGED,
     VerificationError E_HASH.
     """
-    current_path = device.layout.current(name)
-    text = device.read_texts([current_path])[current_path]
-    current = active_version(text)
-    wanted = checked_name(version, "version") if version is not None else current
+    if version is not None:
+        checked_name(version, "version")
+    checked_name(name, "release name")
+    return checked_release(device, look(device, name), name, version)
+
+
+def checked_release(device: Device, found: Found, name: str, version: str | None) -> Release:
+    """The same for what was read already. One round trip."""
+    current = found.active(name)
+    wanted = version if version is not None else current
     if wanted is None:
-        if text is None:
-            raise _no_release(device, name, None)
+        if name not in found.current:
+            raise no_release(device, name, None)
         raise DeviceError(
-            f"{current_path} on the device names no version: {text[:40]!r}",
+            f"{device.layout.current(name)} on the device names no version: {found.current[name][:40]!r}",
             code="E_RELEASE_DAMAGED",
             device=device.address,
             hint=f"push the model again, or pick a version: edgekit rollback {name} --to VERSION",
         )
-    folder = device.layout.release(name, wanted)
-    manifest_path = f"{folder}/{MANIFEST}"
-    text = device.read_texts([manifest_path])[manifest_path]
+    text = found.manifest_of(name, wanted)
     if text is None:
-        raise _no_release(device, name, wanted)
-    manifest = decode_manifest(text.encode(), device.address)
+        raise no_release(device, name, wanted)
+    manifest = decode_manifest(text, device.address)
+    folder = device.layout.release(name, wanted)
+    check_hashes(device, manifest, folder)
+    return Release(manifest=manifest, folder=folder, active=wanted == current)
+
+
+def check_hashes(device: Device, manifest: ReleaseManifest, folder: str) -> None:
+    """Hash every file of a release there, now. Raises VerificationError E_HASH."""
     paths = {f"{folder}/{entry.file}": entry for entry in manifest.files}
     there = stat_many(device.agent, list(paths), sha256=True)
     for path, entry in paths.items():
         stat = there[path]
         if stat is None or stat.sha256 != entry.sha256:
             raise VerificationError(
-                f"{entry.file} of {name}@{wanted} on the device is {'missing' if stat is None else 'damaged'}",
+                f"{entry.file} of {manifest.name}@{manifest.version} on the device is "
+                f"{'missing' if stat is None else 'damaged'}",
                 code="E_HASH",
                 device=device.address,
                 hint="push it again: that repairs it",
             )
-    return Release(manifest=manifest, folder=folder, active=wanted == current)
 
 
-def _no_release(device: Device, name: str, version: str | None) -> InputError:
-    there = ", ".join(f"{row.name}@{row.version}" for row in releases(device)) or "none"
+def no_release(device: Device, name: str, version: str | None) -> InputError:
+    """The error that says what there is instead."""
+    rows = releases(device)
     what = f"{name}@{version}" if version else f"active release of {name}"
+    aside = [row for row in rows if (row.name, row.version, row.state) == (name, version, "failed")]
+    why = f": it failed there, and is kept aside ({printable(aside[0].failure)})" if aside else ""
     return InputError(
-        f"there is no {what} on the device",
+        f"there is no {what} on the device{why}",
         code="E_NO_RELEASE",
         device=device.address,
-        hint=f"there are: {there}",
+        hint=f"there are: {_names(rows) or 'none'}",
     )
 
 
-def rollback(device: Device, name: str, to: str | None = None) -> Switched:
-    """Make `to` active, or the release pushed last before the active one. Its bytes are checked there first.
-
-    Only one whose smoke run passed is made active again. Raises InputError E_NO_RELEASE, VerificationError
-    E_UNCHECKED, E_HASH.
-    """
-    checked_name(name, "release name")
-    with device.leased(f"rollback {name}", LEASE_WAIT_SECONDS):
-        rows = releases(device, name)
-        active = next((row.version for row in rows if row.active), None)
-        wanted = to if to is not None else _before(device, name, rows, active)
-        release = release_on_device(device, name, wanted)
-        if release.manifest.smoke != "passed" and wanted != active:
-            raise VerificationError(
-                f"{name}@{wanted} never ran on this device",
-                code="E_UNCHECKED",
-                device=device.address,
-                hint="push its model: that tries it; or activate it untried: edgekit push --no-smoke",
-            )
-        current = requests.write(device.layout.current(name), f"{wanted}\n".encode())
-        device.agent.batch([requests.lease_renew(), current])
-    return Switched(device=device.address, name=name, version=wanted, previous=active)
+def printable(text: str | None) -> str:
+    """What a device says, as it may stand in a message: one line, no control characters."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in (text or "unknown")[:500])
 
 
-def _before(device: Device, name: str, rows: list[ReleaseInfo], active: str | None) -> str:
-    """The one pushed last before the active one; one that is damaged, or was never tried, is passed over."""
-    whole = [row for row in rows if row.sha256 is not None]
-    at = next((i for i, row in enumerate(whole) if row.version == active), len(whole))
-    usable = [row.version for row in whole[:at] if row.smoke == "passed"]
-    if not usable:
-        raise InputError(
-            f"there is no release of {name} before {active or 'now'} that ran on this device",
-            code="E_NO_RELEASE",
-            device=device.address,
-            hint="edgekit releases shows what there is; --to VERSION picks one",
-        )
-    return usable[-1]
-
-
-def remove(device: Device, name: str, version: str | None = None, *, force: bool = False) -> dict[str, Any]:
-    """Delete one version, or all of `name`. The active one only with `force`, or with all of the name.
-
-    Raises InputError E_NO_RELEASE, E_RELEASE_ACTIVE.
-    """
-    checked_name(name, "release name")
-    with device.leased(f"remove {name}", LEASE_WAIT_SECONDS):
-        rows = releases(device, name)
-        chosen = [row for row in rows if version is None or row.version == version]
-        if not chosen:
-            raise _no_release(device, name, version)
-        if version is not None and chosen[0].active and not force:
-            raise InputError(
-                f"{name}@{version} is the active version",
-                code="E_RELEASE_ACTIVE",
-                device=device.address,
-                hint="roll back first, or --force",
-            )
-        if version is None:
-            # `current` first: whatever cuts this off, it never names half a release
-            folder = device.layout.model(name)
-            device.agent.batch(
-                [requests.remove(device.layout.current(name)), requests.remove(folder, recursive=True)]
-            )
-        else:
-            if chosen[0].active:
-                device.agent.remove(device.layout.current(name))
-            device.agent.remove(device.layout.release(name, version), recursive=True)
-    return {"device": device.address, "removed": [f"{row.name}@{row.version}" for row in chosen]}
-
-
-OWN_UNDER_LEASE = ("run", "runtimes", "models", "jobs", "layout", "knobs.journal")
-OWN_AFTER_LEASE = ("lease", "lease.lock", "knobs.lock")
-"""All that edgekit keeps below its root, but for the agent; anything else there is not edgekit's, and stays."""
-_AGENT_FILE = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]+\.[0-9a-f]+\.ek-tmp")
-
-
-def own_root(root: str, device: str) -> str:
-    """`root`, unless it is `/`: DeviceError E_NOT_OURS, as `run` there is the system's."""
-    if root.strip("/"):
-        return root
-    raise DeviceError(
-        "edgekit's folder on this device is /, which is not its to empty",
-        code="E_NOT_OURS",
-        device=device,
-        hint="remove the releases one by one: edgekit remove NAME",
-    )
-
-
-def uninstall(device: Device) -> dict[str, Any]:
-    """Remove all that edgekit put on the device, the agent that does it included, and the folder if it is empty.
-
-    Raises DeviceError E_NOT_OURS where the folder is somebody else's.
-    """
-    root = own_root(device.layout.root, device.address)
-    with device.leased("uninstall", LEASE_WAIT_SECONDS, uninstalling=True):
-        device.agent.batch([requests.remove(f"{root}/{name}", recursive=True) for name in OWN_UNDER_LEASE])
-    agents = f"{root}/agent"
-    files = device.agent.list_dir(agents) if device.agent.stat(agents) is not None else ()
-    own = [entry.name for entry in files if _AGENT_FILE.fullmatch(entry.name)]
-    gone = [f"{root}/{name}" for name in OWN_AFTER_LEASE] + [f"{agents}/{name}" for name in own]
-    if len(own) == len(files):
-        gone.append(agents)
-    device.agent.batch([requests.remove(path) for path in gone])
-    left = sorted(entry.name for entry in device.agent.list_dir(root))
-    if not left:
-        device.agent.remove(root, inside_root=False)
-    return {"device": device.address, "root": root, "left": left}
+def _names(rows: Iterable[ReleaseInfo]) -> str:
+    return ", ".join(f"{row.name}@{row.version}" for row in rows if row.state != "failed")

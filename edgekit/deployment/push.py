@@ -1,13 +1,16 @@
 """Push: what the device lacks is sent, checked there by its hash, tried, and only then made active.
 
 Nothing that is under way has a name that anyone reads: files are put below a staging folder, which is renamed
-when all of it is there, and `current` is replaced last, by rename. Whatever cuts a push off leaves at most a
-staging folder, which the next push of this name removes.
+when all of it is there, and `current` is replaced last, by rename (docs/on-device-layout.md). Whatever cuts a push off
+leaves at most that folder, from which the next push of the same content goes on, or a journal that the next connect
+finishes.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,34 +18,27 @@ import msgspec
 
 from edgekit._version import __version__
 from edgekit.agent import requests
+from edgekit.agent.failures import EINVAL, ENOSYS, RemoteFileError
 from edgekit.agent.requests import Request
-from edgekit.agent.transfer import PutSpec
 from edgekit.clock import utc_now
-from edgekit.deployment.release import (
-    GOLDEN_INPUTS,
-    GOLDEN_OUTPUTS,
-    MANIFEST,
-    Action,
-    OnDevice,
-    Payload,
-    Smoke,
-    decide,
-    decode_manifest,
-    payload_of_artifact,
-    payload_of_model,
-)
-from edgekit.deployment.runtime_there import put_files
+from edgekit.deployment import bases
+from edgekit.deployment.failure import keep_failed
+from edgekit.deployment.looking import Seen, Staged, look, read_staged, staged_requests
+from edgekit.deployment.outcome import Method, PushedFile, PushPlan, PushResult
+from edgekit.deployment.payload import check_size, payload_of
+from edgekit.deployment.release import MANIFEST, Payload, ReleaseManifest, Smoke, decide
+from edgekit.deployment.sending import Plan, planned, send
 from edgekit.deployment.smoke import SmokeResult, smoke_run
-from edgekit.devices import Device
-from edgekit.devices.files import look
-from edgekit.devices.layout import TEMPORARY_SUFFIX, active_version
+from edgekit.deployment.travel import summary
+from edgekit.devices import Device, journal
 from edgekit.errors import (
-    DeviceError,
     DeviceFull,
     DeviceLost,
     DeviceReadOnly,
+    EdgekitError,
     GateError,
-    InputError,
+    ModelError,
+    RemoteError,
     VerificationError,
 )
 from edgekit.events import Event, Sink, ignore
@@ -54,35 +50,46 @@ if TYPE_CHECKING:
 SPARE_BYTES = 4 << 20
 """Left free on the device beyond what is sent: file systems need room to breathe."""
 
-Method = Literal["unchanged", "raw"]
 
+@dataclass(frozen=True)
+class Wish:
+    """What the caller wants of one push."""
 
-class PushResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What `edgekit push --json` prints. `seconds` and `round_trips` count from the opened connection."""
-
-    device: str
-    name: str
-    version: str
-    sha256: str
-    method: Method
-    bytes_total: int
-    bytes_sent: int
-    round_trips: int
-    seconds: float
-    smoke: Smoke
-    activated: bool
-    previous: str | None
-    notes: tuple[str, ...] = ()
-    named: str | None = None
-    """The device as the caller named it: an entry of edgekit.yaml may have a root of its own."""
+    payload: Payload
+    profile: Profile | None
+    activate: bool
+    smoke: bool
+    bandwidth_bytes_per_s: float | None = None
 
 
 @dataclass(frozen=True)
 class _Done:
     smoke: Smoke
-    bytes_sent: int
-    notes: tuple[str, ...]
+    files: tuple[PushedFile, ...] = ()
+    method: Method = "unchanged"
+    notes: tuple[str, ...] = ()
     activated: bool = False
+
+    @property
+    def bytes_sent(self) -> int:
+        return sum(each.wire_bytes for each in self.files)
+
+
+@dataclass
+class _Clocks:
+    """Seconds of the parts of a push."""
+
+    transfer: float = 0.0
+    smoke: float = 0.0
+    bootstrap: float = 0.0
+
+    @contextmanager
+    def timing(self, part: Literal["transfer", "smoke"]) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            setattr(self, part, getattr(self, part) + time.monotonic() - began)
 
 
 def push_payload(
@@ -95,208 +102,267 @@ def push_payload(
     activate: bool,
     smoke: bool,
     lease_wait_seconds: float,
+    bandwidth_bytes_per_s: float | None = None,
     sink: Sink = ignore,
 ) -> PushResult:
     """Make the device hold this model as a release, active where wanted. See the module."""
     started = time.monotonic()
-    payload = (
-        payload_of_artifact(model, name, version)
-        if isinstance(model, Artifact)
-        else payload_of_model(model, name, version)
-    )
-    _check_limit(payload, profile, device)
-    there = read_release(device, payload)
-    if decide(payload, there, activate=activate, smoke=smoke) == "unchanged" and there.manifest is not None:
-        done = _Done(there.manifest.smoke, 0, ())
+    payload = payload_of(model, name, version)
+    wish = Wish(payload, profile, activate, smoke, bandwidth_bytes_per_s)
+    check_size(payload, profile, device.address)
+    clocks = _Clocks()
+    with clocks.timing("transfer"):
+        seen = look(device, payload)
+    action = decide(payload, seen.there, activate=activate, smoke=smoke)
+    if action == "unchanged" and seen.there.manifest is not None and not seen.cut_off:
+        done = _Done(seen.there.manifest.smoke)
     else:
-        with device.leased(f"push {payload.name}", lease_wait_seconds):
-            there = read_release(device, payload)  # another host may have been quicker
-            action = decide(payload, there, activate=activate, smoke=smoke)
-            done = _act(action, payload, there, device, profile, activate=activate, smoke=smoke, sink=sink)
+        done, seen = _under_lease(wish, seen, device, clocks, lease_wait_seconds, sink)
+    _keep_bases(payload)
     return PushResult(
         device=device.address,
         name=payload.name,
         version=payload.version,
-        sha256=payload.manifest.model.sha256,
-        method="raw" if done.bytes_sent else "unchanged",
+        sha256=payload.manifest.sha256,
+        method=done.method,
         bytes_total=payload.size_bytes,
         bytes_sent=done.bytes_sent,
         round_trips=device.round_trips,
         seconds=time.monotonic() - started,
         smoke=done.smoke,
-        activated=done.activated or there.current == payload.version,
-        previous=there.current,
+        activated=done.activated or seen.there.current == payload.version,
+        previous=seen.there.current,
         notes=done.notes,
+        files=done.files,
+        bootstrap_seconds=clocks.bootstrap,
+        transfer_seconds=clocks.transfer,
+        smoke_seconds=clocks.smoke,
         named=device.target.label,
     )
 
 
-def _check_limit(payload: Payload, profile: Profile | None, device: Device) -> None:
-    limit = profile.limits.model_size_bytes if profile is not None else None
-    size = payload.manifest.model.size_bytes
-    if limit is not None and profile is not None and size > limit:
-        raise GateError(
-            f"the model has {size} bytes; the profile {profile.name} allows {limit}",
-            code="E_LIMIT",
-            device=device.address,
-            hint="a smaller recipe (edgekit convert --recipe int8-static), or another limit in the profile",
-        )
-
-
-def read_release(device: Device, payload: Payload) -> OnDevice:
-    """What the device has under this name and version, in one round trip; every file is hashed there."""
-    layout = device.layout
-    folder = layout.release(payload.name, payload.version)
-    names = sorted({entry.file for entry in payload.manifest.files} | {GOLDEN_INPUTS, GOLDEN_OUTPUTS})
-    current_path, manifest_path = layout.current(payload.name), layout.manifest(payload.name, payload.version)
-    contents, stats = look(
-        device.agent, [current_path, manifest_path], [f"{folder}/{name}" for name in names]
-    )
-    current, found = contents[current_path], contents[manifest_path]
-    hashes = {name: stat.sha256 if (stat := stats[f"{folder}/{name}"]) else None for name in names}
-    manifest, damaged = None, False
-    if found is not None:
-        try:
-            manifest = decode_manifest(found, device.address)
-        except DeviceError as error:
-            if error.code != "E_RELEASE_DAMAGED":
-                raise
-            damaged = True
-    return OnDevice(
-        current=active_version(current.decode("utf-8", "replace")) if current is not None else None,
-        manifest=manifest,
-        hashes=hashes,
-        damaged=damaged,
-    )
-
-
-def _act(
-    action: Action,
-    payload: Payload,
-    there: OnDevice,
+def plan_push(
+    model: Artifact | ModelInfo,
     device: Device,
-    profile: Profile | None,
     *,
+    profile: Profile | None,
+    name: str | None,
+    version: str | None,
     activate: bool,
     smoke: bool,
-    sink: Sink,
-) -> _Done:
-    """Under the lease: bring the release there, try it where that is due, make it active where that is allowed."""
+) -> PushPlan:
+    """What a push would do and send, and why: one look at the device, which is not changed. A push that was cut off
+    would go on where it was; that is seen only under the lease, and so not here."""
+    payload = payload_of(model, name, version)
+    check_size(payload, profile, device.address)
+    seen = look(device, payload)
+    action = decide(payload, seen.there, activate=activate, smoke=smoke)
+    files: tuple[PushedFile, ...] = ()
+    method: Method = "unchanged"
     if action in ("send", "repair"):
-        done = _send(payload, device, profile, smoke=smoke, sink=sink)
-    elif action == "check":
-        done = _check_in_place(payload, there, device, profile, sink)
-    else:
-        done = _Done(there.manifest.smoke if there.manifest else "unchecked", 0, ())
-    if not activate or action == "unchanged":
-        return done
-    if smoke and done.smoke != "passed":
-        note = (
-            "not activated: nothing on the device could run it (push with --no-smoke to activate it anyway)"
+        with planned(payload, seen, None, device) as plan:
+            files, method = _files(plan), summary(plan.travels)[0]
+    return PushPlan(
+        device=device.address,
+        name=payload.name,
+        version=payload.version,
+        sha256=payload.manifest.sha256,
+        action=action,
+        method=method,
+        bytes_total=payload.size_bytes,
+        bytes_to_send=sum(each.wire_bytes for each in files),
+        files=files,
+        activate=activate and seen.there.current != payload.version,
+        previous=seen.there.current,
+    )
+
+
+def _files(plan: Plan) -> tuple[PushedFile, ...]:
+    return tuple(
+        PushedFile(
+            file=t.file.file,
+            encoding=t.encoding,
+            size_bytes=t.file.size_bytes,
+            wire_bytes=t.wire_bytes,
+            why=t.why,
         )
-        sink(Event("push", message=note, device=device.address, level="warning"))
-        return replace(done, notes=(*done.notes, note))
-    current = requests.write(device.layout.current(payload.name), f"{payload.version}\n".encode())
+        for t in plan.travels
+    )
+
+
+def _keep_bases(payload: Payload) -> None:
+    """The next push of another version may be a patch of this one."""
+    for entry in payload.manifest.files:
+        bases.keep(payload.sources[entry.file], entry.sha256, entry.size_bytes)
+
+
+def _under_lease(
+    wish: Wish, seen: Seen, device: Device, clocks: _Clocks, lease_wait_seconds: float, sink: Sink
+) -> tuple[_Done, Seen]:
+    """Bring the release there, try it where that is due, make it active where that is allowed."""
+    payload = wish.payload
+    began = time.monotonic()
+    with device.leased(
+        f"push {payload.name}", lease_wait_seconds, look=staged_requests(device.layout, payload)
+    ) as answers:
+        clocks.transfer += time.monotonic() - began
+        staged = read_staged(device.layout, payload, answers)
+        if (staged.current, staged.manifest) != (seen.raw_current, seen.raw_manifest):
+            seen = look(device, payload)  # another host was quicker
+        action = decide(payload, seen.there, activate=wish.activate, smoke=wish.smoke)
+        if action in ("send", "repair"):
+            done = _send(wish, seen, staged, device, clocks, replaces=action == "repair", sink=sink)
+        elif action == "check":
+            done = _check_in_place(wish, seen, device, clocks, sink)
+        else:
+            done = _Done(seen.there.manifest.smoke if seen.there.manifest else "unchecked")
+        if not wish.activate or action in ("unchanged", "send", "repair"):
+            return done, seen
+        return _activate(wish, done, device, sink), seen
+
+
+def _may_activate(wish: Wish, smoke: Smoke) -> bool:
+    return wish.activate and (smoke == "passed" or not wish.smoke)
+
+
+_NOT_TRIED = "not activated: nothing on the device could run it (push with --no-smoke to activate it anyway)"
+
+
+def _activate(wish: Wish, done: _Done, device: Device, sink: Sink) -> _Done:
+    """A release that is there already."""
+    if not _may_activate(wish, done.smoke):
+        return _not_tried(done, device, sink)
+    current = requests.write(device.layout.current(wish.payload.name), f"{wish.payload.version}\n".encode())
     device.agent.batch([requests.lease_renew(), current])
     return replace(done, activated=True)
 
 
-def _check_in_place(
-    payload: Payload, there: OnDevice, device: Device, profile: Profile | None, sink: Sink
-) -> _Done:
+def _not_tried(done: _Done, device: Device, sink: Sink) -> _Done:
+    sink(Event("push", message=_NOT_TRIED, device=device.address, level="warning"))
+    return replace(done, notes=(*done.notes, _NOT_TRIED))
+
+
+def _check_in_place(wish: Wish, seen: Seen, device: Device, clocks: _Clocks, sink: Sink) -> _Done:
     """The smoke run of a release that was put there without one; its manifest then says so."""
-    assert there.manifest is not None
-    folder = device.layout.release(payload.name, payload.version)
-    tried = smoke_run(there.manifest, folder, device, profile, sink)
-    manifest = msgspec.structs.replace(there.manifest, smoke=tried.state, smoke_reason=tried.reason or None)
+    there = seen.there.manifest
+    assert there is not None
+    folder = device.layout.release(wish.payload.name, wish.payload.version)
+    with clocks.timing("smoke"):
+        tried = smoke_run(there, folder, device, wish.profile, sink)
+    clocks.bootstrap += tried.bootstrap_seconds
+    manifest = msgspec.structs.replace(there, smoke=tried.state, smoke_reason=tried.reason or None)
     device.agent.write(f"{folder}/{MANIFEST}", manifest.encode())
-    return _Done(tried.state, 0, (tried.reason,) if tried.reason else ())
+    return _Done(tried.state, notes=(tried.reason,) if tried.reason else ())
 
 
-def _send(payload: Payload, device: Device, profile: Profile | None, *, smoke: bool, sink: Sink) -> _Done:
-    _make_room(payload, device)
-    staging = device.layout.staging(payload.name, payload.version)
+def _send(
+    wish: Wish, seen: Seen, staged: Staged, device: Device, clocks: _Clocks, *, replaces: bool, sink: Sink
+) -> _Done:
+    payload = wish.payload
+    _check_room(payload, staged, device)
+    staging = device.layout.staging(payload.name, payload.version, payload.content)
+    clear: list[Request[Any]] = [requests.remove(path, recursive=True) for path in staged.others]
     try:
-        _put(payload, staging, device, sink)
-        tried = (
-            smoke_run(payload.manifest, staging, device, profile, sink)
-            if smoke
-            else SmokeResult("unchecked", "--no-smoke")
-        )
-        manifest = msgspec.structs.replace(
-            payload.manifest,
-            smoke=tried.state,
-            smoke_reason=tried.reason or None,
-            pushed_at=utc_now(),
-            edgekit_version=__version__,
-        )
-        _complete(payload, staging, manifest.encode(), device)
+        with clocks.timing("transfer"), planned(payload, seen, staged, device) as plan:
+            sent, notes = send(
+                payload,
+                plan,
+                device,
+                staging=staging,
+                before=clear,
+                bandwidth_bytes_per_s=wish.bandwidth_bytes_per_s,
+                sink=sink,
+            )
     except DeviceLost:
-        raise  # what lies there is removed by the next push of this name
-    except (DeviceError, VerificationError, InputError) as error:
+        raise  # what lies there is where the next push of this content goes on
+    except EdgekitError as error:
         _discard(device, staging, error)
         raise
-    return _Done(tried.state, payload.size_bytes, (tried.reason,) if tried.reason else ())
-
-
-def _make_room(payload: Payload, device: Device) -> None:
-    """One round trip: the name's folder, staging folders that cut-off pushes left there (the lease is ours, so
-    they are nobody's), and the free space."""
-    folder = device.layout.model(payload.name)
-    _, entries, space = device.agent.batch(
-        [requests.mkdir(folder), requests.list_dir(folder), requests.disk_space(folder)]
+    tried = _try(wish, staging, device, clocks, sink)
+    manifest = msgspec.structs.replace(
+        payload.manifest,
+        smoke=tried.state,
+        smoke_reason=tried.reason or None,
+        pushed_at=utc_now(),
+        edgekit_version=__version__,
     )
-    left_over = [e.name for e in entries if e.name.startswith(".") and e.name.endswith(TEMPORARY_SUFFIX)]
-    if left_over:
-        device.agent.batch([requests.remove(f"{folder}/{name}", recursive=True) for name in left_over])
-        space = device.agent.disk_space(folder)
-    needed = payload.size_bytes + SPARE_BYTES
+    activates = _may_activate(wish, tried.state)
+    _complete(payload, manifest, device, activates=activates, replaces=replaces)
+    done = _Done(
+        tried.state,
+        _files(sent),
+        summary(sent.travels)[0],
+        (*notes, *((tried.reason,) if tried.reason else ())),
+        activates,
+    )
+    return _not_tried(done, device, sink) if wish.activate and not activates else done
+
+
+def _try(wish: Wish, staging: str, device: Device, clocks: _Clocks, sink: Sink) -> SmokeResult:
+    """The smoke run in the staging folder. A release that does not pass is kept aside with what went wrong."""
+    if not wish.smoke:
+        return SmokeResult("unchecked", "--no-smoke")
+    began = time.monotonic()
+    try:
+        tried = smoke_run(wish.payload.manifest, staging, device, wish.profile, sink)
+    except DeviceLost:
+        raise
+    except (VerificationError, ModelError, GateError, RemoteError) as error:
+        kept = keep_failed(device, wish.payload.manifest, staging, error)
+        if kept is None:
+            _discard(device, staging, error)
+        else:
+            error.add_note(f"kept aside on the device: {kept}")
+        raise
+    except EdgekitError as error:
+        _discard(device, staging, error)
+        raise
+    clocks.bootstrap += tried.bootstrap_seconds
+    clocks.smoke += time.monotonic() - began - tried.bootstrap_seconds
+    return tried
+
+
+def _check_room(payload: Payload, staged: Staged, device: Device) -> None:
+    """What is there of a push that was cut off is not needed again; what others left goes before the files come."""
+    space, there = staged.space, sum(staged.parts.values())
+    there += sum(e.size_bytes for e in payload.manifest.files if staged.whole.get(e.file) == e.sha256)
+    needed = payload.size_bytes - there + SPARE_BYTES
     if space.read_only:
         raise DeviceReadOnly(
-            f"{folder} is on a read-only file system",
+            f"{device.layout.root} is on a read-only file system",
             device=device.address,
             hint="remount it writable, or give another root in edgekit.yaml",
         )
     if space.available_bytes < needed:
-        raise DeviceFull(
-            f"{needed} bytes are needed on the device, {space.available_bytes} are free",
-            device=device.address,
-            hint="edgekit remove NAME@VERSION, or free space there",
-        )
+        if staged.others:
+            device.agent.batch([requests.remove(path, recursive=True) for path in staged.others])
+            space = device.agent.disk_space(device.layout.root)
+        if space.available_bytes < needed:
+            raise DeviceFull(
+                f"{needed} bytes are needed on the device, {space.available_bytes} are free",
+                device=device.address,
+                hint="edgekit gc, edgekit remove NAME@VERSION, or free space there",
+            )
 
 
-def _put(payload: Payload, staging: str, device: Device, sink: Sink) -> None:
-    """All files, pipelined; each is checked by its hash on the device and fsynced there."""
-    entries = payload.manifest.files
-    folders = sorted({f"{staging}/{entry.file}".rpartition("/")[0] for entry in entries} | {staging})
-    device.agent.batch([requests.mkdir(folder) for folder in folders])
-    specs = [
-        PutSpec(source=payload.sources[e.file], remote=f"{staging}/{e.file}", mode=0o644, sha256=e.sha256)
-        for e in entries
-    ]
-    put_files(device, specs, f"push {payload.name}", sink)
-
-
-def _complete(payload: Payload, staging: str, manifest: bytes, device: Device) -> None:
-    """Make the staging folder the release, in one batch. Only a damaged release can be in its place (repair):
-    that is moved aside first."""
-    layout = device.layout
-    final = layout.release(payload.name, payload.version)
-    aside = f"{layout.model(payload.name)}/.{payload.version}.old{TEMPORARY_SUFFIX}"
-    steps: list[Request[Any]] = [
-        requests.lease_renew(),  # who lost the lease meanwhile stops here
-        requests.write(f"{staging}/{MANIFEST}", manifest),
-        requests.fsync(staging),
-    ]
-    if device.agent.stat(final) is not None:
-        steps.append(requests.rename(final, aside))
-    steps += [requests.rename(staging, final), requests.remove(aside, recursive=True)]
-    device.agent.batch(steps)
+def _complete(
+    payload: Payload, manifest: ReleaseManifest, device: Device, *, activates: bool, replaces: bool
+) -> None:
+    """Make the staging folder the release, and active, in one batch. Only a damaged release can be in its place (repair):
+    the two are exchanged, in two steps where the device's kernel or file system cannot do it in one."""
+    text = manifest.encode()
+    entry = journal.entry_of(payload.name, payload.version, payload.content, text, activate=activates)
+    try:
+        device.agent.batch(journal.steps(entry, device.layout, text, replaces=replaces, exchange=replaces))
+    except RemoteFileError as error:
+        if not replaces or error.errno not in (ENOSYS, EINVAL):
+            raise
+        device.agent.batch(journal.steps(entry, device.layout, text, replaces=True, exchange=False))
 
 
 def _discard(device: Device, staging: str, reason: Exception) -> None:
     """Take back what was put. A device that is lost meanwhile is cleaned by the next push."""
     try:
         device.agent.remove(staging, recursive=True)
-    except DeviceError as error:
+    except EdgekitError as error:
         reason.add_note(f"{staging} could not be removed: {error.message}")

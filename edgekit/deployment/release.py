@@ -1,29 +1,28 @@
-"""What is pushed, what a device has, and what follows from both. Pure: no I/O but reading the payload's files.
+"""A release's manifest, what a device has of it, and what follows from both. Pure.
 
 A release is a folder on the device that never changes once it is complete:
 
     models/NAME/VERSION/manifest.json     schema edgekit.release/1: names, hashes, recipe, what the smoke run said
-    models/NAME/VERSION/model.tflite
+    models/NAME/VERSION/model.tflite      one file, or several: model.onnx and its external data, model.mlpackage/...
     models/NAME/VERSION/golden/...        inputs and expected outputs, where the artifact has them
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
-from edgekit.devices.layout import checked_name, name_from_file
 from edgekit.errors import DeviceError, InputError
-from edgekit.models import Artifact, ModelInfo
 from edgekit.models.info import ITEM_BYTES
 
 SCHEMA = "edgekit.release/1"
 MANIFEST = "manifest.json"
-VERSION_DIGITS = 12
+CONTENT_DIGITS = 12
 GOLDEN_INPUTS = "golden/inputs.bin"
 GOLDEN_OUTPUTS = "golden/outputs.bin"
 
@@ -87,6 +86,19 @@ class ReleaseManifest(msgspec.Struct, frozen=True, kw_only=True):
     def encode(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
 
+    @property
+    def sha256(self) -> str:
+        """Of the model: its file's, or, where it has several files, of their sorted list."""
+        return content_sha256(self.files)
+
+
+def content_sha256(files: Iterable[ReleaseFile]) -> str:
+    """The golden samples are not part of the model. Of several files: of one line "sha256  name" each, sorted."""
+    parts = sorted((e.file, e.sha256) for e in files if e.file not in (GOLDEN_INPUTS, GOLDEN_OUTPUTS))
+    if len(parts) == 1:
+        return parts[0][1]
+    return hashlib.sha256("".join(f"{sha256}  {file}\n" for file, sha256 in parts).encode()).hexdigest()
+
 
 @dataclass(frozen=True)
 class Payload:
@@ -107,6 +119,12 @@ class Payload:
     def size_bytes(self) -> int:
         return sum(entry.size_bytes for entry in self.manifest.files)
 
+    @property
+    def content(self) -> str:
+        """Names what is sent, golden samples included: a push that was cut off goes on only with the same bytes."""
+        whole = "".join(f"{e.sha256} {e.file}\n" for e in self.manifest.files)
+        return hashlib.sha256(whole.encode()).hexdigest()[:CONTENT_DIGITS]
+
 
 @dataclass(frozen=True)
 class OnDevice:
@@ -117,7 +135,7 @@ class OnDevice:
     hashes: Mapping[str, str | None] = field(default_factory=dict)
     """Of the release's files, computed there from the bytes, now; None where a file is missing."""
     damaged: bool = False
-    """There is a manifest, and it cannot be read."""
+    """There is a manifest that cannot be read, or a folder without one."""
 
 
 Action = Literal["unchanged", "activate", "check", "send", "repair"]
@@ -153,81 +171,6 @@ def decode_manifest(data: bytes, device: str) -> ReleaseManifest:
     return manifest
 
 
-def payload_of_artifact(artifact: Artifact, name: str | None, version: str | None) -> Payload:
-    """The artifact's model and golden files under the release's own names."""
-    source = artifact.manifest
-    if source.files or artifact.model_path.is_dir():
-        raise InputError(
-            f"{source.name} is a model of several files, which a push does not send yet",
-            code="E_SEVERAL_FILES",
-            hint="convert it to a format of one file: --to tflite, --to executorch",
-        )
-    model_file = "model" + Path(source.model.file).suffix
-    sources = {model_file: artifact.model_path}
-    files = [ReleaseFile(file=model_file, sha256=source.model.sha256, size_bytes=source.model.size_bytes)]
-    golden = None
-    inputs, outputs = artifact.golden_inputs_path, artifact.golden_outputs_path
-    if source.golden is not None and inputs is not None and outputs is not None:
-        for file, entry, path in (
-            (GOLDEN_INPUTS, source.golden.inputs, inputs),
-            (GOLDEN_OUTPUTS, source.golden.outputs, outputs),
-        ):
-            files.append(ReleaseFile(file=file, sha256=entry.sha256, size_bytes=entry.size_bytes))
-            sources[file] = path
-        golden = ReleaseGolden(
-            samples=source.golden.samples,
-            tolerance=source.golden.tolerance,
-            outputs=tuple(
-                OutputSpec(name=spec.name, dtype=spec.dtype, shape=spec.fixed_shape(), step=spec.step)
-                for spec in source.signature.outputs
-            ),
-        )
-    found = source.verification.accuracy
-    accuracy = None
-    if found is not None:
-        accuracy = ReleaseAccuracy(
-            metric=found.metric,
-            value=found.value,
-            source_value=found.source_value,
-            flips=found.flips,
-            samples=found.samples,
-        )
-    manifest = ReleaseManifest(
-        name=_name(name, source.name),
-        version=_version(version, source.model.sha256),
-        model=files[0],
-        files=tuple(files),
-        format=source.format,
-        recipe=source.recipe,
-        golden=golden,
-        accuracy=accuracy,
-    )
-    return Payload(manifest, sources)
-
-
-def payload_of_model(model: ModelInfo, name: str | None, version: str | None) -> Payload:
-    """A bare model file as a release without golden outputs."""
-    path = Path(model.path)
-    entry = ReleaseFile(file=f"model.{model.format}", sha256=model.sha256, size_bytes=model.size_bytes)
-    manifest = ReleaseManifest(
-        name=_name(name, path.stem),
-        version=_version(version, model.sha256),
-        model=entry,
-        files=(entry,),
-        format=model.format,
-        recipe=None,
-    )
-    return Payload(manifest, {entry.file: path})
-
-
-def _name(given: str | None, stem: str) -> str:
-    return checked_name(given, "release name") if given is not None else name_from_file(stem)
-
-
-def _version(given: str | None, sha256: str) -> str:
-    return checked_name(given, "version") if given is not None else sha256[:VERSION_DIGITS]
-
-
 def decide(payload: Payload, there: OnDevice, *, activate: bool, smoke: bool = True) -> Action:
     """What a push has to do. Raises InputError E_RELEASE_EXISTS: a version is never given another model."""
     wanted = payload.manifest
@@ -235,7 +178,7 @@ def decide(payload: Payload, there: OnDevice, *, activate: bool, smoke: bool = T
         return "repair"
     if there.manifest is None:
         return "send"
-    if there.manifest.model.sha256 != wanted.model.sha256:
+    if there.manifest.sha256 != wanted.sha256:
         raise InputError(
             f"{wanted.name}@{wanted.version} is on the device with other content",
             code="E_RELEASE_EXISTS",

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgekit.deployment.golden import Comparison, compare_outputs, split_outputs
 from edgekit.deployment.release import GOLDEN_INPUTS, GOLDEN_OUTPUTS, OutputSpec, ReleaseManifest, Smoke
 from edgekit.deployment.runtime_there import Installed, choose, install, launch
 from edgekit.devices import Device
-from edgekit.errors import InputError, RemoteError, ToolError, VerificationError
+from edgekit.errors import GateError, InputError, RemoteError, ToolError, VerificationError
 from edgekit.events import Event, Sink
 from edgekit.runtimes.base import RunnerJob
-from edgekit.runtimes.result import RunnerTensor
+from edgekit.runtimes.result import RunnerResult, RunnerTensor
 
 if TYPE_CHECKING:
     from edgekit.profiles import Profile
@@ -27,6 +28,8 @@ NO_RUNTIME_THERE = "E_RUNNER_LIBRARY"
 class SmokeResult:
     state: Smoke
     reason: str
+    bootstrap_seconds: float = 0.0
+    """What putting the runtime there took, and looking whether it is."""
 
 
 def smoke_run(
@@ -42,11 +45,14 @@ def smoke_run(
         runtime, bundle = choose(device, manifest.format, profile, None)
     except (InputError, ToolError) as error:
         return SmokeResult("unchecked", error.message)
+    began = time.monotonic()
     installed = install(device, runtime, bundle, sink)
+    bootstrap_seconds = time.monotonic() - began
     sink(Event("smoke run", message=f"{runtime.name} {bundle.version}", device=device.address, level="debug"))
     with device.scratch() as scratch:
         try:
-            return _check(manifest, folder, device, installed, scratch)
+            tried = _check(manifest, folder, device, installed, scratch, profile)
+            return replace(tried, bootstrap_seconds=bootstrap_seconds)
         except RemoteError as error:
             if error.code != NO_RUNTIME_THERE:
                 raise
@@ -54,7 +60,12 @@ def smoke_run(
 
 
 def _check(
-    manifest: ReleaseManifest, folder: str, device: Device, installed: Installed, scratch: str
+    manifest: ReleaseManifest,
+    folder: str,
+    device: Device,
+    installed: Installed,
+    scratch: str,
+    profile: Profile | None,
 ) -> SmokeResult:
     golden = manifest.golden
     job = RunnerJob(
@@ -67,6 +78,7 @@ def _check(
         max_seconds=SMOKE_SECONDS,
     )
     first = launch(device, installed, job, cwd=scratch)
+    _require_within(profile, first.result, device)
     outputs = device.agent.get(job.outputs or "")
     if golden is not None:
         expected = device.agent.get(f"{folder}/{GOLDEN_OUTPUTS}")
@@ -79,6 +91,23 @@ def _check(
     if device.agent.get(job.outputs or "") != outputs:
         raise _wrong(device, "two runs on the same inputs gave different outputs")
     return SmokeResult("passed", "no golden outputs: it loads, gives finite numbers, and the same ones twice")
+
+
+def _require_within(profile: Profile | None, result: RunnerResult, device: Device) -> None:
+    """The limits that one run can tell something about. Raises GateError E_LIMIT."""
+    if profile is None:
+        return
+    for what, found, limit, unit in (
+        ("peak_rss", result.memory.peak_rss_bytes, profile.limits.peak_rss_bytes, "bytes"),
+        ("first_inference", result.first_inference_us, profile.limits.first_inference_us, "us"),
+    ):
+        if found is not None and limit is not None and found > limit:
+            raise GateError(
+                f"the smoke run: {what} is {found:g} {unit}; the profile {profile.name} allows {limit:g}",
+                code="E_LIMIT",
+                device=device.address,
+                hint="a smaller recipe, or another limit in the profile",
+            )
 
 
 def _agreement(found: Comparison) -> str:

@@ -7,22 +7,30 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgekit._version import __version__
-from edgekit.agent import requests
 from edgekit.agent.failures import ENOENT
+from edgekit.agent.requests import Request
 from edgekit.clock import Deadline
 from edgekit.config import Config
 from edgekit.devices import description_cache
 from edgekit.devices.adb_root import adb_root
+from edgekit.devices.claim import claim_requests, finish_claim
 from edgekit.devices.facts import Description, facts_argv, read_facts
-from edgekit.devices.files import read_texts
+from edgekit.devices.files import LOOK_SECONDS, read_texts
 from edgekit.devices.layout import LAYOUT_VERSION, Layout, is_layout
 from edgekit.devices.lease import leased
 from edgekit.devices.opening import Target, open_transport, resolve
 from edgekit.devices.telemetry import Sensors, Snapshot, read_snapshot, sensors_of
-from edgekit.errors import DeviceError, EdgekitError, RemoteError
+from edgekit.errors import (
+    DeviceBusy,
+    DeviceError,
+    DevicePermission,
+    DeviceReadOnly,
+    EdgekitError,
+    RemoteError,
+)
 from edgekit.events import Event, Sink, ignore
 
 if TYPE_CHECKING:
@@ -111,19 +119,41 @@ class Device:
         return sensors_of(self.description, self.target.sysroot)
 
     @contextmanager
-    def leased(self, purpose: str, wait_seconds: float, *, uninstalling: bool = False) -> Iterator[None]:
-        """Hold the device for ourselves; may be nested. Raises DeviceError E_NOT_OURS, E_LAYOUT where edgekit's
-        folder there is not edgekit's, or not of this edgekit; `uninstalling` takes any edgekit's, and leaves it."""
+    def leased(
+        self,
+        purpose: str,
+        wait_seconds: float,
+        *,
+        look: Sequence[Request[Any]] = (),
+        uninstalling: bool = False,
+    ) -> Iterator[list[Any]]:
+        """Hold the device for ourselves; may be nested. `look` is asked as soon as it is ours, in the same round trip;
+        the block gets its answers. What another edgekit left under way is finished first.
+
+        Raises DeviceBusy, and DeviceError E_NOT_OURS, E_LAYOUT where edgekit's folder there is not edgekit's, or not of
+        this edgekit; `uninstalling` takes any edgekit's, and leaves it."""
         if self._lease_depth:
-            yield
+            yield self.agent.batch(look, timeout=LOOK_SECONDS) if look else []
             return
         self._refuse_foreign(uninstalling=uninstalling)
-        with leased(self.agent, purpose, wait_seconds=wait_seconds, device=self.address, sink=self.sink):
+        claim = [] if uninstalling else claim_requests(self.layout)
+        with leased(
+            self.agent,
+            purpose,
+            wait_seconds=wait_seconds,
+            device=self.address,
+            sink=self.sink,
+            then=[*claim, *look],
+        ) as answers:
             self._lease_depth += 1
             try:
-                if not uninstalling:
-                    self._claim()
-                yield
+                changed = not uninstalling and finish_claim(self.agent, self.layout, answers, self.sink)
+                seen = (
+                    self.agent.batch(look, timeout=LOOK_SECONDS)
+                    if changed and look
+                    else answers[len(claim) :]
+                )
+                yield seen
             finally:
                 self._lease_depth -= 1
 
@@ -166,25 +196,20 @@ class Device:
                 self.sink(Event("clean up", message=f"{path} stays: {error.message}", level="debug"))
 
     def _refuse_foreign(self, *, uninstalling: bool) -> None:
-        """Before anything is changed there, the lease's file included. One round trip."""
-        (found,), *stats = self.agent.batch(
-            [
-                requests.read([self.layout.version_file()]),
-                *(requests.stat(path, follow=False) for path in self.layout.kept()),
-            ]
-        )
-        there = [path for path, stat in zip(self.layout.kept(), stats, strict=True) if stat is not None]
+        """Before anything is changed there, the lease's file included. As the agent found the folder when it started."""
+        hello = self.agent.hello
         other_root = "give another root for this device in edgekit.yaml"
-        if found.errno == ENOENT:
-            if there:
+        if hello.layout_errno == ENOENT:
+            if hello.kept:
+                there = ", ".join(sorted(f"{self.layout.root}/{name}" for name in hello.kept))
                 raise DeviceError(
-                    f"the folder {self.layout.root} on the device is not edgekit's, and holds {', '.join(there)}",
+                    f"the folder {self.layout.root} on the device is not edgekit's, and holds {there}",
                     code="E_NOT_OURS",
                     device=self.address,
                     hint=other_root,
                 )
             return
-        text = found.text or ""
+        text = hello.layout_text or ""
         if not is_layout(text):
             raise DeviceError(
                 f"the folder {self.layout.root} on the device is not edgekit's: its file `layout` holds {text[:20]!r}",
@@ -200,15 +225,18 @@ class Device:
                 hint="use a newer edgekit, or start over there: edgekit uninstall",
             )
 
-    def _claim(self) -> None:
-        """The lease is ours: what runs left behind that were cut off is nobody's. One round trip, and another the
-        first time."""
-        path = self.layout.version_file()
-        (found,), _ = self.agent.batch(
-            [requests.read([path]), requests.remove(self.layout.runs(), recursive=True)]
-        )
-        if found.errno:
-            self.agent.write(path, f"{LAYOUT_VERSION}\n".encode())
+    def finish_what_was_cut(self) -> None:
+        """What a push left in the journal is finished as soon as the device is connected to. A device that somebody
+        works on now is left alone: whoever has the lease has done it."""
+        hello = self.agent.hello
+        ours = is_layout(hello.layout_text or "") and int(hello.layout_text or 0) == LAYOUT_VERSION
+        if "journal" not in hello.kept or not ours:
+            return
+        try:
+            with self.leased("finish what was cut off", 0.0):
+                return
+        except (DeviceBusy, DeviceReadOnly, DevicePermission) as error:
+            self.sink(Event("recover", message=f"not finished: {error.message}", device=self.address))
 
 
 def open_device(
@@ -232,5 +260,8 @@ def open_device(
         if privileged:
             transport, refused = adb_root(transport, target, deadline)
         agent = connect_agent(transport, root=target.root, timeout=deadline.within(timeout))
+        device = Device(target, transport, agent, sink, refused)
+        undo.callback(agent.close)
+        device.finish_what_was_cut()
         undo.pop_all()
-    return Device(target, transport, agent, sink, refused)
+    return device

@@ -9,6 +9,8 @@ from edgekit.errors import InputError
 
 LAYOUT_VERSION = 1
 TEMPORARY_SUFFIX = ".ek-tmp"
+GONE_SUFFIX = ".ek-gone"
+"""Of what is deleted: renamed so at once, then removed. What a cut leaves of it is nobody's."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
 
@@ -18,7 +20,11 @@ def checked_name(text: str, what: str) -> str:
 
     Names begin with a letter or digit, so that no name is hidden, an option, or a way out of the folder.
     """
-    if not _NAME.fullmatch(text) or text.endswith(TEMPORARY_SUFFIX) or text in ("current", "current.log"):
+    if (
+        not _NAME.fullmatch(text)
+        or text.endswith((TEMPORARY_SUFFIX, GONE_SUFFIX))
+        or text in ("current", "current.log")
+    ):
         raise InputError(
             f"'{text}' cannot be a {what}",
             code="E_NAME",
@@ -54,6 +60,12 @@ def active_version(text: str | None) -> str | None:
     return version if is_name(version) else None
 
 
+def gone_path(path: str) -> str:
+    """The name that a file or folder has from when its deletion begins, beside where it was."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/.{name}{GONE_SUFFIX}"
+
+
 def is_layout(text: str) -> bool:
     """Whether this is what edgekit, of whatever version, writes into the file `layout`."""
     return re.fullmatch(r"[0-9]{1,9}\n?", text) is not None
@@ -77,9 +89,38 @@ class Layout:
     def release(self, name: str, version: str) -> str:
         return f"{self.root}/models/{name}/{version}"
 
-    def staging(self, name: str, version: str) -> str:
-        """A release that is not complete: never read by an app, removed when found without a lease."""
-        return f"{self.root}/models/{name}/.{version}{TEMPORARY_SUFFIX}"
+    def staging(self, name: str, version: str, content: str) -> str:
+        """A release that is not complete: never read by an app. `content`: 12 hex digits of what is pushed, so that
+        a push that is taken up again finds its own, and no other's."""
+        return f"{self.root}/models/{name}/.{version}.{content}{TEMPORARY_SUFFIX}"
+
+    def gone(self, name: str, version: str) -> str:
+        """What a release is renamed to when it is deleted."""
+        return gone_path(self.release(name, version))
+
+    def gone_name(self, name: str) -> str:
+        """What all of a name is renamed to when it is deleted."""
+        return gone_path(self.model(name))
+
+    def gone_patterns(self) -> tuple[str, ...]:
+        """Glob patterns of all that a deletion was cut off at: whoever holds the lease may remove it."""
+        folders = ("models", "models/*", "failed", "failed/*", "runtimes", "runtimes/*", "agent")
+        return tuple(f"{self.root}/{folder}/.*{GONE_SUFFIX}" for folder in folders)
+
+    def pattern(self, path: str) -> str:
+        """A path as a glob pattern that matches it and nothing else. The root is taken as it is anyway."""
+        return self.root + re.sub(r"([*?\[\\])", r"\\\1", path.removeprefix(self.root))
+
+    def failed(self) -> str:
+        """Releases that did not pass, kept aside with the reason: never read by an app, never active."""
+        return f"{self.root}/failed"
+
+    def failed_release(self, name: str, version: str) -> str:
+        return f"{self.root}/failed/{name}/{version}"
+
+    def journal(self) -> str:
+        """What is under way; read at the next connect."""
+        return f"{self.root}/journal"
 
     def current(self, name: str) -> str:
         return f"{self.root}/models/{name}/current"
@@ -87,8 +128,14 @@ class Layout:
     def manifest(self, name: str, version: str) -> str:
         return f"{self.release(name, version)}/manifest.json"
 
+    def runtimes(self) -> str:
+        return f"{self.root}/runtimes"
+
     def runtime(self, name: str, sha256: str) -> str:
         return f"{self.root}/runtimes/{name}/{sha256}"
+
+    def agents(self) -> str:
+        return f"{self.root}/agent"
 
     def runs(self) -> str:
         return f"{self.root}/run"
@@ -102,4 +149,4 @@ class Layout:
 
     def kept(self) -> tuple[str, ...]:
         """Folders that are made only after the version file: without it they are somebody else's."""
-        return tuple(f"{self.root}/{name}" for name in ("models", "run", "runtimes", "jobs"))
+        return tuple(f"{self.root}/{name}" for name in ("models", "run", "runtimes", "jobs", "failed"))

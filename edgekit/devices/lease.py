@@ -10,11 +10,14 @@ import getpass
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from edgekit.agent import requests
+from edgekit.agent.requests import Request
 from edgekit.clock import Deadline
+from edgekit.devices.files import LOOK_SECONDS
 from edgekit.errors import DeviceBusy
 from edgekit.events import Event, Sink
 
@@ -36,22 +39,31 @@ def holder(purpose: str) -> str:
 
 @contextmanager
 def leased(
-    agent: AgentClient, purpose: str, *, wait_seconds: float, device: str, sink: Sink
-) -> Iterator[None]:
-    """Hold the device's lease; wait for another's to end, saying so once. Raises DeviceBusy when it does not."""
-    _acquire(agent, holder(purpose), Deadline.after(wait_seconds), device, sink)
+    agent: AgentClient,
+    purpose: str,
+    *,
+    wait_seconds: float,
+    device: str,
+    sink: Sink,
+    then: Sequence[Request[Any]] = (),
+) -> Iterator[list[Any]]:
+    """Hold the device's lease; wait for another's to end, saying so once. Raises DeviceBusy when it does not.
+
+    `then` is asked in the same round trip, once the lease is held; its answers are what the block gets."""
     try:
-        yield
+        yield _acquire(agent, holder(purpose), Deadline.after(wait_seconds), device, sink, then)
     finally:
-        _quietly(agent.lease_release)
+        _quietly(lambda: agent.post(requests.lease_release()))
 
 
-def _acquire(agent: AgentClient, who: str, deadline: Deadline, device: str, sink: Sink) -> None:
+def _acquire(
+    agent: AgentClient, who: str, deadline: Deadline, device: str, sink: Sink, then: Sequence[Request[Any]]
+) -> list[Any]:
     told = False
     while True:
         try:
-            agent.lease_acquire(who, ttl_s=LEASE_SECONDS)
-            return
+            items = [requests.lease_acquire(who, ttl_s=LEASE_SECONDS), *then]
+            return agent.batch(items, timeout=LOOK_SECONDS)[1:]
         except DeviceBusy as busy:
             if deadline.expired():
                 raise
@@ -62,7 +74,8 @@ def _acquire(agent: AgentClient, who: str, deadline: Deadline, device: str, sink
 
 
 def _quietly(release: Callable[[], object]) -> None:
-    """The lease runs out by itself, and a lost device has its own error already."""
+    """Releasing what is not held changes nothing; the lease runs out by itself, and a lost device has its own error
+    already."""
     from edgekit.errors import EdgekitError
 
     try:

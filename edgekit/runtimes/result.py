@@ -187,7 +187,11 @@ def check_launch(
     except RemoteError as error:
         error.argv, error.status, error.stderr, error.device = tuple(argv), exit_code, stderr, device
         raise
-    except (ModelError, DeviceError) as error:
+    except ModelError as error:
+        error.device = device
+        said = RemoteError(f"the runner ended with {exit_code}", status=exit_code, argv=argv, stderr=stderr)
+        raise error from said  # what it wrote to stderr is kept with a release that fails
+    except DeviceError as error:
         error.device = device
         raise
     return result

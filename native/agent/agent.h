@@ -25,7 +25,7 @@ enum {
     T_PING = 0x01, T_PONG = 0x02, T_DATA = 0x03, T_CANCEL = 0x04,
     T_PUT = 0x10, T_GET = 0x11, T_RUN = 0x12, T_SAMPLE = 0x13, T_BATCH = 0x14,
     T_STAT = 0x20, T_STATVFS = 0x21, T_READ = 0x22, T_WRITE = 0x23, T_MKDIR = 0x24, T_RENAME = 0x25,
-    T_CHMOD = 0x26, T_REMOVE = 0x27, T_LIST = 0x28, T_FSYNC = 0x29,
+    T_CHMOD = 0x26, T_REMOVE = 0x27, T_LIST = 0x28, T_FSYNC = 0x29, T_GLOB = 0x2a, T_OPENED = 0x2b,
     T_KNOB_SET = 0x30, T_KNOB_RESTORE = 0x31,
     T_LEASE_ACQUIRE = 0x32, T_LEASE_RENEW = 0x33, T_LEASE_RELEASE = 0x34,
     T_JOB_START = 0x35, T_JOB_STATUS = 0x36, T_JOB_LIST = 0x37, T_JOB_KILL = 0x38,
@@ -97,15 +97,17 @@ void loop_quit(int code, const char *why);
 /* ---- requests ---- */
 typedef bool op_fn(struct reader *r, struct buf *out, struct fail *f);
 op_fn op_stat, op_statvfs, op_read, op_write, op_mkdir, op_rename, op_chmod, op_fsync;
-op_fn op_remove, op_list;
+op_fn op_remove, op_list, op_glob, op_opened;
 op_fn op_knob_set, op_knob_restore, op_lease_acquire, op_lease_renew, op_lease_release;
 op_fn op_job_start, op_job_status, op_job_list, op_job_kill;
 
 bool frame_is_immediate(uint8_t type, uint32_t id); /* may overtake a request that is still at work */
+bool cancel_overtakes(uint32_t id, const uint8_t *data, size_t len); /* false: nothing to stop yet */
 bool dispatch_blocked(void);
 void dispatch(uint8_t type, uint32_t id, const uint8_t *data, size_t len);
 void dispatch_tick(void);
-void note_outcome(uint32_t id, bool ok); /* a later batch may depend on it */
+void note_outcome(uint32_t id, bool ok); /* a later put or batch may depend on it */
+bool outcome_ok(uint32_t id);
 
 /* One worker at a time: `work` runs in a child, `done` gets what it wrote. */
 typedef bool work_fn(void *ctx, struct buf *out, struct fail *f);
@@ -122,8 +124,20 @@ void put_data(uint32_t id, const uint8_t *data, size_t len);
 bool put_takes_data(uint32_t id);
 bool put_waits(void);
 bool put_cancel(uint32_t id);
+bool put_has_work(void); /* input that can be decoded at once */
+void put_decode(void);   /* a slice of it */
 void put_tick(void);
 void put_abandon(void);
+
+/* A zstd frame, piece by piece (decode.c). Errors: EBADMSG damaged, ENOMEM, E2BIG a window beyond 256 MiB. */
+struct decoder;
+int decoder_open(struct decoder **made, int base_fd, uint64_t base_len); /* to be closed also after an error */
+void decoder_close(struct decoder *d);
+void decoder_add(struct decoder *d, const uint8_t *data, size_t len);
+size_t decoder_queued(const struct decoder *d); /* bytes of input */
+bool decoder_has_work(const struct decoder *d);
+bool decoder_frame_ended(const struct decoder *d);
+int decoder_next(struct decoder *d, uint8_t *out, size_t room, size_t *made);
 
 void get_open(uint32_t id, struct reader *r);
 bool get_cancel(uint32_t id);
@@ -149,6 +163,7 @@ pid_t spawn(const struct launch *l, bool told, struct fail *f);
 void reset_signals(void);
 
 void guardian_start(void);
+pid_t guardian_pid(void);
 void guardian_group(pid_t group, bool live);
 void guardian_check(void); /* starts a new one where it has ended */
 void guardian_detach(void); /* in a child that must not keep the guardian waiting for the agent's end */
@@ -175,6 +190,7 @@ int fsync_parent(const char *path);
 void parent_of(const char *path, char out[PATH_MAX]);
 int temp_name(const char *path, char out[PATH_MAX]);
 int root_path(char out[PATH_MAX], const char *name);
+bool under_root(const char *real); /* a path without links: ROOT or something below it */
 int lock_file(const char *name, uint64_t wait_ns); /* fd, or -errno */
 void random_hex(char *out, size_t digits);
 void to_hex(const void *data, size_t len, char *out);

@@ -72,7 +72,7 @@ void buf_set_u32(struct buf *b, size_t at, uint32_t v)
 void buf_drop(struct buf *b, size_t count)
 {
     b->len -= count;
-    memmove(b->data, b->data + count, b->len);
+    if (count && b->len) memmove(b->data, b->data + count, b->len);
 }
 
 void buf_free(struct buf *b)

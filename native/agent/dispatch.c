@@ -15,7 +15,8 @@ static const struct op ops[] = {
     {T_STAT, op_stat, true},       {T_STATVFS, op_statvfs, false},  {T_READ, op_read, false},
     {T_WRITE, op_write, true},     {T_MKDIR, op_mkdir, false},      {T_RENAME, op_rename, true},
     {T_CHMOD, op_chmod, false},    {T_REMOVE, op_remove, true},     {T_LIST, op_list, false},
-    {T_FSYNC, op_fsync, true},     {T_KNOB_SET, op_knob_set, false}, {T_KNOB_RESTORE, op_knob_restore, false},
+    {T_FSYNC, op_fsync, true},     {T_GLOB, op_glob, true},         {T_OPENED, op_opened, true},
+    {T_KNOB_SET, op_knob_set, false}, {T_KNOB_RESTORE, op_knob_restore, false},
     {T_LEASE_ACQUIRE, op_lease_acquire, false}, {T_LEASE_RENEW, op_lease_renew, false},
     {T_LEASE_RELEASE, op_lease_release, false}, {T_JOB_START, op_job_start, false},
     {T_JOB_STATUS, op_job_status, false}, {T_JOB_LIST, op_job_list, false}, {T_JOB_KILL, op_job_kill, false},
@@ -41,7 +42,7 @@ void note_outcome(uint32_t id, bool ok)
     next_outcome = (next_outcome + 1) % OUTCOMES;
 }
 
-static bool succeeded(uint32_t id)
+bool outcome_ok(uint32_t id)
 {
     for (unsigned i = 0; i < OUTCOMES; i++)
         if (outcomes[i].id == id) return outcomes[i].ok;
@@ -54,8 +55,8 @@ static bool all_succeeded(struct reader *r, uint32_t *failed_id)
     bool ok = true;
     for (uint32_t i = 0; i < count && !r->bad; i++) {
         uint32_t id = rd_u32(r);
-        if (ok && !succeeded(id)) *failed_id = id;
-        ok = ok && succeeded(id);
+        if (ok && !outcome_ok(id)) *failed_id = id;
+        ok = ok && outcome_ok(id);
     }
     return ok;
 }
@@ -128,6 +129,7 @@ static void finish(void)
     if (work.batch) {
         buf_set_u32(&work.answers, 0, work.done);
         out_frame(T_RESULT, work.id, work.answers.data, work.answers.len);
+        note_outcome(work.id, !work.stopped);
     }
     buf_free(&work.payload);
     buf_free(&work.answers);
@@ -182,6 +184,7 @@ static void start_work(uint8_t type, uint32_t id, const uint8_t *data, size_t le
             struct fail f = {.extra = failed_id};
             failed(&f, ECANCELED, "batch", "the request it depends on failed");
             out_fail(id, &f);
+            note_outcome(id, false);
             buf_free(&work.payload);
             return;
         }
@@ -199,6 +202,11 @@ static bool work_cancel(uint32_t id)
     return true;
 }
 
+static bool stop_request(uint32_t id)
+{
+    return run_cancel(id) || sample_cancel(id) || get_cancel(id) || put_cancel(id) || work_cancel(id);
+}
+
 static void cancel(uint32_t id, struct reader *r)
 {
     uint32_t target = rd_u32(r);
@@ -207,13 +215,21 @@ static void cancel(uint32_t id, struct reader *r)
         return;
     }
     struct fail f = {.extra = target};
-    bool found = run_cancel(target) || sample_cancel(target) || get_cancel(target) || put_cancel(target);
-    if (found || work_cancel(target)) {
+    if (stop_request(target)) {
         out_frame(T_RESULT, id, NULL, 0);
     } else {
         failed(&f, ESRCH, "cancel", "no such request");
         out_fail(id, &f);
     }
+}
+
+bool cancel_overtakes(uint32_t id, const uint8_t *data, size_t len)
+{
+    struct reader r = {.data = data, .left = len};
+    uint32_t target = rd_u32(&r);
+    if (!rd_ok(&r) || !stop_request(target)) return false;
+    out_frame(T_RESULT, id, NULL, 0);
+    return true;
 }
 
 bool dispatch_blocked(void) { return work.active || worker_busy() || put_waits(); }

@@ -7,9 +7,11 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { STAT_SHA256 = 1, STAT_NOFOLLOW = 2, STAT_MISSING_OK = 4 };
+enum { RENAME_SYNC = 1, RENAME_SWAP = 2, RENAME_NEW_ONLY = 4 }; /* of the request */
 
 static bool unread(const struct reader *r) { return !rd_ok(r) || r->nul; }
 
@@ -122,15 +124,25 @@ bool op_mkdir(struct reader *r, struct buf *out, struct fail *f)
     return err ? failed(f, err, "mkdir", path) : true;
 }
 
+/* ENOSYS and EINVAL where the kernel or the file system cannot: the host then goes another way. */
+static int rename_with(const char *from, const char *to, uint8_t flags)
+{
+    enum { NOREPLACE = 1, EXCHANGE = 2 }; /* of the kernel */
+    if (!(flags & (RENAME_SWAP | RENAME_NEW_ONLY))) return rename(from, to) ? errno : 0;
+    unsigned how = (flags & RENAME_SWAP ? EXCHANGE : 0u) | (flags & RENAME_NEW_ONLY ? NOREPLACE : 0u);
+    return syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, how) ? errno : 0;
+}
+
 bool op_rename(struct reader *r, struct buf *out, struct fail *f)
 {
     const char *from = rd_str(r), *to = rd_str(r);
-    bool sync_folders = rd_u8(r) != 0;
+    uint8_t flags = rd_u8(r);
     if (unread(r)) return false;
     (void)out;
-    if (rename(from, to)) return failed(f, errno, "rename", errno == ENOENT || errno == EACCES ? from : to);
-    int err = sync_folders ? fsync_parent(to) : 0;
-    if (!err && sync_folders) err = fsync_parent(from);
+    int err = rename_with(from, to, flags);
+    if (err) return failed(f, err, "rename", err == ENOENT || err == EACCES ? from : to);
+    if (flags & RENAME_SYNC) err = fsync_parent(to);
+    if (!err && (flags & RENAME_SYNC)) err = fsync_parent(from);
     return err ? failed(f, err, "fsync", to) : true;
 }
 

@@ -110,6 +110,8 @@ void guardian_start(void)
     guardian = pid;
 }
 
+pid_t guardian_pid(void) { return guardian; }
+
 static void tell(pid_t group, bool live)
 {
     struct note note = {group, live};

@@ -24,6 +24,8 @@
 #endif
 
 #define LIBC_MAX (8u << 20)
+#define LAYOUT_BYTES 64
+#define KEPT_JOURNAL 0x10
 
 /* "GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36." is in every glibc. */
 static bool version_in(const uint8_t *data, size_t len, char out[16])
@@ -74,6 +76,25 @@ static void glibc_version(char out[16])
         if (version_of(places[i], out)) return;
 }
 
+/* What the host asks first of all: the version of the layout, and what there is. */
+static void add_layout(struct buf *b)
+{
+    static const char *const folders[] = {"models", "run", "runtimes", "jobs"};
+    char path[PATH_MAX];
+    struct buf text = {0};
+    int err = root_path(path, "layout");
+    if (!err) err = read_small(path, &text, LAYOUT_BYTES);
+    buf_u32(b, (uint32_t)err);
+    buf_blob(b, text.data, err ? 0 : text.len);
+    buf_free(&text);
+    uint8_t kept = 0;
+    struct stat st;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        if (!root_path(path, folders[i]) && !stat(path, &st) && S_ISDIR(st.st_mode)) kept |= (uint8_t)(1u << i);
+    if (!root_path(path, "journal") && !lstat(path, &st)) kept |= KEPT_JOURNAL;
+    buf_u8(b, kept);
+}
+
 void send_hello(uint32_t knobs_restored)
 {
     static const char magic[16] = {'E', 'D', 'G', 'E', 'K', 'I', 'T', '-', 'A', 'G', 'E', 'N', 'T', '/', '1', '\n'};
@@ -104,6 +125,7 @@ void send_hello(uint32_t knobs_restored)
     buf_str(&b, glibc);
     buf_u8(&b, android);
     buf_u32(&b, knobs_restored);
+    add_layout(&b);
     out_frame(T_HELLO, 0, b.data, b.len);
     buf_free(&b);
     out_flush();

@@ -12,6 +12,7 @@
 
 #define HEARTBEAT_NS (2 * NS_PER_S)
 #define MAX_WATCHES 512
+#define INPUT_WAITING (1u << 20) /* read so far ahead while a frame waits */
 
 struct agent agent = {.exit_code = -1};
 
@@ -107,6 +108,24 @@ static bool whole_frame(size_t at, uint8_t *type, uint32_t *id, size_t *len)
     return input.len - at - HEADER_BYTES >= *len;
 }
 
+/* Behind a frame that waits, a CANCEL of what it waits for would come too late. One whose request has not begun
+ * stays in its place. */
+static void let_cancels_pass(size_t at)
+{
+    uint8_t type;
+    uint32_t id;
+    size_t len;
+    while (agent.exit_code < 0 && whole_frame(at, &type, &id, &len)) {
+        size_t size = HEADER_BYTES + len;
+        if (type == T_CANCEL && cancel_overtakes(id, input.data + at + HEADER_BYTES, len)) {
+            memmove(input.data + at, input.data + at + size, input.len - at - size);
+            input.len -= size;
+        } else {
+            at += size;
+        }
+    }
+}
+
 /* Handles the frames that are there, in order; stops before one that has to wait. */
 static bool handle_input(void)
 {
@@ -118,6 +137,7 @@ static bool handle_input(void)
     while (agent.exit_code < 0 && whole_frame(at, &type, &id, &len)) {
         if (dispatch_blocked() && !frame_is_immediate(type, id)) {
             waits = true;
+            let_cancels_pass(at);
             break;
         }
         dispatch(type, id, input.data + at + HEADER_BYTES, len);
@@ -145,7 +165,7 @@ static void turn(bool waits, bool at_once)
 {
     watches.count = 0;
     loop_watch(signal_pipe[0], POLLIN, signals_ready, NULL);
-    bool enough = waits || out_pending() > 8u * OUT_HIGH_WATER; /* a host that only asks gets no more memory */
+    bool enough = (waits && input.len > INPUT_WAITING) || out_pending() > 8u * OUT_HIGH_WATER; /* a host that only asks gets no more memory */
     if (!input_ended) loop_watch(0, enough ? 0 : POLLIN, enough ? hangup_only : input_ready, NULL);
     if (out_pending()) loop_watch(1, POLLOUT, output_ready, NULL);
     worker_watch();
@@ -169,6 +189,7 @@ static void serve(void)
         turn(waits, at_once);
         guardian_check();
         worker_tick();
+        put_decode();
         put_tick();
         dispatch_tick();
         waits = handle_input();
@@ -179,7 +200,7 @@ static void serve(void)
         get_tick();
         check_watchdogs(waits);
         out_flush();
-        at_once = get_has_room(); /* asked after the flush: nothing else would wake us */
+        at_once = get_has_room() || put_has_work(); /* asked after the flush: nothing else would wake us */
     }
 }
 

@@ -49,9 +49,7 @@ static bool inside_root(const char *path)
     const char *slash = strrchr(path, '/');
     if (dots(slash ? slash + 1 : path)) return false;
     parent_of(path, parent);
-    if (!realpath(parent, real)) return false;
-    size_t n = strlen(agent.root);
-    return !strncmp(real, agent.root, n) && (real[n] == 0 || real[n] == '/');
+    return realpath(parent, real) && under_root(real);
 }
 
 bool op_remove(struct reader *r, struct buf *out, struct fail *f)

@@ -138,6 +138,13 @@ int root_path(char out[PATH_MAX], const char *name)
     return n < 0 || n >= PATH_MAX ? ENAMETOOLONG : 0;
 }
 
+bool under_root(const char *real)
+{
+    size_t n = strlen(agent.root);
+    if (n == 1) return true; /* "/" */
+    return !strncmp(real, agent.root, n) && (real[n] == 0 || real[n] == '/');
+}
+
 int lock_file(const char *name, uint64_t wait_ns)
 {
     char path[PATH_MAX];

@@ -1,6 +1,6 @@
 """How the native programs are built: one compiler (PyPI's ziglang), flags that give the same bytes everywhere.
 
-Agent: static musl, for every ABI. Runner: against glibc 2.17's symbols, for the ABIs that have a runtime library.
+Agent: static musl, for every ABI, with libzstd's decoder (zstd_source.py). Runner: against glibc 2.17's symbols, for the ABIs that have a runtime library.
 A build is kept in the cache under a hash of its sources, its flags and the compiler's version.
 """
 
@@ -14,6 +14,8 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import zstd_source
 
 ZIG_VERSION = "0.17.1"
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -47,6 +49,8 @@ class Product:
     link: tuple[str, ...] = ()
     zig_cpus: tuple[str, ...] = field(default=())
     """sha256.zig is compiled once for each of these (`zig build-obj -mcpu`)."""
+    zstd: bool = False
+    """libzstd's decoder is part of it."""
 
     @property
     def sources(self) -> Path:
@@ -55,7 +59,7 @@ class Product:
 
 def _agent(abi: str, target: str, cpu: str, *zig_cpus: str) -> Product:
     flags = (*COMMON, "-static", "-Os", f"-mcpu={cpu}")
-    return Product("agent", "edgekit-agent", abi, target, flags, zig_cpus=(cpu, *zig_cpus))
+    return Product("agent", "edgekit-agent", abi, target, flags, zig_cpus=(cpu, *zig_cpus), zstd=True)
 
 
 def _runner(abi: str, target: str) -> Product:
@@ -88,8 +92,8 @@ def products(abis: list[str]) -> list[Product]:
 
 
 def source_files(product: Product) -> list[Path]:
-    files = [f for f in product.sources.iterdir() if f.suffix in (".c", ".h", ".zig")]
-    return sorted(files, key=lambda f: f.name)
+    files = [f for f in product.sources.rglob("*") if f.suffix in (".c", ".h", ".zig")]
+    return sorted(files, key=lambda f: f.relative_to(product.sources).as_posix())
 
 
 def source_hash(product: Product) -> str:
@@ -97,21 +101,22 @@ def source_hash(product: Product) -> str:
     digest = hashlib.sha256()
     for file in source_files(product):
         data = file.read_bytes()
-        digest.update(f"{file.name}\0{len(data)}\0".encode())
+        digest.update(f"{file.relative_to(product.sources)}\0{len(data)}\0".encode())
         digest.update(data)
     return digest.hexdigest()
 
 
 def build_hash(product: Product) -> str:
     """Names one build in the cache."""
-    words = (ZIG_VERSION, product.target, *product.flags, *product.link, "zig", *product.zig_cpus)
+    words = [ZIG_VERSION, product.target, *product.flags, *product.link, "zig", *product.zig_cpus]
+    words += [zstd_source.SHA256, *zstd_source.FLAGS] if product.zstd else []
     digest = hashlib.sha256("\0".join(words).encode())
     digest.update(Path(__file__).read_bytes())
     digest.update(source_hash(product).encode())
     return digest.hexdigest()
 
 
-def _run(argv: list[str], *, env: dict[str, str], cwd: Path, what: str) -> None:
+def run(argv: list[str], *, env: dict[str, str], cwd: Path, what: str) -> None:
     try:
         done = subprocess.run(
             argv, env=env, cwd=cwd, timeout=STEP_TIMEOUT_S, capture_output=True, text=True, check=False
@@ -143,39 +148,66 @@ def zig_python() -> str:
     shutil.rmtree(venv, ignore_errors=True)
     venv.parent.mkdir(parents=True, exist_ok=True)
     env = dict(os.environ)
-    _run([sys.executable, "-m", "venv", str(venv)], env=env, cwd=venv.parent, what="python -m venv")
+    run([sys.executable, "-m", "venv", str(venv)], env=env, cwd=venv.parent, what="python -m venv")
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _run([*install, f"ziglang=={ZIG_VERSION}"], env=env, cwd=venv.parent, what="pip install ziglang")
+    run([*install, f"ziglang=={ZIG_VERSION}"], env=env, cwd=venv.parent, what="pip install ziglang")
     return python
 
 
 def compile_product(product: Product, output: Path, *, python: str, local_cache: Path, sources: Path) -> None:
     """Compile into `output`. `sources` may be a copy: the bytes do not depend on where it lies."""
-    env = dict(os.environ)
-    env["ZIG_GLOBAL_CACHE_DIR"] = str(cache_root() / "zig")
-    env["ZIG_LOCAL_CACHE_DIR"] = str(local_cache)
-    env["SOURCE_DATE_EPOCH"] = "0"
+    env = zig_env(local_cache)
     zig = [python, "-m", "ziglang"]
+    cc = [*zig, "cc", "-target", product.target, *product.flags]
+    cc += [f"-ffile-prefix-map={sources}=.", f"-ffile-prefix-map={output.parent}=."]
     objects: list[str] = []
-    for number, cpu in enumerate(product.zig_cpus):
-        name = output.with_name(f"{output.name}.{number}.o")
-        flags = ["-target", product.target, f"-mcpu={cpu}", "-OReleaseFast", "-fstrip", "-fno-compiler-rt"]
-        build = [*zig, "build-obj", *flags, f"-femit-bin={name}", "sha256.zig"]
-        _run(build, env=env, cwd=sources, what=f"zig build-obj for {product.abi}")
-        objects.append(str(name))
-    files = [f.name for f in source_files(product) if f.suffix == ".c"]
+    if product.zstd:
+        lib = zstd(python)  # first of all: it may have to be fetched
+        cc += [f"-ffile-prefix-map={lib}=libzstd", f"-I{lib}"]
+        objects.append(f"{output}.zstd.o")
+        build = [*cc, "-w", *zstd_source.FLAGS, "-c", "libzstd/decoder.c", "-o", objects[0]]
+        run(build, env=env, cwd=sources, what=f"libzstd for {product.abi}")
+    objects += sha256_objects(product, output, python=python, env=env, sources=sources)
     build_id = f'-DEK_BUILD_ID="{source_hash(product)[:16]}"'
-    maps = [f"-ffile-prefix-map={sources}=.", f"-ffile-prefix-map={output.parent}=."]
-    argv = [*zig, "cc", "-target", product.target, *product.flags, *maps, build_id, *files, *objects]
-    _run(
-        [*argv, *product.link, "-o", str(output)],
+    files = sorted(f.name for f in product.sources.glob("*.c"))
+    run(
+        [*cc, build_id, *files, *objects, *product.link, "-o", str(output)],
         env=env,
         cwd=sources,
         what=f"{product.name} for {product.abi}",
     )
-    for name in objects:
-        Path(name).unlink()
+    for name in map(Path, objects):
+        name.unlink()
     output.chmod(0o755)
+
+
+def zig_env(local_cache: Path) -> dict[str, str]:
+    env = dict(os.environ)
+    env["ZIG_GLOBAL_CACHE_DIR"] = str(cache_root() / "zig")
+    env["ZIG_LOCAL_CACHE_DIR"] = str(local_cache)
+    env["SOURCE_DATE_EPOCH"] = "0"
+    return env
+
+
+def sha256_objects(
+    product: Product, output: Path, *, python: str, env: dict[str, str], sources: Path
+) -> list[str]:
+    """sha256.zig for every CPU of the product, beside `output`."""
+    objects: list[str] = []
+    for number, cpu in enumerate(product.zig_cpus):
+        objects.append(f"{output}.{number}.o")
+        flags = ["-target", product.target, f"-mcpu={cpu}", "-OReleaseFast", "-fstrip", "-fno-compiler-rt"]
+        build = [python, "-m", "ziglang", "build-obj", *flags, f"-femit-bin={objects[-1]}", "sha256.zig"]
+        run(build, env=env, cwd=sources, what=f"zig build-obj for {product.abi}")
+    return objects
+
+
+def zstd(python: str) -> Path:
+    """The folder of libzstd's sources. Raises BuildError."""
+    try:
+        return zstd_source.zstd_sources(python, cache_root())
+    except zstd_source.SourceError as error:
+        raise BuildError(str(error)) from error
 
 
 def cached_build(product: Product) -> Path:
@@ -194,16 +226,23 @@ def cached_build(product: Product) -> Path:
 
 
 def place(built: Path, product: Product, output: Path) -> Path:
-    """Copy a build to where the package looks for it, unless the same bytes are there."""
+    """Copy a build, and the licence of what is in it, to where the package looks for it."""
     target = output / product.abi / product.name
-    if target.is_file() and target.read_bytes() == built.read_bytes():
-        return target
+    if product.zstd:
+        _place(zstd(zig_python()) / zstd_source.LICENCE, target.with_name("LICENSE.zstd"), 0o644)
+    _place(built, target, 0o755)
+    return target
+
+
+def _place(source: Path, target: Path, mode: int) -> None:
+    """Nothing is done where the same bytes are there."""
+    if target.is_file() and target.read_bytes() == source.read_bytes():
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.ek-tmp")
-    shutil.copyfile(built, temporary)
-    temporary.chmod(0o755)
+    shutil.copyfile(source, temporary)
+    temporary.chmod(mode)
     temporary.replace(target)
-    return target
 
 
 def build_twice(product: Product) -> tuple[str, str]:

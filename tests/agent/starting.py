@@ -24,6 +24,10 @@ from edgekit.transports.local import LocalTransport
 REPOSITORY = Path(__file__).parents[2]
 EMULATORS = {"arm64-v8a": "qemu-aarch64-static", "armeabi-v7a": "qemu-arm-static"}
 ABIS = ("x86_64", "arm64-v8a", "armeabi-v7a")
+CHECKED = "checked"
+"""In place of an ABI: built for this machine, with sanitizers."""
+running = [""]
+"""What `native_abi` says; "": the truth."""
 
 
 def build(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -33,7 +37,13 @@ def build(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @cache
 def built(abi: str) -> str:
-    """Path of an up-to-date agent."""
+    """Path of an up-to-date agent; that with sanitizers where `abi` is CHECKED."""
+    if abi == CHECKED:
+        done = build("--checked")
+        if "no C compiler" in done.stderr:
+            pytest.skip(done.stderr.strip())
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
     done = build("--abi", abi)
     assert done.returncode == 0, done.stderr
     return str(find_binary(abi).path)
@@ -41,7 +51,7 @@ def built(abi: str) -> str:
 
 def agent_argv(abi: str, root: Path, silence_ms: int = 15000) -> list[str]:
     argv = [built(abi), "serve", "--root", str(root), "--silence-ms", str(silence_ms)]
-    if platform.machine() == {"x86_64": "x86_64", "arm64-v8a": "aarch64"}.get(abi):
+    if abi == CHECKED or platform.machine() == {"x86_64": "x86_64", "arm64-v8a": "aarch64"}.get(abi):
         return argv
     emulator = shutil.which(EMULATORS[abi]) if abi in EMULATORS else None
     if emulator is None:
@@ -50,6 +60,9 @@ def agent_argv(abi: str, root: Path, silence_ms: int = 15000) -> list[str]:
 
 
 def native_abi() -> str:
+    """Of this machine, unless a test runs everything with the agent that has sanitizers."""
+    if running[0]:
+        return running[0]
     return {"x86_64": "x86_64", "aarch64": "arm64-v8a"}.get(platform.machine(), "armeabi-v7a")
 
 
@@ -65,6 +78,41 @@ def agent(root: Path, abi: str | None = None, silence_ms: int = 15000) -> Iterat
         yield client
     finally:
         client.close()
+
+
+@contextmanager
+def sanitized(folder: Path) -> Iterator[None]:
+    """Agents of the kind CHECKED write what they find into this folder; then it fails."""
+    reports = folder / "reports"
+    reports.mkdir(exist_ok=True)
+    reports.chmod(0o777)
+    log = f"log_path={reports}/report:exitcode=99"
+    before = {name: os.environ.get(name) for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS")}
+    os.environ |= {
+        "ASAN_OPTIONS": f"{log}:detect_stack_use_after_return=1",
+        "UBSAN_OPTIONS": f"{log}:print_stacktrace=1",
+    }
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+        eventually(lambda: not processes_with(str(folder)), 3)  # guardians end a moment later
+        found = [path.read_text(errors="replace") for path in sorted(reports.iterdir())]
+        assert not found, found[0]
+
+
+@contextmanager
+def each_build(kind: str, folder: Path) -> Iterator[None]:
+    """While it lasts, agents that are started without an ABI are of this kind: "" or CHECKED."""
+    with sanitized(folder):
+        running[0] = kind
+        try:
+            yield
+        finally:
+            running[0] = ""
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:

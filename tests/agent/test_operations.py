@@ -25,12 +25,13 @@ from edgekit.errors import (
     RemoteError,
     VerificationError,
 )
-from tests.agent.starting import ABIS, agent, alive, eventually, names, processes_with
+from tests.agent.starting import ABIS, CHECKED, agent, alive, eventually, names, processes_with, sanitized
 
 
-@pytest.fixture(scope="module", params=ABIS)
+@pytest.fixture(scope="module", params=[*ABIS, CHECKED])
 def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentClient]:
-    with agent(tmp_path_factory.mktemp("agent") / "root", request.param) as started:
+    folder = tmp_path_factory.mktemp("agent")
+    with sanitized(folder), agent(folder / "root", request.param) as started:
         yield started
 
 

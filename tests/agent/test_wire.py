@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,68 +15,22 @@ from hypothesis import strategies as st
 
 from edgekit.agent.client import AgentClient
 from edgekit.agent.failures import EINVAL
-from edgekit.agent.protocol import MAGIC, Frame, FrameDecoder, Packer, Type, Unpacker, pack_frame
-from edgekit.clock import Deadline
+from edgekit.agent.protocol import Packer, Type, Unpacker, pack_frame
 from edgekit.errors import EdgekitError
 from edgekit.transports.base import Stream
 from edgekit.transports.local import LocalTransport
-from tests.agent.starting import built, eventually, native_abi, open_stream, processes_with
+from tests.agent.raw import raw
+from tests.agent.starting import (
+    CHECKED,
+    built,
+    each_build,
+    eventually,
+    native_abi,
+    open_stream,
+    processes_with,
+)
 
 REQUESTS = [t for t in Type if t < Type.RESULT]
-
-
-class Raw:
-    """A stream to an agent, with frames that nobody checks on our side."""
-
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
-        self.decoder = FrameDecoder()
-        self.frames: list[Frame] = []
-        self.ended = False
-        self._hello()
-
-    def _hello(self) -> None:
-        seen = b""
-        while MAGIC not in seen:
-            data = self.stream.recv(1 << 16, 5)
-            assert data, f"no agent: {self.stream.stderr_tail()}"
-            seen += data
-        self.frames = self.decoder.feed(seen.split(MAGIC, 1)[1])
-        self.until(Type.HELLO, 0)
-
-    def until(self, kind: int, request_id: int) -> Frame | None:
-        """The next such frame, those before it dropped; None at the stream's end."""
-        deadline = Deadline.after(4)
-        while not deadline.expired():
-            while self.frames:
-                frame = self.frames.pop(0)
-                if (frame.type, frame.id) == (kind, request_id):
-                    return frame
-            data = self.stream.recv(1 << 16, deadline.within(4))
-            if data == b"":
-                return None
-            self.frames = self.decoder.feed(data or b"")
-        raise AssertionError("neither an answer nor an end")
-
-    def lives(self) -> bool:
-        """Whether a ping is answered; where not, the agent has ended with exit code 3 and a reason."""
-        try:
-            self.stream.send(pack_frame(Type.PING, 0xABCD))
-        except EdgekitError:
-            pass
-        if self.until(Type.PONG, 0xABCD) is not None:
-            return True
-        assert self.stream.wait(5) == 3
-        assert "malformed frame" in self.stream.stderr_tail()
-        return False
-
-
-@contextmanager
-def raw(stream: Stream) -> Iterator[Raw]:
-    try:
-        yield Raw(stream)
-    finally:
-        stream.close()
 
 
 @pytest.fixture(scope="module")
@@ -142,9 +96,10 @@ def test_any_bytes(jail: Path, noise: bytes) -> None:
         assert agent.stream.wait(10) in (0, 3)
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "root"
+@pytest.fixture(params=["", CHECKED], ids=["release", CHECKED])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    with each_build(request.param, tmp_path):
+        yield tmp_path / "root"
 
 
 def test_frame_length_is_capped(root: Path) -> None:
@@ -192,7 +147,7 @@ def test_nul_in_a_path_is_refused(root: Path, kind: Type) -> None:
     payloads = {
         Type.STAT: Packer().text("/tmp\0/x").u8(0),
         Type.GET: Packer().text("/etc/hostname\0").u64(0).u64(9),
-        Type.PUT: Packer().text("a\0b").u32(0o644).u64(0).u64(0).raw(bytes(32)).u8(0),
+        Type.PUT: Packer().text("a\0b").u32(0o644).u64(0).u64(0).raw(bytes(32)).u8(0).u8(0).text("").u32(0),
         Type.RUN: Packer().texts(["true\0"]).texts([]).text("").blob(b"").u8(0).u32(0).u32(0).blob(b""),
         Type.SAMPLE: Packer().u32(10).u64(1).u32(100).texts(["/proc/\0uptime"]),
     }
@@ -205,7 +160,19 @@ def test_nul_in_a_path_is_refused(root: Path, kind: Type) -> None:
 
 
 def test_data_of_a_put_that_is_too_long(root: Path, tmp_path: Path) -> None:
-    head = Packer().text(str(tmp_path / "f")).u32(0o644).u64(10).u64(0).raw(bytes(32)).u8(0).done()
+    head = (
+        Packer()
+        .text(str(tmp_path / "f"))
+        .u32(0o644)
+        .u64(10)
+        .u64(0)
+        .raw(bytes(32))
+        .u8(0)
+        .u8(0)
+        .text("")
+        .u32(0)
+        .done()
+    )
     with raw(open_stream(root)) as agent:
         agent.stream.send(pack_frame(Type.PUT, 1, head) + pack_frame(Type.DATA, 1, bytes(11)))
         assert agent.until(Type.ERROR, 1) is not None
@@ -217,7 +184,8 @@ def test_data_of_a_put_that_is_too_long(root: Path, tmp_path: Path) -> None:
 
 def test_stream_that_ends_in_the_middle_of_a_put_leaves_nothing(root: Path, tmp_path: Path) -> None:
     for flags, left in ((0, 0), (1, 1)):
-        head = Packer().text(str(tmp_path / "f")).u32(0o644).u64(100).u64(0).raw(bytes(32)).u8(flags)
+        head = Packer().text(str(tmp_path / "f")).u32(0o644).u64(100).u64(0).raw(bytes(32)).u8(flags).u8(0)
+        head.text("").u32(0)
         with raw(open_stream(root)) as agent:
             agent.stream.send(pack_frame(Type.PUT, 1, head.done()) + pack_frame(Type.DATA, 1, bytes(60)))
             assert agent.lives()
@@ -231,6 +199,24 @@ def test_frames_that_arrive_byte_by_byte(root: Path) -> None:
         for byte in pack_frame(Type.STAT, 3, Packer().text("/").u8(0).done()):
             agent.stream.send(bytes([byte]))
         assert agent.until(Type.RESULT, 3) is not None
+
+
+def test_a_report_of_the_sanitizers_fails_the_test(tmp_path: Path) -> None:
+    """The build with sanitizers does report: here, that it was ended by SIGSEGV."""
+    with pytest.raises(AssertionError, match="AddressSanitizer"):
+        _end_by_a_fault(tmp_path)
+
+
+def _end_by_a_fault(folder: Path) -> None:
+    with each_build(CHECKED, folder), raw(open_stream(folder / "root")) as agent:
+        (pid,) = [p for p in processes_with(str(folder)) if _is_agent(p)]
+        os.kill(pid, signal.SIGSEGV)
+        if agent.stream.wait(10) != 99:
+            raise RuntimeError("the sanitizer did not end it")
+
+
+def _is_agent(pid: int) -> bool:
+    return Path(f"/proc/{pid}/comm").read_text().strip() != "ek-guardian"
 
 
 def test_too_many_at_once_is_an_answer(root: Path) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from edgekit.config import Config, DeviceEntry
-from edgekit.deployment.listing import own_root
 from edgekit.deployment.release import decode_manifest
+from edgekit.deployment.switching import own_root
 from edgekit.devices import resolve
 from edgekit.errors import DeviceError, DeviceFull, InputError, RemoteError
 from edgekit.runtimes.result import parse_result

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.devices.layout import Layout, checked_name, name_from_file, split_release
+from edgekit.devices.layout import Layout, checked_name, gone_path, name_from_file, split_release
 from edgekit.errors import InputError
 
 pytestmark = pytest.mark.base
@@ -28,6 +30,7 @@ pytestmark = pytest.mark.base
         "x" * 81,
         "current",
         "v.ek-tmp",
+        "v.ek-gone",
         "ä",
         "$(id)",
     ],
@@ -66,4 +69,19 @@ def test_split_release() -> None:
 def test_paths() -> None:
     layout = Layout("/data/local/tmp/edgekit/")
     assert layout.release("det", "1") == "/data/local/tmp/edgekit/models/det/1"
-    assert layout.staging("det", "1").endswith("/models/det/.1.ek-tmp")
+    assert layout.staging("det", "1", "0123456789ab").endswith("/models/det/.1.0123456789ab.ek-tmp")
+    assert layout.failed_release("det", "1").endswith("/failed/det/1")
+    assert f"{layout.failed()}" in layout.kept()
+
+
+def test_what_a_deletion_leaves_is_found_by_its_pattern() -> None:
+    """C1.3: whatever is renamed on its way out, the next holder of the lease finds it."""
+    layout = Layout("/opt/edgekit")
+    for path in (layout.gone("det", "1"), layout.gone_name("det"), gone_path(layout.runtime("r", "00"))):
+        assert any(fnmatchcase(path, pattern) for pattern in layout.gone_patterns()), path
+    assert not any(fnmatchcase(layout.release("det", "1"), pattern) for pattern in layout.gone_patterns())
+
+
+def test_a_pattern_for_one_path() -> None:
+    layout = Layout("/opt/e[k]")
+    assert layout.pattern("/opt/e[k]/models/a*[b]?\\") == "/opt/e[k]/models/a\\*\\[b]\\?\\\\"

@@ -9,14 +9,14 @@ import click
 from edgekit.cli.common import Session, command, device_option
 
 
-def _shown(text: str | None) -> str:
+def shown(text: str | None) -> str:
     """What a device says, as a terminal may see it: one line, no control characters, no markup."""
     from rich.markup import escape
 
     return escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text or "-"))
 
 
-def _open(session: Session, address: str) -> Any:
+def opened(session: Session, address: str) -> Any:
     from edgekit.api.devices import connect
 
     return connect(address, config=session.config, sink=session.sink)
@@ -28,12 +28,11 @@ def _open(session: Session, address: str) -> Any:
 @command
 def releases(session: Session, name: str | None) -> None:
     """List the releases on a device, or those of one NAME."""
+    from edgekit.api.pushing import releases_at
     from edgekit.cli.many import on_devices
-    from edgekit.deployment.listing import releases as listed
 
     def one(address: str) -> Any:
-        with _open(session, address) as device:
-            return {"releases": listed(device, name)}
+        return {"releases": releases_at(address, name, config=session.config, sink=session.sink)}
 
     def render(document: Any) -> None:
         if not document["releases"]:
@@ -48,12 +47,15 @@ def releases(session: Session, name: str | None) -> None:
             table.add_row(
                 "*" if entry.active else "",
                 f"{entry.name}@{entry.version}",
-                format_size(entry.size_bytes) if entry.sha256 else "damaged",
-                _shown(entry.recipe),
-                entry.smoke or "-",
-                _shown((entry.pushed_at or "-")[:16].replace("T", " ")),
+                format_size(entry.size_bytes) if entry.sha256 else "-",
+                shown(entry.recipe),
+                entry.state if entry.state in ("damaged", "failed") else entry.smoke or "-",
+                shown((entry.pushed_at or "-")[:16].replace("T", " ")),
             )
         session.console.print(table)
+        for entry in document["releases"]:
+            if entry.failure:
+                session.console.print(f"{entry.name}@{entry.version} {entry.state}: {shown(entry.failure)}")
 
     on_devices(session, one, render)
 
@@ -66,10 +68,10 @@ def releases(session: Session, name: str | None) -> None:
 def rollback(session: Session, name: str, version: str | None) -> None:
     """Make an earlier version of NAME active again. Its hash is checked on the device first."""
     from edgekit.cli.many import on_devices
-    from edgekit.deployment.listing import rollback as work
+    from edgekit.deployment.switching import rollback as work
 
     def one(address: str) -> Any:
-        with _open(session, address) as device:
+        with opened(session, address) as device:
             return work(device, name, version)
 
     on_devices(
@@ -87,15 +89,15 @@ def rollback(session: Session, name: str, version: str | None) -> None:
 @device_option(multiple=True)
 @command
 def remove(session: Session, release: str, force: bool) -> None:
-    """Delete a release, NAME@VERSION, or all versions of NAME."""
+    """Delete a release, NAME@VERSION, or all versions of NAME; also one that failed and is kept aside."""
     from edgekit.cli.many import on_devices
-    from edgekit.deployment.listing import remove as work
+    from edgekit.deployment.switching import remove as work
     from edgekit.devices.layout import split_release
 
     name, version = split_release(release)
 
     def one(address: str) -> Any:
-        with _open(session, address) as device:
+        with opened(session, address) as device:
             return work(device, name, version, force=force)
 
     on_devices(
@@ -112,7 +114,7 @@ def remove(session: Session, release: str, force: bool) -> None:
 def uninstall(session: Session, yes: bool) -> None:
     """Remove edgekit, its runtimes and all releases from a device."""
     from edgekit.cli.many import on_devices
-    from edgekit.deployment.listing import uninstall as work
+    from edgekit.deployment.switching import uninstall as work
 
     if not yes:
         if session.json:
@@ -120,7 +122,7 @@ def uninstall(session: Session, yes: bool) -> None:
         click.confirm("Delete edgekit and every release from the device?", abort=True, err=True)
 
     def one(address: str) -> Any:
-        with _open(session, address) as device:
+        with opened(session, address) as device:
             return work(device)
 
     on_devices(
