@@ -90,7 +90,7 @@ def put_many(
     if len(specs) > MAX_FILES:
         raise BugError(f"more than {MAX_FILES} files in one put_many")
     throttle = throttle_of(specs)
-    deadline = put_deadline(sum(source_size(s.source) for s in specs), timeout)
+    deadline = put_deadline(sum(source_size(s.source) for s in specs), timeout, throttle)
     with _answered(link, Type.PUT) as pendings:
         if before:
             pendings.append(link.request(Type.BATCH, batch_payload(before, ())))

@@ -54,8 +54,12 @@ def source_sha256(source: Path | bytes) -> str:
         return sha256_file(source)
 
 
-def put_deadline(size_bytes: int, timeout: float | None) -> Deadline:
-    return Deadline.after(60.0 + size_bytes / SLOWEST_BYTES_PER_S if timeout is None else timeout)
+def put_deadline(size_bytes: int, timeout: float | None, throttle: Throttle | None = None) -> Deadline:
+    """A throttle slower than the slowest link has the time it needs, and half as much again."""
+    if timeout is not None:
+        return Deadline.after(timeout)
+    throttled = 1.5 * size_bytes / throttle.bytes_per_s if throttle is not None else 0.0
+    return Deadline.after(60.0 + max(size_bytes / SLOWEST_BYTES_PER_S, throttled))
 
 
 def throttle_of(specs: Sequence[PutSpec]) -> Throttle | None:

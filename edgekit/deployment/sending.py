@@ -49,11 +49,15 @@ class Plan:
         return sum(each.wire_bytes for each in self.travels)
 
 
+def link_to(device: Device, memory_bytes: int | None = None) -> Link:
+    usual = LOCAL_BYTES_PER_S if device.kind == "local" else None
+    return Link(rates.last_rate(device.address) or usual, memory_bytes)
+
+
 @contextlib.contextmanager
 def planned(payload: Payload, seen: Seen, staged: Staged | None, device: Device) -> Iterator[Plan]:
     """Decide for each file; a patch that may pay is made to know its size. `staged` None: as if nothing was begun."""
-    usual = LOCAL_BYTES_PER_S if device.kind == "local" else None
-    link = Link(rates.last_rate(device.address) or usual, seen.memory_bytes)
+    link = link_to(device, seen.memory_bytes)
     with tempfile.TemporaryDirectory(prefix="edgekit-patch-") as folder:
         patches: dict[str, Path] = {}
         travels = tuple(
@@ -147,8 +151,7 @@ def send(
     """All files, pipelined, in one round trip; each is checked by its hash on the device and fsynced there. Returns
     the plan as it was carried out, and notes. Where a base or a part there is not what it should be, files go whole."""
     try:
-        _put(payload, plan, device, staging, before, bandwidth_bytes_per_s, sink)
-        return plan, ()
+        return _put(payload, plan, device, staging, before, bandwidth_bytes_per_s, sink), ()
     except DeviceLost:
         raise
     except (DeviceError, VerificationError) as error:
@@ -161,8 +164,7 @@ def send(
         t if t.encoding == "there" else Travel(t.file, "raw", t.file.size_bytes, "second try")
         for t in plan.travels
     )
-    plain = Plan(whole, {})
-    _put(payload, plain, device, staging, (), bandwidth_bytes_per_s, sink)
+    plain = _put(payload, Plan(whole, {}), device, staging, (), bandwidth_bytes_per_s, sink)
     return replace(plain, travels=tuple(_sum(a, b) for a, b in zip(plan.travels, whole, strict=True))), (
         note,
     )
@@ -186,7 +188,8 @@ def _put(
     before: Sequence[Request[Any]],
     bandwidth_bytes_per_s: float | None,
     sink: Sink,
-) -> None:
+) -> Plan:
+    """Returns the plan with what really went over the wire."""
     folders = sorted({f"{staging}/{t.file.file}".rpartition("/")[0] for t in plan.travels} | {staging})
     specs = [
         PutSpec(
@@ -220,9 +223,25 @@ def _put(
         if sent == size:
             finished += size
 
-    began = time.monotonic()
+    began, sent_before = time.monotonic(), device.agent.sent_bytes
     device.agent.put_many(
         specs, before=[*before, *(requests.mkdir(folder) for folder in folders)], progress=progress
     )
+    sent = device.agent.sent_bytes - sent_before
     if bandwidth_bytes_per_s is None:
-        rates.remember_rate(device.address, plan.wire_bytes, time.monotonic() - began)
+        rates.remember_rate(device.address, sent, time.monotonic() - began)
+    return _measured(plan, sent)
+
+
+def _measured(plan: Plan, sent_bytes: int) -> Plan:
+    """Only what is compressed on the way had an estimate; several such files share what was sent by theirs."""
+    guessed = sum(t.wire_bytes for t in plan.travels if t.encoding == "zstd")
+    known = sum(t.wire_bytes for t in plan.travels if t.encoding != "zstd")
+    if not guessed:
+        return plan
+    share = (sent_bytes - known) / guessed
+    travels = tuple(
+        replace(t, wire_bytes=round(t.wire_bytes * share)) if t.encoding == "zstd" else t
+        for t in plan.travels
+    )
+    return replace(plan, travels=travels)

@@ -26,7 +26,8 @@ LOCAL_BYTES_PER_S = 1e9
 """No wire at all: what is taken where the last transfer is not known."""
 SLOW_BYTES_PER_S = 12.5e6
 """A link as slow as this (100 Mbit/s) is taken where its rate is not known."""
-ZSTD_BYTES_PER_S = 200e6
+ZSTD_LINK_BYTES_PER_S = 20e6
+"""On a faster link compressing, decoding and their noise cost what they save: weights hardly compress."""
 ZSTD_GAIN = 1.05
 """Weights hardly compress: a sample has to promise this much."""
 PATCH_GAIN = 1.1
@@ -89,12 +90,12 @@ def patch_pays(file: ReleaseFile, base: Base, patch_bytes: int, link: Link, offs
 
 
 def zstd_may_pay(file: ReleaseFile, link: Link) -> bool:
-    return file.size_bytes >= SMALL_BYTES and link.rate < ZSTD_BYTES_PER_S / 2
+    return file.size_bytes >= SMALL_BYTES and link.rate < ZSTD_LINK_BYTES_PER_S
 
 
 def zstd_pays(ratio: float, link: Link) -> bool:
     """`ratio`: size over compressed size of a sample."""
-    return ratio >= ZSTD_GAIN and link.rate * ratio < ZSTD_BYTES_PER_S
+    return ratio >= ZSTD_GAIN and link.rate < ZSTD_LINK_BYTES_PER_S
 
 
 def _overhead_seconds(file: ReleaseFile, base: Base) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from mmap import mmap
 
 _U16 = struct.Struct("<H")
 _U32 = struct.Struct("<I")
@@ -27,7 +28,7 @@ class Damaged(Exception):
 class Flat:
     """The bytes of one file and what may still be read of them."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | mmap) -> None:
         self.data = data
         self.size = len(data)
         self._budget = self.size + 1_000_000

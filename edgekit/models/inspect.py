@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from edgekit.cache import atomic_write, cache_dir, sha256_file
-from edgekit.errors import HostError
+from edgekit.errors import HostError, ModelError
 from edgekit.models.formats import detect_format, unreadable
 from edgekit.models.info import Format, ModelInfo
 
+if TYPE_CHECKING:
+    from edgekit.models.tflite import TfliteFacts
+
+MAPPED_BYTES = 64 << 20
+"""A larger .tflite file is not read into memory."""
 _CACHE_VERSION = 3
 """Raised when what is read from a file, or how it is named, changes."""
 
@@ -21,7 +29,7 @@ def open_model(path: str | Path, *, use_cache: bool = True) -> ModelInfo:
     """Look into a model file or folder (base install only; what a format does not tell is None or empty).
 
     A second look at the same bytes comes from the cache and imports neither numpy nor tflite. Raises ModelError:
-    E_MODEL_MISSING, _EMPTY, _TRUNCATED, _CORRUPT, _FORMAT, _ARCHIVE, _EXTERNAL_DATA.
+    E_MODEL_MISSING, _EMPTY, _TRUNCATED, _CORRUPT, _FORMAT, _ARCHIVE, _EXTERNAL_DATA, _CHANGED.
     """
     place = Path(path)
     kind = detect_format(place)
@@ -56,6 +64,8 @@ def _hash_files(files: Iterable[tuple[str, Path]]) -> tuple[str, int]:
 
 def _read(path: Path, kind: Format, sha256: str, size_bytes: int) -> ModelInfo:
     if kind == "tflite":
+        if size_bytes > MAPPED_BYTES:
+            return _mapped_tflite(path, sha256, size_bytes)
         # hashed and parsed are the same bytes, also if the file changes meanwhile
         return inspect_tflite(path.read_bytes(), str(path))
     info = ModelInfo(
@@ -72,12 +82,28 @@ def inspect_tflite(data: bytes, path: str) -> ModelInfo:
     """
     from edgekit.models.tflite import read_tflite
 
-    facts = read_tflite(data, path)
+    return _tflite_info(read_tflite(data, path), path, hashlib.sha256(data).hexdigest(), len(data))
+
+
+def _mapped_tflite(path: Path, sha256: str, size_bytes: int) -> ModelInfo:
+    """Only the pages that hold the structure are read: a model may be larger than this host's memory."""
+    from edgekit.models.tflite import read_tflite
+
+    before = path.stat()
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        info = _tflite_info(read_tflite(mapped, str(path)), str(path), sha256, size_bytes)
+        after = os.fstat(file.fileno())
+    if (before.st_mtime_ns, size_bytes) != (after.st_mtime_ns, after.st_size):
+        raise ModelError(f"{path} changed while it was read", code="E_MODEL_CHANGED", hint="try again")
+    return info
+
+
+def _tflite_info(facts: TfliteFacts, path: str, sha256: str, size_bytes: int) -> ModelInfo:
     return ModelInfo(
         format="tflite",
         path=path,
-        sha256=hashlib.sha256(data).hexdigest(),
-        size_bytes=len(data),
+        sha256=sha256,
+        size_bytes=size_bytes,
         signature=facts.signature,
         operators=facts.operators,
         custom_operators=facts.custom_operators,

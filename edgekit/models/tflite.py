@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
+from mmap import mmap
 
 import msgspec
 
@@ -58,7 +59,7 @@ class _Subgraph:
     operators: tuple[tuple[int, tuple[int, ...], tuple[int, ...]], ...]
 
 
-def read_tflite(data: bytes, name: str) -> TfliteFacts:
+def read_tflite(data: bytes | mmap, name: str) -> TfliteFacts:
     """Read a whole .tflite file from memory; `name` is for messages.
 
     Raises ModelError: E_MODEL_TRUNCATED where the file ends too early, E_MODEL_CORRUPT where it contradicts

@@ -146,6 +146,7 @@ def test_a_dry_run_says_what_would_be_sent_and_changes_nothing(bench: Bench) -> 
     old, new = bench.model(random_bytes=1_000_000), bench.model(b"tuned", random_bytes=1_000_000)
     with bench.open() as device:
         bench.push(old, device)
+        device.agent.ping()  # the lease is given back without waiting
         before = sorted(str(p) for p in bench.root.rglob("*"))
         bench.slow(device)
         plan = plan_push(
@@ -317,3 +318,15 @@ def test_a_source_that_changes_under_way_is_never_active(bench: Bench) -> None:
             lease_wait_seconds=9.0,
         )
     assert not (bench.root / "models" / NAME / "current").exists()
+
+
+def test_a_bandwidth_slower_than_any_link_has_the_time_it_needs() -> None:
+    from edgekit.agent.pace import Throttle
+    from edgekit.agent.transfer import put_deadline
+
+    left = put_deadline(25_000_000, None, Throttle(1_000.0)).remaining()
+    assert left is not None
+    assert left > 25_000
+    usual = put_deadline(25_000_000, None).remaining()
+    assert usual is not None
+    assert usual < 2_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,6 @@ class Case:
     is_push: bool = True
     """Whether doing it again is the next push; else another version is pushed."""
     large: bool = False
-    versions: Mapping[str, bool] = field(default_factory=dict)
 
 
 def _old(models: Models, device: Device) -> None:
@@ -232,6 +231,6 @@ def prepared(case: Case, models: Models, root: Path, address: str = "local:") ->
 
 
 def copied(prepared_root: Path, root: Path) -> Path:
-    """The same for one cut. Programs are linked: nobody writes to them."""
+    """The same for one cut."""
     shutil.copytree(prepared_root, root)
     return root

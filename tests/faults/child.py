@@ -25,7 +25,7 @@ def main() -> int:
     wire = Wire(Cut("to" if direction == "to" else "from", int(frames), "host killed", int(extra)))
 
     def die() -> None:
-        print(json.dumps([wire.fired]), flush=True)
+        print(json.dumps(wire.fired), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 
     wire.at_cut = die

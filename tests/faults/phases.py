@@ -40,7 +40,7 @@ def _of_batch(types: set[int], payload: bytes) -> str:
         return "lease"
     if Type.LEASE_RENEW in types and b"/journal" in payload:
         return "complete"
-    if b"/journal" in payload:
+    if Type.REMOVE in types and b"/journal" in payload:
         return "recover"
     if Type.RENAME in types and b".ek-gone" in payload:
         return "delete"

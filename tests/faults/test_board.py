@@ -26,7 +26,7 @@ from tests.targets.fixtures_board import MakeBoard
 
 CASE = CASES["update"]
 ROOT = "/root/faults/device-board"
-CUTS = 12 if LONG else 3
+CUTS = 10 if LONG else 2
 SEED = 50
 
 

@@ -27,7 +27,7 @@ def test_killed_at_every_step(ground: Ground, monkeypatch: pytest.MonkeyPatch) -
     note = ground.folder / "steps"
     steps = run_step(ground.case, ground.models, ground.place(), 0, Tally("local", "", ""), note)
     assert steps > 10
-    stride = 1 if LONG or ground.case.name == "update" else 4
+    stride = 1 if LONG else 2 if ground.case.name == "update" else 4
     for at in range(1, steps + 1, stride):
         run_step(ground.case, ground.models, ground.place(), at, tally, note)
     tally.require(ground.case.phases - {"start", "look", "release"})
