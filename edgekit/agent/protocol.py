@@ -16,8 +16,9 @@ from edgekit.errors import BugError
 
 MAGIC = b"EDGEKIT-AGENT/1\n"
 FRAME_MAX = 16 << 20
-DATA_BYTES = 256 << 10
-"""How much of a file goes into one data frame."""
+DATA_BYTES = 8 * (32768 - 64) - 9
+"""How much of a file goes into one data frame: with its header eight whole packets of ssh (RFC 4253's 32 KiB, less what
+paramiko leaves for their own headers)."""
 
 _HEADER = struct.Struct("<IIB")
 HEADER_BYTES = _HEADER.size

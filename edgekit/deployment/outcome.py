@@ -36,6 +36,7 @@ class PushPlan(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[PushedFile, ...]
     activate: bool
     previous: str | None
+    named: str | None = None
 
 
 class PushResult(msgspec.Struct, frozen=True, kw_only=True):

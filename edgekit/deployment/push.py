@@ -174,6 +174,7 @@ def plan_push(
         files=files,
         activate=activate and seen.there.current != payload.version,
         previous=seen.there.current,
+        named=device.target.label,
     )
 
 

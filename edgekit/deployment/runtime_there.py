@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from edgekit.agent.requests import Request
+from edgekit.agent import requests
 from edgekit.agent.transfer import PutSpec, source_size
+from edgekit.deployment.put_files import link_to, put_files, zstd_ratio
 from edgekit.devices import Device
 from edgekit.devices.files import stat_many
 from edgekit.errors import InputError, ModelError, RemoteError, ToolError
-from edgekit.events import Event, Sink
+from edgekit.events import Sink
 from edgekit.registry import load, plugins
 from edgekit.runtimes.base import Bundle, RunnerJob, Runtime, libc_facts
 from edgekit.runtimes.result import RunnerResult, check_launch
@@ -90,37 +90,26 @@ def install(device: Device, runtime: Runtime, bundle: Bundle, sink: Sink) -> Ins
     there = stat_many(device.agent, list(paths), sha256=True)
     missing = {path: file for path, file in paths.items() if _sha256(there[path]) != file.sha256}
     if missing:
-        device.agent.mkdir(folder)
-        put_files(
-            device,
-            [
-                PutSpec(source=file.path, remote=path, mode=file.mode, sha256=file.sha256)
-                for path, file in missing.items()
-            ],
-            f"put {bundle.name} {bundle.version}",
-            sink,
-        )
+        link = link_to(device)
+        ratios = {path: zstd_ratio(file.path, source_size(file.path), link) for path, file in missing.items()}
+        specs = [
+            PutSpec(
+                source=file.path,
+                remote=path,
+                mode=file.mode,
+                sha256=file.sha256,
+                encoding="zstd" if ratios[path] else "raw",
+            )
+            for path, file in missing.items()
+        ]
+        wire_bytes = sum(round(source_size(f.path) / (ratios[path] or 1.0)) for path, f in missing.items())
+        began = [requests.mkdir(folder)]
+        put_files(device, specs, f"put {bundle.name} {bundle.version}", wire_bytes, sink, before=began)
     return Installed(runtime, bundle, folder)
 
 
 def _sha256(stat: FileStat | None) -> str | None:
     return stat.sha256 if stat is not None else None
-
-
-def put_files(
-    device: Device, specs: Sequence[PutSpec], task: str, sink: Sink, then: Sequence[Request[Any]] = ()
-) -> list[Any]:
-    """Several files in one round trip, with one progress over all of them; `then` runs when all are there."""
-    total = sum(source_size(spec.source) for spec in specs)
-    finished = 0
-
-    def progress(sent: int, size: int) -> None:
-        nonlocal finished
-        sink(Event(task, "", finished + sent, total, "bytes", device.address))
-        if sent == size:
-            finished += size
-
-    return device.agent.put_many(specs, then=then, progress=progress)
 
 
 def launch(device: Device, installed: Installed, job: RunnerJob, *, cwd: str) -> Launched:

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.agent import requests
-from edgekit.agent.encoding import patch_file, sample_ratio
+from edgekit.agent.encoding import patch_file
 from edgekit.agent.requests import Request
 from edgekit.agent.transfer import PutSpec
 from edgekit.deployment import bases, rates
 from edgekit.deployment.looking import Elsewhere, Seen, Staged
+from edgekit.deployment.put_files import link_to, put_files, zstd_ratio
 from edgekit.deployment.release import Payload, ReleaseFile
 from edgekit.deployment.travel import (
-    LOCAL_BYTES_PER_S,
     SMALL_BYTES,
     Base,
     Link,
@@ -26,8 +26,6 @@ from edgekit.deployment.travel import (
     best_base,
     patch_may_pay,
     patch_pays,
-    zstd_may_pay,
-    zstd_pays,
 )
 from edgekit.devices import Device
 from edgekit.errors import DeviceError, DeviceLost, VerificationError
@@ -47,11 +45,6 @@ class Plan:
     @property
     def wire_bytes(self) -> int:
         return sum(each.wire_bytes for each in self.travels)
-
-
-def link_to(device: Device, memory_bytes: int | None = None) -> Link:
-    usual = LOCAL_BYTES_PER_S if device.kind == "local" else None
-    return Link(rates.last_rate(device.address) or usual, memory_bytes)
 
 
 @contextlib.contextmanager
@@ -93,11 +86,9 @@ def _travel(
                 patches[entry.file] = made
                 return Travel(entry, "patch", size, f"a patch of {base.release}{resumed}", base, offset)
     left = entry.size_bytes - offset
-    if zstd_may_pay(entry, link):
-        ratio = sample_ratio(payload.sources[entry.file])
-        if zstd_pays(ratio, link):
-            why = f"a sample compresses {ratio:.2f} times{resumed}"
-            return Travel(entry, "zstd", round(left / ratio), why, offset=offset)
+    if (ratio := zstd_ratio(payload.sources[entry.file], entry.size_bytes, link)) is not None:
+        why = f"a sample compresses {ratio:.2f} times{resumed}"
+        return Travel(entry, "zstd", round(left / ratio), why, offset=offset)
     return Travel(entry, "raw", left, f"{_why_raw(base)}{resumed}", offset=offset)
 
 
@@ -206,27 +197,9 @@ def _put(
         for t in plan.travels
         if t.encoding != "there"
     ]
-    total, finished = plan.wire_bytes, 0
-
-    def progress(sent: int, size: int) -> None:
-        nonlocal finished
-        sink(
-            Event(
-                f"push {payload.name}",
-                "",
-                finished + sent,
-                max(total, finished + sent),
-                "bytes",
-                device.address,
-            )
-        )
-        if sent == size:
-            finished += size
-
+    folders_first = [*before, *(requests.mkdir(folder) for folder in folders)]
     began, sent_before = time.monotonic(), device.agent.sent_bytes
-    device.agent.put_many(
-        specs, before=[*before, *(requests.mkdir(folder) for folder in folders)], progress=progress
-    )
+    put_files(device, specs, f"push {payload.name}", plan.wire_bytes, sink, before=folders_first)
     sent = device.agent.sent_bytes - sent_before
     if bandwidth_bytes_per_s is None:
         rates.remember_rate(device.address, sent, time.monotonic() - began)

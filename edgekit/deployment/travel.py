@@ -89,8 +89,8 @@ def patch_pays(file: ReleaseFile, base: Base, patch_bytes: int, link: Link, offs
     return by_patch * PATCH_GAIN < left / link.rate
 
 
-def zstd_may_pay(file: ReleaseFile, link: Link) -> bool:
-    return file.size_bytes >= SMALL_BYTES and link.rate < ZSTD_LINK_BYTES_PER_S
+def zstd_may_pay(size_bytes: int, link: Link) -> bool:
+    return size_bytes >= SMALL_BYTES and link.rate < ZSTD_LINK_BYTES_PER_S
 
 
 def zstd_pays(ratio: float, link: Link) -> bool:

@@ -12,6 +12,7 @@ from edgekit.transports.running import Tail, lost
 from edgekit.transports.ssh_connection import SshConnection
 
 _CLOSE_SECONDS = 1.0
+PACKET_BYTES = 32768
 
 
 class SshStream:
@@ -47,7 +48,8 @@ class SshStream:
         while view:
             self._check()
             try:
-                sent = self._channel.send(view[: 1 << 18].tobytes())
+                # paramiko sends one packet at a time: more would be copied again for each of them
+                sent = self._channel.send(view[:PACKET_BYTES].tobytes())
             except TimeoutError:
                 continue  # a timeout of recv in another thread, not ours
             except (OSError, EOFError, paramiko.SSHException) as error:

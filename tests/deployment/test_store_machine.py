@@ -252,5 +252,5 @@ StoreMachine.TestCase.settings = settings(
 
 
 @pytest.mark.timeout(36_000 if EXAMPLES > 20 else 300)
-class TestStore(StoreMachine.TestCase):  # type: ignore[misc]
+class TestStore(StoreMachine.TestCase):  # type: ignore[misc, valid-type]
     """Any order of what users do, and of what goes wrong."""

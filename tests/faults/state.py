@@ -36,10 +36,10 @@ class Store:
 
 def read_store(root: Path, name: str) -> Store:
     folder = root / "models" / name
+    current = folder / "current"
+    text = current.read_text() if current.exists() else None  # first, as an app does: a push may go on
     inside = sorted(folder.iterdir()) if folder.is_dir() else []
     releases = {p.name: why_not_whole(p) for p in inside if p.is_dir() and not p.name.startswith(".")}
-    current = folder / "current"
-    text = current.read_text() if current.exists() else None
     if text is not None and (not text.endswith("\n") or "\n" in text[:-1]):
         raise AssertionError(f"current holds {text!r}")
     odd = [p.name for p in inside if p.is_file() and p.name != "current" and not p.name.startswith(".")]

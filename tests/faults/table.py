@@ -22,7 +22,7 @@ from tests.agent.starting import eventually
 from tests.faults import state, stepping
 from tests.faults.cases import NAME, NEXT, Case, Models, push
 from tests.faults.cutting import Cut, CuttingTransport, How, Wire
-from tests.faults.phases import Seen
+from tests.faults.phases import Direction, Seen
 
 LONG = os.environ.get("EDGEKIT_FAULTS") == "all"
 """Every boundary in every way; else what fits a few minutes."""
@@ -134,10 +134,10 @@ def boundaries(seen: list[Seen], how: How) -> list[Cut]:
 def inside(seen: list[Seen], how: How, count: int, seed: int) -> list[Cut]:
     """At random bytes of random frames, the long ones not more often than the short."""
     dice = random.Random(seed)
-    by_direction = {way: [each for each in seen if each.direction == way] for way in ("to", "from")}
+    by_direction = {way: [s for s in seen if s.direction == way] for way in ("to", "from")}
     cuts = []
     for _ in range(count):
-        direction = dice.choice(("to", "from"))
+        direction: Direction = "to" if dice.random() < 0.5 else "from"
         frames = by_direction[direction]
         n = dice.randrange(len(frames))
         cuts.append(Cut(direction, n, how, dice.randrange(1, frames[n].size_bytes)))

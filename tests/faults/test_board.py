@@ -9,12 +9,13 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from edgekit.agent import link
-from edgekit.devices import resolve
+from edgekit.devices import Device, resolve
 from edgekit.devices.opening import open_transport
 from tests.faults import state
 from tests.faults.cases import CASES, NAME, Case, Models, opened, push
@@ -51,7 +52,7 @@ class Powered:
             ROOT, path, lambda: open_transport(resolve(self.board.address), 60.0), self.reopen, 30_000
         )
 
-    def reopen(self):  # type: ignore[no-untyped-def]
+    def reopen(self) -> Device:
         return opened(ROOT, self.board.address)
 
     def reset(self) -> None:
@@ -161,7 +162,7 @@ def test_the_clock_jumps_in_the_middle(powered: Powered, monkeypatch: pytest.Mon
     tally = Tally("board", CASE.name, "clock jump")
     for phase, date in (("lease", "2038-01-01"), ("put", "1999-01-01"), ("complete", "2036-05-05")):
         powered.reset()
-        wire = Wire(Cut("to", to.index(phase) + 1, "event"), lambda date=date: _set_clock(powered, date))
+        wire = Wire(Cut("to", to.index(phase) + 1, "event"), partial(_set_clock, powered, date))
         assert act(CASE, powered.models, powered.place(), wire) is None
         assert wire.fired == phase
         tally.add(phase, "new")

@@ -138,7 +138,7 @@ def render_plan(plan: PushPlan) -> None:
     """One line of what would happen, one a file."""
     from edgekit.units import format_size
 
-    device, release = plan.device.removesuffix(":"), f"{plan.name}@{plan.version}"
+    device, release = (plan.named or plan.device).removesuffix(":"), f"{plan.name}@{plan.version}"
     what = _ACTIONS[plan.action]
     size = f"{format_size(plan.bytes_to_send)} of {format_size(plan.bytes_total)}"
     click.echo(f"{device}: {release} would {what}" + (f", {size}" if plan.files else ""))
