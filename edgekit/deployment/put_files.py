@@ -39,8 +39,13 @@ def put_files(
     """In one round trip, with one progress over all that goes over the wire; `wire_bytes`: as far as that is known."""
     start = device.agent.sent_bytes
 
+    def tell(done: int, total: int) -> None:
+        sink(Event(task, "", done, total, "bytes", device.address))
+
     def progress(_sent: int, _size: int) -> None:
         done = device.agent.sent_bytes - start
-        sink(Event(task, "", done, max(wire_bytes, done), "bytes", device.address))
+        tell(done, max(wire_bytes, done + 1))  # an estimate that was passed is not the end
 
     device.agent.put_many(specs, before=before, progress=progress)
+    if done := device.agent.sent_bytes - start:
+        tell(done, done)

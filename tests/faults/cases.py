@@ -90,6 +90,8 @@ class Case:
     is_push: bool = True
     """Whether doing it again is the next push; else another version is pushed."""
     large: bool = False
+    again: Act | None = None
+    """The next push, where that is not the operation itself."""
 
 
 def _old(models: Models, device: Device) -> None:
@@ -143,6 +145,10 @@ def _journal_after(steps_done: int) -> Prepare:
             device.agent.batch(steps[:steps_done])
 
     return prepare
+
+
+def _push_two(models: Models, device: Device) -> None:
+    push(models, device, "2")
 
 
 def _finish(models: Models, device: Device) -> None:
@@ -204,8 +210,10 @@ CASES = {
             gone=frozenset({"1", "2", "3"}),
             is_push=False,
         ),
-        Case("recovery, unnamed", _journal_after(4), _finish, "1", "2", ALWAYS | {"recover"}),
-        Case("recovery, named", _journal_after(5), _finish, "1", "2", ALWAYS | {"recover"}),
+        Case(
+            "recovery, unnamed", _journal_after(4), _finish, "1", "2", ALWAYS | {"recover"}, again=_push_two
+        ),
+        Case("recovery, named", _journal_after(5), _finish, "1", "2", ALWAYS | {"recover"}, again=_push_two),
     )
 }
 

@@ -53,6 +53,7 @@ def test_update_cut_at_every_frame(grounds: Grounds, how: How) -> None:
 @pytest.mark.parametrize("name", CASES if LONG else OTHERS)
 def test_others_cut_in_each_phase(grounds: Grounds, name: str) -> None:
     case = CASES[name]
+    learn(case, grounds.models, grounds.place(case))  # a device is asked once what it is
     seen = learn(case, grounds.models, grounds.place(case))
     cuts = one_in_each_phase(boundaries(seen, "closed"), seen, SEED, each=4 if LONG else 1)
     cut_all(grounds, case, cuts, "closed")
