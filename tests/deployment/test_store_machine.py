@@ -30,7 +30,7 @@ from tests.faults.cutting import Cut, How, Wire
 from tests.faults.phases import Direction
 from tests.faults.table import Place, open_through
 
-EXAMPLES = int(os.environ.get("EDGEKIT_STORE_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("EDGEKIT_STORE_EXAMPLES", "10"))
 VERSIONS = ("1", "2", "3", "4")
 versions = st.sampled_from(VERSIONS)
 cut_frames = st.integers(0, 12)

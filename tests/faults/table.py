@@ -183,7 +183,7 @@ def judge_next(case: Case, models: Models, place: Place, *, same: bool = True) -
         if same:
             (case.again or case.act)(models, device)
         else:
-            push(models, device, version, large=case.large)
+            push(models, device, version, large=case.large, smoke="smoke" in case.phases)
     found = state.read_store(place.path, NAME)
     if found.strays and all(name.endswith(".ek-gone") for name in found.strays):
         # an unchanged push needs no lease; the next that takes it clears what a deletion left

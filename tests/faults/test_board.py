@@ -160,7 +160,8 @@ def test_the_clock_jumps_in_the_middle(powered: Powered, monkeypatch: pytest.Mon
     seen = learn_there(powered, CASE)
     to = [each.phase for each in seen if each.direction == "to"]
     tally = Tally("board", CASE.name, "clock jump")
-    for phase, date in (("lease", "2038-01-01"), ("put", "1999-01-01"), ("complete", "2036-05-05")):
+    jumps = [("lease", "2038-01-01"), ("put", "1999-01-01"), ("complete", "2036-05-05")]
+    for phase, date in jumps if LONG else jumps[1:]:
         powered.reset()
         wire = Wire(Cut("to", to.index(phase) + 1, "event"), partial(_set_clock, powered, date))
         assert act(CASE, powered.models, powered.place(), wire) is None

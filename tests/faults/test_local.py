@@ -31,7 +31,7 @@ def cut_all(ground: Ground, cuts: list[Cut], how: str, but: frozenset[str] = fro
         run_cut(ground.case, ground.models, ground.place(), cut, tally)
     tally.require(ground.case.phases - but)
     # what a runner prints comes in one frame or in two
-    assert tally.not_reached <= len(cuts) // (5 if "smoke" in ground.case.phases else 10), tally
+    assert tally.not_reached <= len(cuts) // (3 if "smoke" in ground.case.phases else 10), tally
     tally.keep()
 
 

@@ -134,21 +134,34 @@ class TestCrlfTerminal(RunContract):
 
 
 @pytest.mark.parametrize("version", ADB_VERSIONS)
-def test_the_product_refuses_android_4_clearly(
+def test_android_4_gets_models_by_plain_shell_and_measures_nothing(
     make_faulty: MakeFaulty, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
-    """Its agent needs a stream that leaves bytes as they are: said at once, and nothing is put there."""
+    """Its agent would need a stream that leaves bytes as they are: a bench says so at once and puts nothing there; a push goes
+    by plain shell, and says that (C1.1)."""
     device = make_faulty(version=version, old=True)
     device.host.use(monkeypatch)
-    for command, more in (("push", ()), ("bench", QUICK)):
-        error = edgekit(command, MODEL, *more, "-s", device.serial, "--json", timeout=60).error()
-        assert (error["code"], error["device"]) == ("E_ADB_TOO_OLD", device.address)
-        assert error["hint"]
-        assert not error["transient"]
-    shown = edgekit("push", MODEL, "-s", device.serial, timeout=60)
+    error = edgekit("bench", MODEL, *QUICK, "-s", device.serial, "--json", timeout=60).error()
+    assert (error["code"], error["device"]) == ("E_ADB_TOO_OLD", device.address)
+    assert error["hint"]
+    assert not error["transient"]
+    shown = edgekit("bench", MODEL, *QUICK, "-s", device.serial, timeout=60)
     assert (shown.code, shown.stdout) == (3, "")
     assert shown.stderr.startswith("error E_ADB_TOO_OLD: "), shown.stderr
     assert device.shell("ls -A /data/local/tmp").stdout == b""
+    pushed = edgekit("push", MODEL, "-s", device.serial, "--json", timeout=120)
+    document = pushed.ok().json()
+    assert (document["method"], document["smoke"], document["activated"]) == ("shell", "unchecked", False)
+    assert "E_ADB_TOO_OLD" in document["notes"][0]
+    assert "plain shell" in pushed.stderr
+    active = edgekit("push", MODEL, "--no-smoke", "-s", device.serial, "--json", timeout=120).ok().json()
+    assert (active["method"], active["activated"]) == ("unchanged", True)
+    listed = edgekit("releases", "-s", device.serial, "--json", timeout=60).ok().json()
+    assert [row["state"] for row in listed["releases"]] == ["active"]
+    limited = edgekit(
+        "push", MODEL, "--bandwidth", "1MB/s", "-s", device.serial, "--json", timeout=60
+    ).error()
+    assert limited["code"] == "E_BANDWIDTH"
 
 
 @pytest.mark.parametrize("version", ADB_VERSIONS)
