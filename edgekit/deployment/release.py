@@ -10,6 +10,7 @@ A release is a folder on the device that never changes once it is complete:
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -153,6 +154,13 @@ def decode_manifest(data: bytes, device: str) -> ReleaseManifest:
             device=device,
             hint="push it again",
         ) from error
+    if not re.fullmatch(r"edgekit\.release/[0-9]+", manifest.schema):
+        raise DeviceError(
+            f"a release's manifest on the device is damaged: its schema is {manifest.schema[:40]!r}",
+            code="E_RELEASE_DAMAGED",
+            device=device,
+            hint="push it again",
+        )
     if manifest.schema != SCHEMA:
         raise DeviceError(
             f"the release has schema '{manifest.schema}'; this edgekit reads '{SCHEMA}'",

@@ -127,6 +127,20 @@ def conversations() -> Iterator[tuple[str, bytes]]:
         max_bytes=50,
     )
     yield ("glob", _ask(1, glob) + _ask(2, rq.glob(["/root/*/*/?"], max_bytes=10, max_total_bytes=5)))
+    outside = ["/outside/*", "/root/link/*", "/root/../outside/file", "/outside/folder"]
+    yield (
+        "stays-inside",
+        b"".join(
+            (
+                *(_ask(n, rq.glob([path], max_bytes=9)) for n, path in enumerate(outside, 10)),
+                *(_ask(n, rq.remove(path, recursive=True)) for n, path in enumerate(outside, 20)),
+                *(_ask(n, rq.opened([path])) for n, path in enumerate(outside, 30)),
+                _ask(40, rq.job_start("../outside/job", ["/bin/true"])),
+                _ask(41, rq.job_kill("../../outside")),
+                _ask(42, rq.remove("/root/link", recursive=True)),
+            )
+        ),
+    )
     yield ("opened", _ask(1, rq.opened(["/root", "/root/models/a", "/root/none"])))
     yield (
         "knobs",

@@ -94,6 +94,22 @@ WORDS = (
     b"/proc/self/maps",
     b"/nowhere",
 )
+CONFINED = (REMOVE, GLOB, OPENED, JOB_START, JOB_STATUS, JOB_KILL)
+"""What stays inside ROOT whatever the host says."""
+ESCAPES = (
+    *WORDS,
+    b"/outside/*",
+    b"/outside/folder",
+    b"/outside/[a-z]*/file",
+    b"/root/link/*",
+    b"/root/link/folder",
+    b"/root/*/../../outside/*",
+    b"/root/l*/file",
+    b"../outside/job",
+    b"/root/../outside/folder/",
+    b"/root/./../outside/file",
+    b"//outside//file",
+)
 HARMLESS = (b"/bin/true", b"/nowhere/at/all")
 Field = int | bytes | list["Field"] | list[tuple[int, bytes]]
 
@@ -225,12 +241,12 @@ def bytes_changed(rng: random.Random, data: bytes) -> bytes:
             return data[:end] + data[at:end] * rng.randrange(1, 4) + data[end:]
 
 
-def _value(rng: random.Random, value: Field) -> Field:
+def _value(rng: random.Random, value: Field, words: tuple[bytes, ...] = WORDS) -> Field:
     if isinstance(value, int):
         wide = rng.choice(NUMBERS if rng.random() < 0.7 else LARGE)
         return rng.choice((wide, value + 1, max(0, value - 1), value ^ 1 << rng.randrange(8)))
     if isinstance(value, bytes):
-        return rng.choice(WORDS) if rng.random() < 0.6 else bytes_changed(rng, value)
+        return rng.choice(words) if rng.random() < 0.6 else bytes_changed(rng, value)
     items = list(value)
     if items and rng.random() < 0.6:
         at = rng.randrange(len(items))
@@ -238,7 +254,7 @@ def _value(rng: random.Random, value: Field) -> Field:
         if isinstance(item, tuple):
             items[at] = (item[0], changed_payload(rng, item[0], item[1]))
         else:
-            items[at] = _value(rng, item)  # type: ignore[arg-type]
+            items[at] = _value(rng, item, words)  # type: ignore[arg-type]
     elif items and rng.random() < 0.5:
         items += items[: rng.randrange(1, 4)] * rng.choice((1, 1, 2, 50))
     else:
@@ -253,7 +269,9 @@ def changed_payload(rng: random.Random, kind: int, payload: bytes) -> bytes:
         return bytes_changed(rng, payload)
     at = rng.randrange(len(fields))
     fixed = SCHEMAS[kind].split()[at].startswith("r")
-    fields[at] = rng.randbytes(32) if fixed else _value(rng, fields[at])
+    fields[at] = (
+        rng.randbytes(32) if fixed else _value(rng, fields[at], ESCAPES if kind in CONFINED else WORDS)
+    )
     return put_together(kind, fields)
 
 
@@ -328,7 +346,7 @@ def may_leave_root(frames: list[Frame]) -> bool:
         elif frame.type == REMOVE and fields is not None and isinstance(fields[1], int):
             if not fields[1] & 4:
                 return True
-        elif frame.type not in (GLOB, OPENED, JOB_START, JOB_STATUS, JOB_KILL, DATA) and (
+        elif frame.type not in (*CONFINED, DATA) and (
             b"outside" in frame.payload or b".." in frame.payload or b"link" in frame.payload
         ):
             return True

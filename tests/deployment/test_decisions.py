@@ -91,6 +91,9 @@ def test_a_newer_manifest_is_refused_by_schema_and_read_over_otherwise() -> None
     with pytest.raises(DeviceError) as error:
         decode_manifest(data.replace(b"edgekit.release/1", b"edgekit.release/9"), "local:")
     assert error.value.code == "E_RELEASE_SCHEMA"
+    with pytest.raises(DeviceError) as damaged:
+        decode_manifest(manifest().encode().replace(b"edgekit.release/1", b"edgekit.selease/1"), "d")
+    assert damaged.value.code == "E_RELEASE_DAMAGED"
 
 
 FLOATS = ReleaseGolden(
