@@ -55,7 +55,7 @@ make_venv() {
   version=$("$python" -c 'import sys; print(*sys.version_info[:2], sep=".")')
   stamp=$({ cat "$root/pyproject.toml" "$root/ios_export/pyproject.toml"; printf '%s\n' "$version" "$root" "$@"; } | sha256sum | cut -d' ' -f1)
   [ -e "$folder/.stamp" ] && [ "$(cat "$folder/.stamp")" = "$stamp" ] && return 0
-  [ -e "$folder/lib/python$version" ] && [ -x "$folder/bin/python" ] || { rm -rf "$folder"; "$python" -m venv "$folder"; }
+  [ -e "$folder/lib/python$version" ] && [ -x "$folder/bin/pip" ] || new_venv "$folder" "$python"
   local requirements=()
   for requirement in "$@"; do
     case "$requirement" in
@@ -69,6 +69,17 @@ make_venv() {
   timeout 1800 "$folder/bin/python" -m pip install -q --retries 5 "${requirements[@]}" \
     || die "pip failed; is the package index reachable?"
   printf '%s' "$stamp" > "$folder/.stamp"
+}
+
+# new_venv FOLDER PYTHON: from nothing, and once more where that fails: ensurepip writes a lot of small files, and has been seen to.
+new_venv() {
+  local try
+  for try in 1 2; do
+    rm -rf "$1"
+    "$2" -m venv "$1" && return 0
+    say "python -m venv failed (try $try)"
+  done
+  die "no virtual environment can be made in $1: is there room, and is python3-venv installed?"
 }
 
 # cpu_torch PYTHON torch==VERSION: the requirement that gives the CPU build of PyTorch, never gigabytes of CUDA: where the
