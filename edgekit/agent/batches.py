@@ -66,7 +66,7 @@ def pipelined(
     outcomes: list[list[Any] | EdgekitError] = []
     with _answered(link, Type.BATCH) as pendings:
         for batch in batches:
-            pendings.append(link.request(Type.BATCH, batch_payload(batch, ())))
+            pendings.append(link.request(Type.BATCH, batch_payload(batch, ()), behind=bool(pendings)))
         for pending, batch in zip(pendings, batches, strict=True):
             try:
                 outcomes.append(read_batch(pending.next(deadline).payload, batch, link.device))
@@ -97,10 +97,11 @@ def put_many(
         after = pendings[0].id if before else 0
         go = Sending(link, deadline, sent, throttle, progress, after)
         for spec in specs:
-            pendings.append(send_put(go, spec))
+            pendings.append(send_put(go, spec, behind=bool(pendings)))
         last = None
         if then:
-            last = link.request(Type.BATCH, batch_payload(then, [p.id for p in pendings]))
+            after_all = batch_payload(then, [p.id for p in pendings])
+            last = link.request(Type.BATCH, after_all, behind=bool(pendings))
             pendings.append(last)
         if before:
             read_batch(pendings[0].next(deadline).payload, before, link.device)

@@ -87,14 +87,15 @@ class Link:
         self._reader.start()
         self._pinger.start()
 
-    def request(self, kind: Type, payload: bytes) -> Pending:
-        """Send a request without waiting for its answer. Raises DeviceLost."""
+    def request(self, kind: Type, payload: bytes, *, behind: bool = False) -> Pending:
+        """Send a request without waiting for its answer. `behind`: nor for that of the one before, though it may have
+        come by now; this is then no round trip of its own. Raises DeviceLost."""
         with self._state_lock:
             if self._lost:
                 raise self._copy(self._lost)
             pending = Pending(self, self._next_id, kind)
             self._next_id = self._next_id % 0xFFFF_FFFF + 1
-            self.round_trips += not self._waiting
+            self.round_trips += not self._waiting and not behind
             self._waiting[pending.id] = pending
         self.send(kind, pending.id, payload)
         return pending

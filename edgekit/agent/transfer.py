@@ -83,13 +83,13 @@ class Sending:
     """Id of the request that must have gone well; 0: none."""
 
 
-def send_put(go: Sending, spec: PutSpec) -> Pending:
-    """Send a whole put without waiting for its answer (an early error ends the sending)."""
+def send_put(go: Sending, spec: PutSpec, *, behind: bool = False) -> Pending:
+    """Send a whole put without waiting for its answer (an early error ends the sending). `behind`: see Link."""
     size = source_size(spec.source)
     digest = bytes.fromhex(spec.sha256 or source_sha256(spec.source))
     packer = Packer().text(checked(spec.remote)).u32(spec.mode).u64(size).u64(spec.resume_from)
     packer.raw(digest).u8(PUT_KEEP * spec.keep_partial).u8(ENCODING_BYTES[spec.encoding])
-    pending = go.link.request(Type.PUT, packer.text(_base(spec)).u32(go.after).done())
+    pending = go.link.request(Type.PUT, packer.text(_base(spec)).u32(go.after).done(), behind=behind)
     try:
         _send_data(go, pending, spec, size)
     except BaseException:

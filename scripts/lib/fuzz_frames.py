@@ -311,7 +311,7 @@ def mutated(rng: random.Random, frames: list[Frame], other: list[Frame]) -> list
             cut = rng.randrange(len(other))
             frames[at:at] = other[cut : cut + rng.randrange(1, 5)]
         else:
-            target = rng.choice(frames).id.to_bytes(4, "little")
+            target = (rng.choice(frames).id & 0xFFFF_FFFF).to_bytes(4, "little")
             frames.insert(at, Frame(CANCEL, rng.randrange(50, 60), target))
     return [defanged(frame) for frame in frames[:64]]
 

@@ -16,16 +16,17 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fuzz_frames import HEADER, Frame
+from fuzz_frames import BATCH, HEADER, Frame
 
 MAGIC = b"EDGEKIT-AGENT/1\n"
-PING, PONG, RESULT, ERROR = 0x01, 0x02, 0x80, 0x81
+RESULT, ERROR = 0x80, 0x81
 FINE_EXITS = (0, 3)
 SILENCE_S = 8.0
 """An idle agent says something every 2 s; one that is silent for so long hangs."""
 BUSY_S = 1.0
-"""How long an answer to the last ping is waited for: a request may rightly take longer, and hold back what follows."""
+"""How long an answer to what is behind a case is waited for: a request may rightly take longer, and hold back what follows."""
 EXIT_S = 10.0
+REST_S = 0.1
 NOBODY = 65534
 _START = """
 set -e
@@ -44,7 +45,7 @@ class TargetError(Exception):
 
 @dataclass
 class Outcome:
-    """What came of one case. `ended`: the agent is gone; `busy`: it lives and has not answered the last ping."""
+    """What came of one case. `ended`: the agent is gone; `busy`: it lives, and is still at work."""
 
     frames: list[Frame] = field(default_factory=list)
     ended: bool = False
@@ -130,14 +131,18 @@ class Agent:
             raise TargetError(f"no agent in the jail: {self.stderr.decode(errors='replace').strip()}")
         assert not started.ended
 
-    def play(self, case: bytes, ping_id: int) -> Outcome:
-        """Send a case and a ping behind it; all that is answered until the ping is, or until it is plain that it
-        will not be soon."""
-        return self._exchange(case + Frame(PING, ping_id, b"").pack(), until=ping_id, seconds=BUSY_S)
+    def play(self, case: bytes, last_id: int, seconds: float = BUSY_S) -> Outcome:
+        """Send a case and an empty batch behind it, which waits for its turn (a ping would not); all that is
+        answered until that is, or until it is plain that it will not be soon."""
+        last = Frame(BATCH, last_id, bytes(8))
+        return self._exchange(case + last.pack(), until=last_id, seconds=seconds)
 
     def finish(self, rest: bytes = b"") -> tuple[int | None, Outcome]:
-        """Send the rest, end its input; the exit code, None where it does not end."""
-        outcome = self._exchange(rest, until=-1, seconds=EXIT_S, close=True)
+        """Send what nothing can follow, wait a moment, end its input; the exit code, None where it does not
+        end. An agent whose input ends does not begin what it has not begun."""
+        before = self._exchange(rest, until=-1, seconds=REST_S) if rest else Outcome()
+        outcome = before if before.ended else self._exchange(b"", until=-1, seconds=EXIT_S, close=True)
+        outcome.frames = before.frames + outcome.frames if outcome is not before else before.frames
         try:
             return self.process.wait(EXIT_S), outcome
         except subprocess.TimeoutExpired:
@@ -198,7 +203,7 @@ class Agent:
                         outcome.frames += self._frames(part)
                 if until is None and self._magic:
                     return outcome
-                if any(f.type == PONG and f.id == until for f in outcome.frames[-4000:]):
+                if any(f.type in (RESULT, ERROR) and f.id == until for f in outcome.frames[-4000:]):
                     return outcome
 
     def _send(self, data: bytes) -> bytes:
