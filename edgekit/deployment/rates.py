@@ -32,11 +32,16 @@ def last_rate(address: str) -> float | None:
     return kept.rate_bytes_per_s if 0 < kept.rate_bytes_per_s < MAX_RATE_BYTES_PER_S else None
 
 
-def remember_rate(address: str, wire_bytes: int, seconds: float) -> None:
-    """A full disk is no reason to fail: then it is not known next time."""
+def remember_rate(address: str, wire_bytes: int, seconds: float, *, at_least: bool = False) -> None:
+    """`at_least`: the device did more than receive in that time (it applied a patch, or copied), so the link is as fast
+    as this or faster; taken for the rate, it would speak for a patch ever after. A full disk is no reason to fail: then
+    the rate is not known next time."""
     if wire_bytes < ENOUGH_BYTES or seconds <= 0:
         return
+    rate = wire_bytes / seconds
+    if at_least and ((known := last_rate(address)) is None or known >= rate):
+        return
     try:
-        atomic_write(_path(address), msgspec.json.encode(_Kept(wire_bytes / seconds)))
+        atomic_write(_path(address), msgspec.json.encode(_Kept(rate)))
     except HostError:
         return

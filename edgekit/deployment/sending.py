@@ -202,7 +202,8 @@ def _put(
     put_files(device, specs, f"push {payload.name}", plan.wire_bytes, sink, before=folders_first)
     sent = device.agent.sent_bytes - sent_before
     if bandwidth_bytes_per_s is None:
-        rates.remember_rate(device.address, sent, time.monotonic() - began)
+        worked = any(spec.encoding in ("patch", "copy") for spec in specs)
+        rates.remember_rate(device.address, sent, time.monotonic() - began, at_least=worked)
     return _measured(plan, sent)
 
 

@@ -238,16 +238,27 @@ def device_error(said: str, device: str | None) -> DeviceError | None:
     return None
 
 
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+"""Only Linux has it."""
+
+
 class SocketLink:
-    """A Link over a socket."""
+    """A Link over a socket. The adb server leaves Nagle's algorithm on: the second of two short answers waits for the
+    acknowledgement of the first, which a kernel may hold back for 40 ms; so ours is asked to send it at once. It
+    forgets that, hence again after every read."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        if sock.family in (socket.AF_INET, socket.AF_INET6):
+        self._tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
+        if self._tcp:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def recv(self, size: int) -> bytes:
-        return self._socket.recv(size)
+        data = self._socket.recv(size)
+        if self._tcp and _QUICKACK is not None:
+            with contextlib.suppress(OSError):  # closed meanwhile: the next read tells
+                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        return data
 
     def send(self, data: bytes | memoryview) -> int:
         return self._socket.send(data)

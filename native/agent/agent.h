@@ -49,6 +49,7 @@ struct reader { const uint8_t *data; size_t left; bool bad, nul; void **owned; s
 struct fail { int err; const char *op; char text[512]; uint64_t extra; };
 
 void *xrealloc(void *old, size_t size);
+void buf_reserve(struct buf *b, size_t more); /* room for so many bytes behind those that are there */
 void buf_bytes(struct buf *b, const void *data, size_t len);
 void buf_u8(struct buf *b, uint8_t v);
 void buf_u32(struct buf *b, uint32_t v);

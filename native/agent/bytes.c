@@ -17,7 +17,7 @@ void *xrealloc(void *old, size_t size)
     return block;
 }
 
-static void reserve(struct buf *b, size_t more)
+void buf_reserve(struct buf *b, size_t more)
 {
     if (b->cap - b->len >= more) return;
     size_t cap = b->cap ? b->cap : 256;
@@ -29,7 +29,7 @@ static void reserve(struct buf *b, size_t more)
 void buf_bytes(struct buf *b, const void *data, size_t len)
 {
     if (!len) return;
-    reserve(b, len);
+    buf_reserve(b, len);
     memcpy(b->data + b->len, data, len);
     b->len += len;
 }

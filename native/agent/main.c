@@ -12,6 +12,8 @@
 
 #define HEARTBEAT_NS (2 * NS_PER_S)
 #define MAX_WATCHES 512
+#define READ_BYTES (256u << 10)
+#define INPUT_BYTES (1u << 20)   /* what is kept of it while all goes well; the pipe, where it is one, gets as much */
 #define INPUT_WAITING (1u << 20) /* read so far ahead while a frame waits */
 
 struct agent agent = {.exit_code = -1};
@@ -19,6 +21,7 @@ struct agent agent = {.exit_code = -1};
 static struct { struct pollfd poll[MAX_WATCHES]; watch_fn *fn[MAX_WATCHES]; void *ctx[MAX_WATCHES]; int count; } watches;
 static uint64_t deadline_ns;
 static struct buf input;
+static size_t handled; /* bytes of the input's head: moved out of the way only where room is needed */
 static bool input_ended;
 static int signal_pipe[2];
 
@@ -78,10 +81,14 @@ static void output_ready(void *ctx, short revents)
 static void input_ready(void *ctx, short revents)
 {
     (void)ctx, (void)revents;
-    uint8_t chunk[256 << 10];
-    ssize_t n = read(0, chunk, sizeof chunk);
+    if (handled && input.cap - input.len < READ_BYTES) {
+        buf_drop(&input, handled);
+        handled = 0;
+    }
+    buf_reserve(&input, input.cap ? READ_BYTES : INPUT_BYTES);
+    ssize_t n = read(0, input.data + input.len, READ_BYTES);
     if (n > 0) {
-        buf_bytes(&input, chunk, (size_t)n);
+        input.len += (size_t)n;
         agent.heard_ns = now_ns();
     } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
         input_ended = true;
@@ -129,22 +136,23 @@ static void let_cancels_pass(size_t at)
 /* Handles the frames that are there, in order; stops before one that has to wait. */
 static bool handle_input(void)
 {
-    size_t at = 0;
     bool waits = false;
     uint8_t type;
     uint32_t id;
     size_t len;
-    while (agent.exit_code < 0 && whole_frame(at, &type, &id, &len)) {
+    while (agent.exit_code < 0 && whole_frame(handled, &type, &id, &len)) {
         if (dispatch_blocked() && !frame_is_immediate(type, id)) {
             waits = true;
-            let_cancels_pass(at);
+            let_cancels_pass(handled);
             break;
         }
-        dispatch(type, id, input.data + at + HEADER_BYTES, len);
-        at += HEADER_BYTES + len;
+        dispatch(type, id, input.data + handled + HEADER_BYTES, len);
+        handled += HEADER_BYTES + len;
     }
-    if (at) buf_drop(&input, at);
-    if (!input.len && input.cap > (1u << 20)) buf_free(&input);
+    if (handled == input.len) {
+        handled = input.len = 0;
+        if (input.cap > INPUT_BYTES) buf_free(&input);
+    }
     return waits;
 }
 
@@ -165,7 +173,7 @@ static void turn(bool waits, bool at_once)
 {
     watches.count = 0;
     loop_watch(signal_pipe[0], POLLIN, signals_ready, NULL);
-    bool enough = (waits && input.len > INPUT_WAITING) || out_pending() > 8u * OUT_HIGH_WATER; /* a host that only asks gets no more memory */
+    bool enough = (waits && input.len - handled > INPUT_WAITING) || out_pending() > 8u * OUT_HIGH_WATER; /* a host that only asks gets no more memory */
     if (!input_ended) loop_watch(0, enough ? 0 : POLLIN, enough ? hangup_only : input_ready, NULL);
     if (out_pending()) loop_watch(1, POLLOUT, output_ready, NULL);
     worker_watch();
@@ -251,6 +259,7 @@ int main(int argc, char **argv)
     catch_signals();
     prepare(argv[3]);
     guardian_start();
+    fcntl(0, F_SETPIPE_SZ, (int)INPUT_BYTES); /* where it is a pipe, and where that is allowed */
     fcntl(0, F_SETFL, fcntl(0, F_GETFL) | O_NONBLOCK);
     fcntl(1, F_SETFL, fcntl(1, F_GETFL) | O_NONBLOCK);
     send_hello(knobs_recover());

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,24 @@ def test_a_changed_model_goes_as_a_patch_on_a_slow_link_and_whole_on_a_fast_one(
     assert (patched.method, whole.method) == ("patch", "raw")
     assert patched.bytes_sent < new.stat().st_size / 100
     assert bench.active() == {"model.tflite": sha256(newest)}
+
+
+def test_a_patch_does_not_make_the_link_look_slow(bench: Bench) -> None:
+    """C1-b1: a patch's time is the device's work, too; taken for the link's rate, it would be followed by patches only."""
+    models = [bench.model(random.Random(n).randbytes(600_000), random_bytes=2_000_000) for n in range(2)]
+    with bench.open() as device:
+        bench.push(models[0], device)
+        rates.remember_rate(device.address, 12_000_000, 1.0)
+        patched = bench.push(models[1], device)
+        assert (patched.method, patched.bytes_sent > 600_000) == ("patch", True)
+        rate = rates.last_rate(device.address)
+        assert rate is not None and rate >= 12_000_000
+    rates.remember_rate("ssh:fast", 20_000_000, 1.0)
+    rates.remember_rate("ssh:fast", 1_000_000, 1.0, at_least=True)
+    rates.remember_rate("ssh:unknown", 1_000_000, 1.0, at_least=True)
+    assert (rates.last_rate("ssh:fast"), rates.last_rate("ssh:unknown")) == (20_000_000, None)
+    rates.remember_rate("ssh:fast", 30_000_000, 1.0, at_least=True)
+    assert rates.last_rate("ssh:fast") == 30_000_000
 
 
 def test_a_base_that_is_not_what_it_was_costs_a_second_try(bench: Bench) -> None:
