@@ -60,7 +60,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """A heavy test that passed with this very content is not run again (tests/passes.py)."""
+    """A long test that passed with this very content is not run again (tests/passes.py)."""
     mark = passes.mark(item)
     if mark is None or not mark.exists():
         return None
@@ -74,5 +74,5 @@ def pytest_terminal_summary(terminalreporter):  # type: ignore[no-untyped-def]
     ]
     if before:
         terminalreporter.write_line(
-            f"{len(before)} heavy tests were not run again: they passed with the same code, data and tools (tests/passes.py)"
+            f"{len(before)} long tests were not run again: they passed with the same code, data and tools (tests/passes.py)"
         )

@@ -1,8 +1,9 @@
-"""Heavy tests that passed once are not run again while nothing that they depend on has changed.
+"""Tests that take long and passed once are not run again while nothing that they depend on has changed.
 
-Converters take minutes, and most changes do not touch them. What such a test depends on is hashed: edgekit's code that
-converts and looks into models, the plug-in in ios_export, the test's own file, what tests share and their data, the profiles,
-every installed package with its version, and Python itself. A mark in the cache is named by that hash and the test. `EDGEKIT_TEST_ALL=1` runs
+Two groups. Converters (`heavy`) depend on edgekit's code that converts and looks into models, the plug-in in ios_export, what
+their tests share, the profiles. Cuts, fuzzing and whole devices (LONG, by file) depend on all of edgekit, the native
+sources, the targets, and the kernel. Both depend on the test's own file, every installed package with its version, and
+Python itself. All that is hashed; a mark in the cache is named by that hash and the test. `EDGEKIT_TEST_ALL=1` runs
 all the same; the summary tells how many were not run again.
 """
 
@@ -10,7 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import sys
+from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -39,16 +42,35 @@ DEPENDS_ON = (
     "pyproject.toml",
 )
 _TOP = "edgekit"  # its single modules: errors, cache, registry, ...
+LONG = (
+    "tests/agent/test_fuzz.py",
+    "tests/benchmarks/",
+    "tests/deployment/test_store_machine.py",
+    "tests/failures/",
+    "tests/faults/",
+    "tests/runner/",
+    "tests/test_targets/",
+)
+LONG_DEPENDS_ON = (
+    "benchmarks",
+    "device_profiles",
+    "edgekit",
+    "examples",
+    "native",
+    "pyproject.toml",
+    "scripts",
+    "tests",
+)
+_MADE = ("__pycache__", "bin")
+"""Folders of files that are made from others."""
 
 
 @cache
-def _content() -> str:
-    digest = hashlib.sha256(sys.version.encode())
-    files = [ROOT / name for name in DEPENDS_ON if (ROOT / name).is_file()]
-    files += [path for name in DEPENDS_ON for path in (ROOT / name).rglob("*") if path.is_file()]
-    files += list((ROOT / _TOP).glob("*.py"))
-    shared = {path for path in files if "__pycache__" not in path.parts and not path.name.startswith("test_")}
-    for path in sorted(shared):
+def _content(group: str) -> str:
+    digest = hashlib.sha256(f"{group} {sys.version}".encode())
+    if group == "long":
+        digest.update(platform.release().encode())
+    for path in sorted(_files(group)):
         digest.update(f"{path.relative_to(ROOT)}\0".encode())
         digest.update(path.read_bytes())
     for name in sorted({f"{d.metadata['Name']}=={d.version}" for d in metadata.distributions()}):
@@ -56,14 +78,34 @@ def _content() -> str:
     return digest.hexdigest()
 
 
+def _files(group: str) -> set[Path]:
+    """Without test files: each test depends on its own."""
+    names = LONG_DEPENDS_ON if group == "long" else DEPENDS_ON
+    files: list[Path] = [ROOT / name for name in names if (ROOT / name).is_file()]
+    files += [path for name in names for path in _below(ROOT / name)]
+    if group != "long":
+        files += (ROOT / _TOP).glob("*.py")
+    return {path for path in files if not path.name.startswith("test_")}
+
+
+def _below(folder: Path) -> Iterable[Path]:
+    for path in folder.rglob("*"):
+        if path.is_file() and not any(part in _MADE for part in path.relative_to(ROOT).parts):
+            yield path
+
+
 def mark(item: pytest.Item) -> Path | None:
     """The file that stands for a pass of this test with this content; None for tests that always run."""
-    if item.get_closest_marker("heavy") is None or os.environ.get("EDGEKIT_TEST_ALL"):
+    if os.environ.get("EDGEKIT_TEST_ALL"):
         return None
-    if not item.nodeid.startswith(FOLDERS):
+    if item.nodeid.startswith(LONG):
+        group = "long"
+    elif item.get_closest_marker("heavy") is not None and item.nodeid.startswith(FOLDERS):
+        group = "heavy"
+    else:
         return None
     name = hashlib.sha256(item.path.read_bytes() + item.nodeid.encode()).hexdigest()[:32]
-    return cache_dir("test-passes", _content()[:32]) / name
+    return cache_dir("test-passes", _content(group)[:32]) / name
 
 
 def report_again(item: pytest.Item, nextitem: pytest.Item | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from edgekit.api.models import prepare, require_conclusive
 from edgekit.deployment import PushPlan, PushResult, ReleaseInfo, push_payload
@@ -19,6 +19,18 @@ if TYPE_CHECKING:
     from edgekit.profiles import Profile
 
 CONNECT_SECONDS = 30.0
+
+
+class PushWishes(TypedDict, total=False):
+    """What a push of a model that is ready may be asked for; the defaults are those of `push`."""
+
+    name: str | None
+    version: str | None
+    activate: bool
+    smoke: bool
+    accept_inconclusive: bool
+    lease_wait_seconds: float
+    bandwidth_bytes_per_s: float | None
 
 
 def push(
@@ -84,14 +96,8 @@ def push_to(
     *,
     config: Config | None = None,
     profile: str | None = None,
-    name: str | None = None,
-    version: str | None = None,
-    activate: bool = True,
-    smoke: bool = True,
-    accept_inconclusive: bool = False,
-    lease_wait_seconds: float = 60.0,
-    bandwidth_bytes_per_s: float | None = None,
     sink: Sink = ignore,
+    **wishes: Unpack[PushWishes],
 ) -> PushResult:
     """Connect, and push what `prepared` gives for the device's profile. Where no agent can run there, plain shell does
     it (method "shell", never tried there); `prepared` may be called from several threads.
@@ -106,52 +112,19 @@ def push_to(
 
         if not no_agent_possible(error):
             raise
-        return _push_by_shell(
-            address,
-            prepared,
-            error,
-            config=config,
-            profile=profile,
-            name=name,
-            version=version,
-            activate=activate,
-            smoke=smoke,
-            accept_inconclusive=accept_inconclusive,
-            lease_wait_seconds=lease_wait_seconds,
-            bandwidth_bytes_per_s=bandwidth_bytes_per_s,
-            sink=sink,
-        )
+        return _push_by_shell(address, prepared, error, config, profile, wishes, sink)
     with device:
         chosen = profile_for(device, profile, config=config, sink=sink)
-        return push(
-            prepared(chosen),
-            device,
-            profile=chosen,
-            name=name,
-            version=version,
-            activate=activate,
-            smoke=smoke,
-            accept_inconclusive=accept_inconclusive,
-            lease_wait_seconds=lease_wait_seconds,
-            bandwidth_bytes_per_s=bandwidth_bytes_per_s,
-            sink=sink,
-        )
+        return push(prepared(chosen), device, profile=chosen, sink=sink, **wishes)
 
 
 def _push_by_shell(
     address: str,
     prepared: Callable[[Profile | None], Artifact | ModelInfo],
     reason: EdgekitError,
-    *,
     config: Config | None,
     profile: str | None,
-    name: str | None,
-    version: str | None,
-    activate: bool,
-    smoke: bool,
-    accept_inconclusive: bool,
-    lease_wait_seconds: float,
-    bandwidth_bytes_per_s: float | None,
+    wishes: PushWishes,
     sink: Sink,
 ) -> PushResult:
     from edgekit.deployment.shell import push_by_shell
@@ -159,7 +132,7 @@ def _push_by_shell(
 
     why = f"no agent can run there ({reason.code})"
     sink(Event("push", f"{why}: {reason.message}; plain shell is used", device=address, level="warning"))
-    if bandwidth_bytes_per_s is not None:
+    if wishes.get("bandwidth_bytes_per_s") is not None:
         raise InputError(
             f"{why}, and plain shell cannot keep a bandwidth",
             code="E_BANDWIDTH",
@@ -174,8 +147,9 @@ def _push_by_shell(
 
         chosen = load_profile(named)
     ready = prepared(chosen)
+    activate = wishes.get("activate", True)
     if activate:
-        require_conclusive(ready, accept_inconclusive=accept_inconclusive)
+        require_conclusive(ready, accept_inconclusive=wishes.get("accept_inconclusive", False))
     transport = open_transport(target, CONNECT_SECONDS)
     try:
         return push_by_shell(
@@ -183,11 +157,11 @@ def _push_by_shell(
             transport,
             root=target.root,
             profile=chosen,
-            name=name,
-            version=version,
+            name=wishes.get("name"),
+            version=wishes.get("version"),
             activate=activate,
-            smoke=smoke,
-            lease_wait_seconds=lease_wait_seconds,
+            smoke=wishes.get("smoke", True),
+            lease_wait_seconds=wishes.get("lease_wait_seconds", 60.0),
             sink=sink,
             why=why,
             named=target.label,
