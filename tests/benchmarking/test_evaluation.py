@@ -1,0 +1,79 @@
+"""A data set scored on the device (D1.9): the real runner, this machine as the device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgekit
+from edgekit.benchmarking import evaluation
+from edgekit.benchmarking.evaluation import Evaluated, evaluate, load_evaluation
+from edgekit.deployment import Release, release_on_device
+from edgekit.deployment.runtime_there import choose, install
+from edgekit.devices import Device
+from edgekit.errors import InputError
+from edgekit.events import ignore
+
+pytest.importorskip("ai_edge_litert", reason="a converter is needed")
+DIGITS = Path(__file__).parents[2] / "examples/digits"
+DATA = DIGITS / "evaluation.npz"
+
+
+def pushed(device: Device, recipe: str) -> tuple[Release, edgekit.Artifact]:
+    artifact = edgekit.convert(
+        DIGITS / "digits.tflite",
+        recipe=recipe,
+        calibration=str(DIGITS / "calibration.npz"),
+        evaluation=str(DATA),
+    )
+    sent = edgekit.push(artifact, device, name=f"digits-{recipe}", smoke=False)
+    return release_on_device(device, sent.name, sent.version), artifact
+
+
+def score(release: Release, device: Device, data: Path = DATA) -> Evaluated:
+    signature, loaded = load_evaluation(release, device, data)
+    with device.leased("evaluate", 10), device.scratch() as scratch:
+        runtime, bundle = choose(device, "tflite", None, None)
+        installed = install(device, runtime, bundle, ignore)
+        return evaluate(release, signature, loaded, device, installed, scratch, threads=1, sink=ignore)
+
+
+@pytest.mark.parametrize("recipe", ["float32", "int8-static"])
+def test_the_device_scores_what_the_conversion_found(recipe: str, tmp_path: Path) -> None:
+    with edgekit.connect("local:") as device:
+        release, artifact = pushed(device, recipe)
+        found = score(release, device)
+    expected = artifact.manifest.verification.accuracy
+    assert expected is not None
+    assert (found.metric, found.samples) == ("top1", expected.samples)
+    assert found.value == pytest.approx(expected.value, abs=1.5 / expected.samples)
+    assert found.value > 0.8
+
+
+def test_wrong_labels_score_badly_and_several_chunks_give_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with np.load(DATA) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    wrong = tmp_path / "wrong.npz"
+    np.savez(wrong, **{**arrays, "labels": (arrays["labels"] + 1) % 10})
+    with edgekit.connect("local:") as device:
+        release, _ = pushed(device, "float32")
+        whole = score(release, device)
+        monkeypatch.setattr(evaluation, "CHUNK_BYTES", 10_000)
+        assert score(release, device) == whole
+        assert score(release, device, wrong).value < 0.1
+
+
+def test_data_that_cannot_be_scored_is_refused(tmp_path: Path) -> None:
+    with np.load(DATA) as archive:
+        arrays = {name: archive[name] for name in archive.files if name != "labels"}
+    unlabelled = tmp_path / "unlabelled.npz"
+    np.savez(unlabelled, **arrays)
+    with edgekit.connect("local:") as device:
+        release, _ = pushed(device, "float32")
+        with pytest.raises(InputError, match="neither labels nor targets") as caught:
+            load_evaluation(release, device, unlabelled)
+    assert caught.value.code == "E_EVALUATION"
