@@ -31,6 +31,7 @@ from edgekit.deployment.sending import Plan, planned, send
 from edgekit.deployment.smoke import SmokeResult, smoke_run
 from edgekit.deployment.travel import summary
 from edgekit.devices import Device, journal
+from edgekit.devices.files import LOOK_SECONDS
 from edgekit.errors import (
     DeviceFull,
     DeviceLost,
@@ -151,8 +152,8 @@ def plan_push(
     activate: bool,
     smoke: bool,
 ) -> PushPlan:
-    """What a push would do and send, and why: one look at the device, which is not changed. A push that was cut off
-    would go on where it was; that is seen only under the lease, and so not here."""
+    """What a push would do and send, and why: two looks at the device, which is not changed. Nothing is held: another
+    host may change it before the push comes."""
     payload = payload_of(model, name, version)
     check_size(payload, profile, device.address)
     seen = look(device, payload)
@@ -160,7 +161,9 @@ def plan_push(
     files: tuple[PushedFile, ...] = ()
     method: Method = "unchanged"
     if action in ("send", "repair"):
-        with planned(payload, seen, None, device) as plan:
+        answers = device.agent.batch(staged_requests(device.layout, payload), timeout=LOOK_SECONDS)
+        staged = read_staged(device.layout, payload, answers)
+        with planned(payload, seen, staged, device) as plan:
             files, method = _files(plan), summary(plan.travels)[0]
     return PushPlan(
         device=device.address,

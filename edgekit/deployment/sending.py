@@ -48,8 +48,8 @@ class Plan:
 
 
 @contextlib.contextmanager
-def planned(payload: Payload, seen: Seen, staged: Staged | None, device: Device) -> Iterator[Plan]:
-    """Decide for each file; a patch that may pay is made to know its size. `staged` None: as if nothing was begun."""
+def planned(payload: Payload, seen: Seen, staged: Staged, device: Device) -> Iterator[Plan]:
+    """Decide for each file; a patch that may pay is made to know its size."""
     link = link_to(device, seen.memory_bytes)
     with tempfile.TemporaryDirectory(prefix="edgekit-patch-") as folder:
         patches: dict[str, Path] = {}
@@ -64,12 +64,12 @@ def _travel(
     entry: ReleaseFile,
     payload: Payload,
     seen: Seen,
-    staged: Staged | None,
+    staged: Staged,
     link: Link,
     folder: Path,
     patches: dict[str, Path],
 ) -> Travel:
-    if staged is not None and staged.whole.get(entry.file) == entry.sha256:
+    if staged.whole.get(entry.file) == entry.sha256:
         return Travel(entry, "there", 0, "a push that was cut off left it whole")
     offset = _offset(entry, staged)
     resumed = f"; {offset} bytes are there from a push that was cut off" if offset else ""
@@ -96,8 +96,8 @@ def _why_raw(base: Base | None) -> str:
     return "no version to start a patch from" if base is None else "a patch would not be there sooner"
 
 
-def _offset(entry: ReleaseFile, staged: Staged | None) -> int:
-    part = staged.parts.get(entry.file, 0) if staged is not None else 0
+def _offset(entry: ReleaseFile, staged: Staged) -> int:
+    part = staged.parts.get(entry.file, 0)
     return part if KEEP_PART_BYTES <= part <= entry.size_bytes else 0
 
 

@@ -196,6 +196,10 @@ def test_a_push_goes_on_where_one_was_cut_off(bench: Bench) -> None:
             folder.mkdir(parents=True)
             (folder / ".model.tflite.ek-tmp").write_bytes(model.read_bytes()[:3_000_000])
         (bench.root / "layout").write_text("1\n")
+        plan = plan_push(
+            open_model(model), device, profile=None, name=NAME, version=None, activate=True, smoke=False
+        )
+    assert plan.bytes_to_send == model.stat().st_size - 3_000_000, "a dry run sees it, too"
     done = bench.push(model)
     assert done.bytes_sent == model.stat().st_size - 3_000_000
     assert "cut off" in done.files[0].why
