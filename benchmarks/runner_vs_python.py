@@ -57,11 +57,11 @@ class Round:
     again_us: float
 
 
-def python_child(model: str, inputs: str, samples: str, seconds: float) -> None:
+def python_child(model: str, inputs: str, samples: str, seconds: float, threads: int) -> None:
     """Times Interpreter.invoke() as a user's script would, and writes the samples as the runner does."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=model, num_threads=1)
+    interpreter = Interpreter(model_path=model, num_threads=threads)
     interpreter.allocate_tensors()
     packed = Path(inputs).read_bytes()
     at = 0
@@ -81,19 +81,13 @@ def python_child(model: str, inputs: str, samples: str, seconds: float) -> None:
     Path(samples).write_bytes((np.array(times) / 1e3).astype("<f8").tobytes())
 
 
-def run_python(model: Path, inputs: Path, samples: Path, seconds: float, cpu: int) -> float:
-    command = [
-        sys.executable,
-        __file__,
-        "--python-child",
-        str(model),
-        str(inputs),
-        str(samples),
-        str(seconds),
-    ]
-    subprocess.run(
-        ["taskset", "-c", str(cpu), *command], check=True, capture_output=True, timeout=PROCESS_SECONDS
-    )
+def run_python(
+    model: Path, inputs: Path, samples: Path, seconds: float, cpus: str, threads: int = 1
+) -> float:
+    """The median latency in microseconds. `cpus`: as taskset takes them."""
+    child = [str(model), str(inputs), str(samples), str(seconds), str(threads)]
+    command = ["taskset", "-c", cpus, sys.executable, __file__, "--python-child", *child]
+    subprocess.run(command, check=True, capture_output=True, timeout=PROCESS_SECONDS)
     return float(np.median(np.fromfile(samples, "<f8")))
 
 
@@ -128,7 +122,7 @@ def measure_model(
         medians: dict[str, float] = {}
         for kind in rng.sample(("runner", "python", "again"), 3):
             if kind == "python":
-                medians[kind] = run_python(model, inputs, samples, seconds, cpu)
+                medians[kind] = run_python(model, inputs, samples, seconds, str(cpu))
             else:
                 medians[kind] = run_native(launcher, model, inputs, samples, seconds, cpu)
         found.append(Round(medians["runner"], medians["python"], medians["again"]))
@@ -165,8 +159,8 @@ def load() -> str:
 
 def main() -> None:
     if sys.argv[1:2] == ["--python-child"]:
-        model, inputs, samples, seconds = sys.argv[2:6]
-        return python_child(model, inputs, samples, float(seconds))
+        model, inputs, samples, seconds, threads = sys.argv[2:7]
+        return python_child(model, inputs, samples, float(seconds), int(threads))
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
