@@ -27,6 +27,10 @@ PATCH_MAX_BYTES = 1 << WINDOW_LOG_MAX
 """Base and file of a patch are held in memory here, and the window of a patch there."""
 _SAMPLE_BYTES = 64 << 10
 _SAMPLES = 3
+_PATCH_SAMPLE_BYTES = 32 << 10
+_PATCH_SAMPLES = 16
+_AROUND_BYTES = 128 << 10
+"""How much of a base, on both sides of a sample's place, a sample is compared with."""
 
 Source = Path | bytes
 
@@ -77,22 +81,26 @@ def patch_chunks(
     source: Source, base: Source, offset: int, size: int, level: int = 1
 ) -> Iterator[tuple[bytes, int]]:
     """As `zstd_chunks`, with the whole of `base` as prefix. Both are at most PATCH_MAX_BYTES (BugError)."""
-    zstd = _zstd()
-    parameter = zstd.CompressionParameter
     with _content(base) as prefix:
         if max(len(prefix), size) > PATCH_MAX_BYTES:
             raise BugError(f"a patch of {size} bytes against {len(prefix)}: more than {PATCH_MAX_BYTES}")
-        window_log = min(WINDOW_LOG_MAX, max(10, (len(prefix) + size).bit_length()))
-        options = {
-            parameter.compression_level: level,
-            parameter.window_log: window_log,
-            parameter.enable_long_distance_matching: 1,
-            parameter.checksum_flag: 0,
-        }
-        # The empty prefix is none. The dictionary holds a copy of the base, so the mapping may go.
-        made_with = zstd.ZstdDict(prefix, is_raw=True).as_prefix if len(prefix) >= 8 else None
-        compressor = zstd.ZstdCompressor(options=options, zstd_dict=made_with)
+        compressor = _with_prefix(prefix, size, level)  # it holds a copy of the base, so the mapping may go
     yield from _compressed(compressor, source_chunks(source, offset, size), size - offset)
+
+
+def _with_prefix(prefix: bytes | mmap.mmap, size: int, level: int) -> ZstdCompressor:
+    zstd = _zstd()
+    parameter = zstd.CompressionParameter
+    options = {
+        parameter.compression_level: level,
+        parameter.window_log: min(WINDOW_LOG_MAX, max(10, (len(prefix) + size).bit_length())),
+        parameter.enable_long_distance_matching: 1,
+        parameter.checksum_flag: 0,
+    }
+    # the empty prefix is none
+    made_with = zstd.ZstdDict(prefix, is_raw=True).as_prefix if len(prefix) >= 8 else None
+    compressor: ZstdCompressor = zstd.ZstdCompressor(options=options, zstd_dict=made_with)
+    return compressor
 
 
 def _compressed(
@@ -123,11 +131,30 @@ def sample_ratio(source: Source) -> float:
     """Plain over compressed size, of three samples of 64 KiB at level 1; 1.0 for an empty source."""
     zstd = _zstd()
     with _content(source) as data:
-        last = max(0, len(data) - _SAMPLE_BYTES)
-        starts = sorted({last * i // (_SAMPLES - 1) for i in range(_SAMPLES)})
-        samples = [bytes(data[at : at + _SAMPLE_BYTES]) for at in starts]
+        places = _places(len(data), _SAMPLES, _SAMPLE_BYTES)
+        samples = [bytes(data[at : at + _SAMPLE_BYTES]) for at in places]
     plain = sum(map(len, samples))
     return plain / sum(len(zstd.compress(sample, level=1)) for sample in samples) if plain else 1.0
+
+
+def sample_patch_bytes(source: Source, base: Source) -> int:
+    """How large a patch may be, by samples, each against the base around the same place: a guess that costs a few
+    milliseconds. Too high where content has moved by more than 128 KiB."""
+    with _content(source) as data, _content(base) as old:
+        made = plain = 0
+        for at in _places(len(data), _PATCH_SAMPLES, _PATCH_SAMPLE_BYTES):
+            sample = bytes(data[at : at + _PATCH_SAMPLE_BYTES])
+            around = bytes(old[max(0, at - _AROUND_BYTES) : at + len(sample) + _AROUND_BYTES])
+            compressor = _with_prefix(around, len(sample), 1)
+            made += len(compressor.compress(sample, mode=compressor.FLUSH_FRAME))
+            plain += len(sample)
+        return len(data) * made // plain if plain else 0
+
+
+def _places(size: int, count: int, each_bytes: int) -> list[int]:
+    """Where samples of a file begin: evenly spread, its beginning and its end among them."""
+    last = max(0, size - each_bytes)
+    return sorted({last * i // (count - 1) for i in range(count)})
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.agent import requests
-from edgekit.agent.encoding import patch_file
+from edgekit.agent.encoding import patch_file, sample_patch_bytes
 from edgekit.agent.requests import Request
 from edgekit.agent.transfer import PutSpec
 from edgekit.deployment import bases, rates
@@ -79,7 +79,9 @@ def _travel(
     base = best_base(entry, _candidates(entry, payload, seen), _kept(seen))
     if base is not None and patch_may_pay(entry, base, link):
         source = bases.base_file(base.sha256)
-        if source is not None:
+        if source is not None and _looks_alike(
+            entry, base, payload.sources[entry.file], source, link, offset
+        ):
             made = folder / str(len(patches))
             size = patch_file(payload.sources[entry.file], source, made, offset=offset)
             if patch_pays(entry, base, size, link, offset):
@@ -90,6 +92,15 @@ def _travel(
         why = f"a sample compresses {ratio:.2f} times{resumed}"
         return Travel(entry, "zstd", round(left / ratio), why, offset=offset)
     return Travel(entry, "raw", left, f"{_why_raw(base)}{resumed}", offset=offset)
+
+
+def _looks_alike(
+    entry: ReleaseFile, base: Base, file: Path, base_file: Path, link: Link, offset: int
+) -> bool:
+    """By samples, which tell only where content did not move: a file of another size is compared whole."""
+    if entry.size_bytes != base.size_bytes:
+        return True
+    return patch_pays(entry, base, sample_patch_bytes(file, base_file), link, offset)
 
 
 def _why_raw(base: Base | None) -> str:

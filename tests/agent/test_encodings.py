@@ -10,7 +10,7 @@ import pytest
 from backports import zstd
 
 from edgekit.agent.client import AgentClient
-from edgekit.agent.encoding import patch_file, sample_ratio
+from edgekit.agent.encoding import patch_file, sample_patch_bytes, sample_ratio
 from edgekit.agent.protocol import Encoding
 from edgekit.agent.transfer import PutSpec
 from edgekit.errors import BugError, VerificationError
@@ -95,6 +95,18 @@ def test_patch_too_large_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
         file.truncate((256 << 20) + 1)
     with pytest.raises(BugError):
         patch_file(tmp_path / "large", b"base", tmp_path / "patch")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_samples_tell_how_large_a_patch_will_be(tmp_path: Path, share: float) -> None:
+    """C1-b1: a file that has changed all over is not worth the time that making a patch takes."""
+    old = random.Random(1).randbytes(4_000_000)
+    at = int(len(old) * (1 - share))
+    new = old[:at] + random.Random(2).randbytes(len(old) - at)
+    made = patch_file(new, old, tmp_path / "patch")
+    assert sample_patch_bytes(new, old) == pytest.approx(made, abs=0.1 * len(old))
+    assert sample_patch_bytes(b"", old) == 0
+    assert sample_patch_bytes(new, b"") == pytest.approx(len(new), rel=0.01)
 
 
 def test_sample_ratio() -> None:
