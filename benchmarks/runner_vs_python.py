@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from edgekit.runtimes.base import LibcFacts, RunnerJob
 from edgekit.runtimes.litert import LiteRtRuntime
 from edgekit.runtimes.result import check_launch
-from tests.runner.launching import LOCAL_ABI, Launcher, random_inputs
+from tests.runner.launching import LOCAL_ABI, TFLITE, Launcher, random_inputs
 from tests.runner.models import model_path
 
 MODELS = (
@@ -174,7 +174,7 @@ def main() -> None:
     rng, before, begin = random.Random(options.seed), load(), time.monotonic()
     rows = []
     with tempfile.TemporaryDirectory(prefix="edgekit-bench-") as work:
-        launcher = Launcher(LiteRtRuntime(), Path(work) / "bundle", HERE)
+        launcher = Launcher(LiteRtRuntime(), TFLITE, Path(work) / "bundle", HERE)
         for name in options.model or MODELS:
             print(f"measuring {name}", file=sys.stderr)
             found = measure_model(launcher, name, options.rounds, options.seconds, rng)

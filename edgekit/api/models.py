@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from edgekit.conversion import Conversion, ConvertOptions, ConvertWishes
     from edgekit.profiles import Profile
 
+RUN_AS_THEY_ARE = ("tflite", "onnx")
+"""Formats of model files that a native runner takes: without wishes there is nothing to convert for."""
+
 
 def convert(
     source: str | Path,
@@ -169,7 +172,7 @@ def prepare(
     **wishes: Unpack[ConvertWishes],
 ) -> Artifact | ModelInfo:
     """What a push sends: an artifact as it is, a model file as it is or, where a recipe or data are given or
-    the profile does not take its format, converted first."""
+    no runtime of edgekit's or the profile takes its format, converted first."""
     from edgekit.conversion.options import ConvertOptions
 
     asked = ConvertOptions(**wishes).asked
@@ -182,7 +185,7 @@ def prepare(
     if (
         model is not None
         and not asked
-        and model.format == "tflite"
+        and model.format in RUN_AS_THEY_ARE
         and (not formats or model.format in formats)
     ):
         return model

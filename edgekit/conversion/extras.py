@@ -16,7 +16,13 @@ from typing import Any
 from edgekit.errors import HostError, MissingExtra
 
 # Both libraries write to the terminal from C++ as soon as they are imported, unless told before.
-_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "GLOG_minloglevel": "3", "ABSL_MIN_LOG_LEVEL": "3"}
+# ONNX Runtime's official builds collect and upload usage data unless told before; edgekit has no telemetry.
+_QUIET = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "GLOG_minloglevel": "3",
+    "ABSL_MIN_LOG_LEVEL": "3",
+    "ORT_DISABLE_TELEMETRY": "1",
+}
 
 
 def need(module: str, extra: str, what: str) -> Any:

@@ -65,7 +65,7 @@ def payload_of_artifact(artifact: Artifact, name: str | None, version: str | Non
 
 
 def payload_of_model(model: ModelInfo, name: str | None, version: str | None) -> Payload:
-    """A bare model file as a release without golden outputs."""
+    """A bare model file, with the files that its weights are in, as a release without golden outputs."""
     path = Path(model.path)
     if path.is_dir():
         raise InputError(
@@ -73,16 +73,24 @@ def payload_of_model(model: ModelInfo, name: str | None, version: str | None) ->
             code="E_SEVERAL_FILES",
             hint="convert its source with edgekit convert, and push the artifact",
         )
-    entry = ReleaseFile(file=f"model.{model.format}", sha256=model.sha256, size_bytes=model.size_bytes)
+    sources = {f"model.{model.format}": path}
+    sources |= {
+        file: path.parent / file for file in model.external_files
+    }  # by the names that are in the model
+    _check_names(sources)
+    if model.external_files:
+        files = tuple(_hashed(file, place) for file, place in sources.items())
+    else:
+        files = (ReleaseFile(file=next(iter(sources)), sha256=model.sha256, size_bytes=model.size_bytes),)
     manifest = ReleaseManifest(
         name=_name(name, path.stem),
-        version=_version(version, model.sha256),
-        model=entry,
-        files=(entry,),
+        version=_version(version, content_sha256(files)),
+        model=files[0],
+        files=files,
         format=model.format,
         recipe=None,
     )
-    return Payload(manifest, {entry.file: path})
+    return Payload(manifest, sources)
 
 
 def check_size(payload: Payload, profile: Profile | None, device: str) -> None:
@@ -116,6 +124,10 @@ def _entry(artifact: Artifact, file: str, path: Path) -> ReleaseFile:
     known |= {artifact.path / entry.file: entry for entry in artifact.manifest.files}
     if (entry := known.get(path)) is not None:
         return ReleaseFile(file=file, sha256=entry.sha256, size_bytes=entry.size_bytes)
+    return _hashed(file, path)
+
+
+def _hashed(file: str, path: Path) -> ReleaseFile:
     with host_errors(path):
         return ReleaseFile(file=file, sha256=sha256_file(path), size_bytes=path.stat().st_size)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgekit.agent.answers import FileStat, RunResult
     from edgekit.profiles import Profile
 
-DEFAULT_ORDER = ("litert", "litert-python")
+DEFAULT_ORDER = ("litert", "onnxruntime", "litert-python")
 START_SECONDS = 30.0
 """What a launch may take beyond its own --max-seconds: loading the library and the model on a slow board."""
 

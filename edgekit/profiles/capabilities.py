@@ -165,7 +165,7 @@ def _libc(
             "libc",
             True,
             f"{table.package} on {abi} needs glibc {least} or newer, the device has {'.'.join(map(str, glibc))}",
-            "use the runtime litert, which brings its own C library, or a newer system on the device",
+            "use the runtime litert (or onnxruntime), which brings its own C library, or a newer system on the device",
         )
 
 

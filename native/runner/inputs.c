@@ -4,38 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "litert_api.h"
 #include "runner.h"
-
-struct element {
-    int type;
-    const char *name;
-    size_t bytes;
-};
-
-static const struct element elements[] = {
-    {LRT_FLOAT32, "float32", 4}, {LRT_FLOAT16, "float16", 2}, {LRT_FLOAT64, "float64", 8},
-    {LRT_INT8, "int8", 1},       {LRT_UINT8, "uint8", 1},     {LRT_INT16, "int16", 2},
-    {LRT_UINT16, "uint16", 2},   {LRT_INT32, "int32", 4},     {LRT_UINT32, "uint32", 4},
-    {LRT_INT64, "int64", 8},     {LRT_UINT64, "uint64", 8},   {LRT_BOOL, "bool", 1},
-    {LRT_STRING, "string", 0},
-};
-
-static const struct element *element_of(int type) {
-    for (size_t i = 0; i < sizeof elements / sizeof *elements; i++)
-        if (elements[i].type == type) return &elements[i];
-    return NULL;
-}
-
-size_t element_bytes(int type) {
-    const struct element *element = element_of(type);
-    return element ? element->bytes : 0;
-}
-
-const char *element_name(int type) {
-    const struct element *element = element_of(type);
-    return element ? element->name : "other";
-}
 
 static size_t bytes_of(const struct tensor *tensors, size_t count) {
     size_t total = 0;
@@ -77,15 +46,15 @@ static uint16_t half_of(unsigned k) {
 
 /* Floats lie in [0, 1); 8- and 16-bit integers take their whole range; wider ones are 0 or 1, because they are
  * indices more often than not, and an index past its table is a crash, not a measurement. */
-static void random_element(uint8_t *at, int type, uint64_t bits) {
+static void random_element(uint8_t *at, enum element_type type, uint64_t bits) {
     float f32 = (float)(bits >> 40) * 0x1p-24f;
     double f64 = (double)(bits >> 11) * 0x1p-53;
-    uint16_t u16 = type == LRT_FLOAT16 ? half_of((unsigned)(bits >> 53)) : (uint16_t)(bits >> 48);
-    uint8_t u8 = type == LRT_BOOL ? (uint8_t)(bits >> 63) : (uint8_t)(bits >> 56);
+    uint16_t u16 = type == ELEMENT_FLOAT16 ? half_of((unsigned)(bits >> 53)) : (uint16_t)(bits >> 48);
+    uint8_t u8 = type == ELEMENT_BOOL ? (uint8_t)(bits >> 63) : (uint8_t)(bits >> 56);
     uint64_t wide = bits >> 63;
     size_t size = element_bytes(type);
-    if (type == LRT_FLOAT32) memcpy(at, &f32, 4);
-    else if (type == LRT_FLOAT64) memcpy(at, &f64, 8);
+    if (type == ELEMENT_FLOAT32) memcpy(at, &f32, 4);
+    else if (type == ELEMENT_FLOAT64) memcpy(at, &f64, 8);
     else if (size == 1) *at = u8;
     else if (size == 2) memcpy(at, &u16, 2);
     else memcpy(at, &wide, size); /* little-endian: the low bytes come first */

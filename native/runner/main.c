@@ -27,8 +27,8 @@ static size_t output_bytes(const struct session *session) {
  * stay for all timed iterations. */
 static void compute_outputs(struct session *session, const struct inputs *inputs, const char *path,
                             struct times *times) {
-    size_t size = output_bytes(session);
-    uint8_t *packed = allocate(size, 1);
+    size_t size = 0;
+    uint8_t *packed = NULL;
     FILE *file = path ? fopen(path, "wbe") : NULL;
     bool well = path == NULL || file != NULL;
     size_t samples = path ? inputs->samples : 1;
@@ -36,7 +36,11 @@ static void compute_outputs(struct session *session, const struct inputs *inputs
         session_write_inputs(session, inputs->data + i * inputs->bytes_each);
         int64_t begin = now_ns();
         run_once(session);
-        if (i == 0) times->first_inference_us = (double)(now_ns() - begin) / 1e3;
+        if (i == 0) {
+            times->first_inference_us = micros_since(begin);
+            size = output_bytes(session); /* not before: it may have made the outputs */
+            packed = allocate(size, 1);
+        }
         session_read_outputs(session, packed);
         if (file) well = fwrite(packed, 1, size, file) == size;
     }

@@ -15,6 +15,8 @@ static int64_t clock_ns(clockid_t clock) {
 
 int64_t now_ns(void) { return clock_ns(CLOCK_MONOTONIC_RAW); }
 
+double micros_since(int64_t begin_ns) { return (double)(now_ns() - begin_ns) / 1e3; }
+
 int64_t cpu_ns(void) { return clock_ns(CLOCK_PROCESS_CPUTIME_ID); }
 
 int64_t clock_resolution_ns(void) {

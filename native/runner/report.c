@@ -103,7 +103,7 @@ static void timing(FILE *out, const struct times *times, const struct measured *
 static void accelerator(FILE *out, const struct session *session) {
     int fully = session ? session_fully_accelerated(session) : -1;
     key(out, "actual_accelerator");
-    fputs(session ? "\"cpu\"" : "null", out); /* the only one that is asked for, and LiteRT adds no other */
+    fputs(session ? "\"cpu\"" : "null", out); /* the only one that is asked for, and no runtime adds another */
     key(out, "fully_accelerated");
     fputs(fully < 0 ? "null" : fully ? "true" : "false", out);
 }
@@ -111,9 +111,11 @@ static void accelerator(FILE *out, const struct session *session) {
 void report(const struct options *options, const struct session *session, const struct times *times,
             const struct memory *memory, const struct measured *measured) {
     FILE *out = stdout_real();
-    const char *version = getenv("EDGEKIT_RUNTIME_VERSION"); /* the library does not tell; the host knows its hash */
+    const char *version = session ? session_runtime_version(session) : NULL;
+    if (version == NULL) version = getenv("EDGEKIT_RUNTIME_VERSION"); /* the host knows it by the library's hash */
     size_t count;
-    fprintf(out, "{\"schema\": \"%s\", \"ok\": true, \"runtime\": {\"name\": \"litert\", \"version\": ", RUNNER_SCHEMA);
+    fprintf(out, "{\"schema\": \"%s\", \"ok\": true, \"runtime\": {\"name\": \"%s\", \"version\": ", RUNNER_SCHEMA,
+            runtime_name);
     if (version && *version) json_string(out, version);
     else fputs("null", out);
     fputc('}', out);

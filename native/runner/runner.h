@@ -27,9 +27,27 @@ struct options {
     bool empty_body;
 };
 
+/* The runtimes number their types differently: each session translates into this. */
+enum element_type {
+    ELEMENT_OTHER, /* one that the runner cannot pass */
+    ELEMENT_FLOAT32,
+    ELEMENT_FLOAT16,
+    ELEMENT_FLOAT64,
+    ELEMENT_INT8,
+    ELEMENT_UINT8,
+    ELEMENT_INT16,
+    ELEMENT_UINT16,
+    ELEMENT_INT32,
+    ELEMENT_UINT32,
+    ELEMENT_INT64,
+    ELEMENT_UINT64,
+    ELEMENT_BOOL,
+    ELEMENT_STRING, /* for its name only: it has no fixed size */
+};
+
 struct tensor {
     char *name;
-    int element_type; /* LiteRtElementType */
+    enum element_type element_type;
     int rank;
     int32_t dims[MAX_RANK];
     size_t bytes; /* packed: elements times element size */
@@ -74,19 +92,25 @@ void options_parse(struct options *options, int argc, char **argv);
 /* process.c: this process as the kernel sees it */
 int64_t now_ns(void); /* CLOCK_MONOTONIC_RAW */
 int64_t cpu_ns(void); /* CPU time of all threads */
+double micros_since(int64_t begin_ns);
 int64_t clock_resolution_ns(void);
 int64_t rss_bytes(void);
 int64_t peak_rss_bytes(void);
 int64_t pss_bytes(void);
 void pin_to_cpus(const char *list); /* "0-3,6" */
 
+/* tensors.c: all of them fail with E_MODEL_UNSUPPORTED; `role` is "input" or "output" */
+size_t element_bytes(enum element_type type); /* 0 where the type is not one the runner feeds */
+const char *element_name(enum element_type type);
+void tensor_set_type(struct tensor *tensor, enum element_type type, int number, const char *role);
+void tensor_set_rank(struct tensor *tensor, size_t rank);
+void tensor_set_bytes(struct tensor *tensor, const char *role); /* from its dims, none of which may be open */
+
 /* inputs.c */
 struct inputs {
     uint8_t *data; /* `samples` times `bytes_each` */
     size_t samples, bytes_each;
 };
-size_t element_bytes(int element_type); /* 0 where the type is not one the runner feeds */
-const char *element_name(int element_type);
 void inputs_read(struct inputs *inputs, const char *path, const struct tensor *tensors, size_t count);
 void inputs_random(struct inputs *inputs, uint64_t seed, const struct tensor *tensors, size_t count);
 
@@ -96,11 +120,13 @@ void measure_prepare(struct measured *measured, int64_t iterations);
 int measure(struct measured *measured, const struct options *options, body_function body, void *context);
 void samples_write(const struct measured *measured, const char *path);
 
-/* model_file.c: fails with E_MODEL_MISSING, _FORMAT, _TRUNCATED or _DAMAGED; returns when the file hangs together */
+/* model_file.c of each runtime: fails with E_MODEL_MISSING, _FORMAT, _TRUNCATED or _DAMAGED; returns when the file hangs together */
 void model_file_check(const char *path);
 
-/* session.c: one loaded model */
+/* session.c of each runtime: one loaded model. The outputs' shapes may be known only after the first inference. */
 struct session;
+extern const char *const runtime_name;
+const char *session_runtime_version(const struct session *session); /* NULL where the library does not tell */
 struct session *session_open(const struct options *options, struct times *times, struct memory *memory);
 const struct tensor *session_inputs(const struct session *session, size_t *count);
 const struct tensor *session_outputs(const struct session *session, size_t *count);

@@ -1,6 +1,7 @@
 """How the native programs are built: one compiler (PyPI's ziglang), flags that give the same bytes everywhere.
 
-Agent: static musl, for every ABI, with libzstd's decoder (zstd_source.py). Runner: against glibc 2.17's symbols, for the ABIs that have a runtime library.
+Agent: static musl, for every ABI, with libzstd's decoder (zstd_source.py). Runners: one for each runtime, of shared
+sources and those of its own folder, against glibc 2.17's symbols, for the ABIs that have a runtime library.
 A build is kept in the cache under a hash of its sources, its flags and the compiler's version.
 """
 
@@ -51,6 +52,8 @@ class Product:
     """sha256.zig is compiled once for each of these (`zig build-obj -mcpu`)."""
     zstd: bool = False
     """libzstd's decoder is part of it."""
+    part: str = ""
+    """The subfolder whose sources are in this product only, where several share a folder."""
 
     @property
     def sources(self) -> Path:
@@ -62,9 +65,10 @@ def _agent(abi: str, target: str, cpu: str, *zig_cpus: str) -> Product:
     return Product("agent", "edgekit-agent", abi, target, flags, zig_cpus=(cpu, *zig_cpus), zstd=True)
 
 
-def _runner(abi: str, target: str) -> Product:
+def _runner(runtime: str, abi: str, target: str) -> Product:
+    link = ("-ldl", "-lpthread", "-lm")
     return Product(
-        "runner", "edgekit-runner-litert", abi, target, (*COMMON, "-O2"), ("-ldl", "-lpthread", "-lm")
+        "runner", f"edgekit-runner-{runtime}", abi, target, (*COMMON, "-O2", "-I."), link, part=runtime
     )
 
 
@@ -72,8 +76,10 @@ PRODUCTS = (
     _agent("x86_64", "x86_64-linux-musl", "x86_64", "x86_64+sha+avx2"),
     _agent("arm64-v8a", "aarch64-linux-musl", "generic", "generic+sha2"),
     _agent("armeabi-v7a", "arm-linux-musleabihf", "generic+v7a+vfp3d16"),
-    _runner("x86_64", "x86_64-linux-gnu.2.17"),
-    _runner("arm64-v8a", "aarch64-linux-gnu.2.17"),
+    _runner("litert", "x86_64", "x86_64-linux-gnu.2.17"),
+    _runner("litert", "arm64-v8a", "aarch64-linux-gnu.2.17"),
+    _runner("onnxruntime", "x86_64", "x86_64-linux-gnu.2.17"),
+    _runner("onnxruntime", "arm64-v8a", "aarch64-linux-gnu.2.17"),
 )
 
 
@@ -92,7 +98,12 @@ def products(abis: list[str]) -> list[Product]:
 
 
 def source_files(product: Product) -> list[Path]:
-    files = [f for f in product.sources.rglob("*") if f.suffix in (".c", ".h", ".zig")]
+    of_others = {p.part for p in PRODUCTS if p.folder == product.folder} - {product.part}
+    files = [
+        f
+        for f in product.sources.rglob("*")
+        if f.suffix in (".c", ".h", ".zig") and f.relative_to(product.sources).parts[0] not in of_others
+    ]
     return sorted(files, key=lambda f: f.relative_to(product.sources).as_posix())
 
 
@@ -170,6 +181,9 @@ def compile_product(product: Product, output: Path, *, python: str, local_cache:
     objects += sha256_objects(product, output, python=python, env=env, sources=sources)
     build_id = f'-DEK_BUILD_ID="{source_hash(product)[:16]}"'
     files = sorted(f.name for f in product.sources.glob("*.c"))
+    files += sorted(
+        f"{product.part}/{f.name}" for f in (product.sources / product.part).glob("*.c") if product.part
+    )
     run(
         [*cc, build_id, *files, *objects, *product.link, "-o", str(output)],
         env=env,

@@ -36,7 +36,7 @@ def test_of_a_board(tmp_path: Path) -> None:
     profile = loaded(tmp_path, text)
     assert profile.name == "raspberry-pi-5-model-b-rev-1-0"
     assert profile.extends == "generic-linux-arm64"
-    assert profile.runtimes == ("litert", "litert-python")
+    assert profile.runtimes == ("litert", "onnxruntime", "litert-python")
     assert profile.device.memory_bytes == 8 << 30
     (core,) = profile.device.cores
     assert (core.cpus, core.kind, core.max_frequency_khz) == ("0-3", "cortex-a76", 2_400_000)

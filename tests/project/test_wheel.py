@@ -37,6 +37,7 @@ def test_a5_the_wheel_holds_what_devices_need(wheel: Path) -> None:
         assert f"edgekit/agent/bin/{abi}/edgekit-agent" in names
     for abi, loader in (("x86_64", "ld-linux-x86-64.so.2"), ("arm64-v8a", "ld-linux-aarch64.so.1")):
         assert f"edgekit/agent/bin/{abi}/edgekit-runner-litert" in names
+        assert f"edgekit/agent/bin/{abi}/edgekit-runner-onnxruntime" in names
         assert f"edgekit/agent/bin/{abi}/libc/{loader}" in names
         assert any(
             name.startswith(f"edgekit/agent/bin/{abi}/libc/") and "copyright" in name for name in names

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -15,7 +17,10 @@ import numpy as np
 from edgekit.runtimes.base import LibcFacts, RunnerJob, Runtime, runner_arguments
 from edgekit.runtimes.litert import LiteRtRuntime
 from edgekit.runtimes.litert_python import LiteRtPythonRuntime
+from edgekit.runtimes.onnxruntime import OnnxRuntimeRuntime
 from edgekit.runtimes.result import RunnerResult
+from tests.runner import tiny, tiny_onnx
+from tests.runner.models import model_path
 
 TIMEOUT_SECONDS = 120
 LOCAL_ABI = "x86_64" if os.uname().machine == "x86_64" else "arm64-v8a"
@@ -31,11 +36,26 @@ class Outcome:
     answer: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Kit:
+    """Models of the format that a runtime takes, and what the runtime's own Python package makes of them."""
+
+    tiny: ModuleType
+    """Makes small models: copy_of, open_batch, reordered, custom."""
+    version: str
+    """Of the runtime's library."""
+    small: Callable[[Path], Path]
+    """A model of some hundred kB with a 128 x 128 image as its input; it may be made in the given folder."""
+    outputs: Callable[..., bytes]
+    """Of a model, for the inputs of one or more samples; then the number of threads, 1."""
+    random_inputs: Callable[[Path, int], bytes]
+
+
 class Launcher:
     """One runtime, its bundle in a folder, ready to be started with any arguments."""
 
-    def __init__(self, runtime: Runtime, folder: Path, libc: LibcFacts = DEVICE_HAS_ALL) -> None:
-        self.runtime, self.folder = runtime, folder
+    def __init__(self, runtime: Runtime, kit: Kit, folder: Path, libc: LibcFacts = DEVICE_HAS_ALL) -> None:
+        self.runtime, self.kit, self.folder = runtime, kit, folder
         self.bundle = runtime.bundle(LOCAL_ABI, libc)
         folder.mkdir(parents=True, exist_ok=True)
         for file in self.bundle.files:
@@ -88,11 +108,15 @@ class Launcher:
 
 
 def native(folder: Path, libc: LibcFacts = DEVICE_HAS_ALL) -> Launcher:
-    return Launcher(LiteRtRuntime(), folder, libc)
+    return Launcher(LiteRtRuntime(), TFLITE, folder, libc)
+
+
+def onnxruntime(folder: Path, libc: LibcFacts = DEVICE_HAS_ALL) -> Launcher:
+    return Launcher(OnnxRuntimeRuntime(), ONNX, folder, libc)
 
 
 def python(folder: Path) -> Launcher:
-    return Launcher(LiteRtPythonRuntime(), folder)
+    return Launcher(LiteRtPythonRuntime(), TFLITE, folder)
 
 
 def interpreter_outputs(model: Path, inputs: bytes, threads: int = 1) -> bytes:
@@ -137,3 +161,59 @@ def _random(rng: np.random.Generator, dtype: np.dtype[Any], shape: Any) -> Any:
         return rng.random(shape) < 0.5
     limits = np.iinfo(dtype)
     return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+
+
+def _onnx_session(model: Path, threads: int) -> Any:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
+def _onnx_inputs(session: Any) -> list[tuple[str, np.dtype[Any], list[int]]]:
+    """Name, type and shape of each input; open dimensions are 1."""
+    types = {"float": "float32", "double": "float64"}
+    found = []
+    for node in session.get_inputs():
+        kind = node.type.removeprefix("tensor(").removesuffix(")")
+        shape = [size if isinstance(size, int) else 1 for size in node.shape]
+        found.append((node.name, np.dtype(types.get(kind, kind)), shape))
+    return found
+
+
+def onnxruntime_outputs(model: Path, inputs: bytes, threads: int = 1) -> bytes:
+    """What the package onnxruntime says, for one or more samples in the runner's file format."""
+    session = _onnx_session(model, threads)
+    packed, at = b"", 0
+    while at < len(inputs):
+        feeds = {}
+        for name, dtype, shape in _onnx_inputs(session):
+            feeds[name] = np.frombuffer(inputs, dtype, int(np.prod(shape)), at).reshape(shape)
+            at += feeds[name].nbytes
+        packed += b"".join(np.ascontiguousarray(value).tobytes() for value in session.run(None, feeds))
+    return packed
+
+
+def onnx_random_inputs(model: Path, samples: int, seed: int = 0) -> bytes:
+    """As `random_inputs`, for an .onnx model."""
+    session = _onnx_session(model, 1)
+    rng = np.random.default_rng(seed)
+    tensors = [(dtype, shape) for _ in range(samples) for _, dtype, shape in _onnx_inputs(session)]
+    return b"".join(_random(rng, dtype, shape).tobytes() for dtype, shape in tensors)
+
+
+TFLITE = Kit(
+    tiny=tiny,
+    version="2.3.0",
+    small=lambda folder: model_path("face_detection_short_range"),
+    outputs=interpreter_outputs,
+    random_inputs=random_inputs,
+)
+ONNX = Kit(
+    tiny=tiny_onnx,
+    version="1.32.0",
+    small=lambda folder: tiny_onnx.small(folder / "small.onnx"),
+    outputs=onnxruntime_outputs,
+    random_inputs=onnx_random_inputs,
+)

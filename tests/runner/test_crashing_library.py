@@ -16,7 +16,7 @@ from edgekit.runtimes.result import check_launch
 from tests.runner import tiny
 from tests.runner.launching import Launcher, Outcome, native
 
-HEADER = Path(__file__).resolve().parents[2] / "native" / "runner" / "litert_api.h"
+HEADER = Path(__file__).resolve().parents[2] / "native" / "runner" / "litert" / "litert_api.h"
 CRASHES = {
     "SIGSEGV": "*(volatile int *)8 = 1;",
     "SIGABRT": "abort();",

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from edgekit.runtimes.base import RunnerJob
 from tests.runner import tiny
-from tests.runner.contract import RunnerContract
+from tests.runner.contract import TfliteRunnerContract
 from tests.runner.launching import Launcher, native
 from tests.runner.models import model_path
 
@@ -20,7 +20,7 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Launcher:
     return native(tmp_path_factory.mktemp("native"))
 
 
-class TestNativeRunner(RunnerContract):
+class TestNativeRunner(TfliteRunnerContract):
     pass
 
 

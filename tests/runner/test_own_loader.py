@@ -6,12 +6,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from edgekit.runtimes.base import LibcFacts, RunnerJob
-from tests.runner.launching import Launcher, interpreter_outputs, native, random_inputs
+from tests.runner.launching import Launcher, native, onnxruntime
 from tests.runner.models import model_path
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="a root of its own needs root")
@@ -24,7 +25,6 @@ def root(tmp_path: Path) -> Path:
     root = tmp_path / "root"
     for name in ("proc", "data"):
         (root / name).mkdir(parents=True)
-    shutil.copy(model_path("face_landmark"), root / "data" / "model.tflite")
     return root
 
 
@@ -40,14 +40,16 @@ def start(launcher: Launcher, root: Path, job: RunnerJob) -> subprocess.Complete
     )
 
 
-def test_runs_where_there_is_nothing_but_the_bundle(root: Path) -> None:
-    launcher = native(root / "bundle", LibcFacts())
+@pytest.mark.parametrize("make", [native, onnxruntime])
+def test_runs_where_there_is_nothing_but_the_bundle(root: Path, make: Callable[..., Launcher]) -> None:
+    launcher = make(root / "bundle", LibcFacts())
     assert launcher.bundle.loader is not None
-    model = root / "data" / "model.tflite"
-    inputs = random_inputs(model, samples=2)
+    model = root / "data" / "model"
+    model.write_bytes(launcher.kit.small(root / "data").read_bytes())
+    inputs = launcher.kit.random_inputs(model, 2)
     (root / "data" / "in").write_bytes(inputs)
     job = RunnerJob(
-        model="/data/model.tflite",
+        model="/data/model",
         samples="/data/s",
         inputs="/data/in",
         outputs="/data/out",
@@ -59,7 +61,7 @@ def test_runs_where_there_is_nothing_but_the_bundle(root: Path) -> None:
     result = launcher.runtime.parse(done.stdout)
     assert result.iterations == 10
     assert result.memory.pss_bytes is not None
-    assert (root / "data" / "out").read_bytes() == interpreter_outputs(model, inputs, threads=2)
+    assert (root / "data" / "out").read_bytes() == launcher.kit.outputs(model, inputs, 2)
     inside = {path.name for path in root.iterdir()}
     assert inside == {"proc", "data", "bundle"}
 
@@ -68,7 +70,7 @@ def test_does_not_run_there_without_its_own_loader(root: Path) -> None:
     """The test above shows something only if the plain form cannot run in that root."""
     launcher = native(root / "bundle")
     assert launcher.bundle.loader is None
-    done = start(launcher, root, RunnerJob(model="/data/model.tflite", samples="/data/s"))
+    done = start(launcher, root, RunnerJob(model="/data/model", samples="/data/s"))
     assert done.returncode == 127
     assert b"No such file" in done.stderr
 
@@ -77,7 +79,8 @@ def test_what_proc_would_tell_is_null_without_it(root: Path) -> None:
     """Unknown is null, never 0. (The library itself wants to know the processor, so that much is there.)"""
     shutil.copy("/proc/cpuinfo", root / "proc" / "cpuinfo")
     launcher = native(root / "bundle", LibcFacts())
-    job = RunnerJob(model="/data/model.tflite", samples="/data/s")
+    shutil.copy(model_path("face_landmark"), root / "data" / "model")
+    job = RunnerJob(model="/data/model", samples="/data/s")
     argv, environment = launcher.runtime.command(launcher.bundle, "/bundle", job)
     done = subprocess.run(
         ["chroot", str(root), *argv],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runner.contract import RunnerContract
+from tests.runner.contract import TfliteRunnerContract
 from tests.runner.launching import Launcher, python
 
 
@@ -17,7 +17,7 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Launcher:
     return python(tmp_path_factory.mktemp("python"))
 
 
-class TestPythonRunner(RunnerContract):
+class TestPythonRunner(TfliteRunnerContract):
     pass
 
 

@@ -23,8 +23,11 @@ from edgekit.runtimes.base import (
     manifest,
     runner_arguments,
 )
-from edgekit.runtimes.litert import LiteRtRuntime, needs_own_libc, pin_of
+from edgekit.runtimes.litert import LiteRtRuntime
 from edgekit.runtimes.litert_python import LiteRtPythonRuntime
+from edgekit.runtimes.native import needs_own_libc
+from edgekit.runtimes.onnxruntime import OnnxRuntimeRuntime
+from edgekit.runtimes.pins import LITERT, ONNXRUNTIME
 
 pytestmark = pytest.mark.base
 
@@ -39,7 +42,7 @@ def test_every_runtime_follows_the_protocol(name: str) -> None:
     runtime = load("runtimes", name)()
     assert isinstance(runtime, Runtime)
     assert runtime.name == name
-    assert "tflite" in runtime.formats
+    assert {"tflite", "onnx"} & set(runtime.formats)
     assert runtime.accelerators == ("cpu",)
 
 
@@ -82,7 +85,24 @@ def test_facts_from_what_a_device_prints(
 def test_own_libc_where_the_devices_will_not_do(
     abi: str, glibc: tuple[int, ...] | None, libstdcxx: tuple[int, ...] | None, own: bool
 ) -> None:
-    assert needs_own_libc(pin_of(abi), LibcFacts(glibc=glibc, libstdcxx=libstdcxx)) is own
+    assert needs_own_libc(LITERT.pins[abi], LibcFacts(glibc=glibc, libstdcxx=libstdcxx)) is own
+
+
+@pytest.mark.parametrize(
+    ("glibc", "libstdcxx", "own"),
+    [
+        ((2, 28), (6, 0, 25), False),  # Debian 10, RHEL 8
+        ((2, 31), (6, 0, 28), False),  # JetPack 5, where LiteRT needs its own
+        ((2, 27), (6, 0, 25), True),  # Ubuntu 18.04, JetPack 4
+        (None, None, True),  # Android
+    ],
+)
+@pytest.mark.parametrize("abi", sorted(ONNXRUNTIME.pins))
+def test_onnx_runtime_needs_its_own_libc_less_often(
+    abi: str, glibc: tuple[int, ...] | None, libstdcxx: tuple[int, ...] | None, own: bool
+) -> None:
+    """D1.1: glibc 2.28 is what libonnxruntime.so asks for."""
+    assert needs_own_libc(ONNXRUNTIME.pins[abi], LibcFacts(glibc=glibc, libstdcxx=libstdcxx)) is own
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this machine has another C library")
@@ -104,6 +124,10 @@ def test_no_native_runtime_for_an_abi_names_the_other_runtime() -> None:
         LiteRtRuntime().bundle("armeabi-v7a", LibcFacts())
     assert caught.value.code == "E_ABI"
     assert "litert-python" in str(caught.value.hint)
+    with pytest.raises(InputError) as caught:
+        OnnxRuntimeRuntime().bundle("armeabi-v7a", LibcFacts())
+    assert caught.value.code == "E_ABI"
+    assert "--to tflite" in str(caught.value.hint)
 
 
 def test_a_bundle_is_named_by_its_sorted_manifest() -> None:
@@ -177,7 +201,7 @@ def test_the_python_runtime_is_one_script_for_every_device() -> None:
 def test_what_was_not_built_names_its_script(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, libc: LibcFacts, script: str
 ) -> None:
-    monkeypatch.setattr("edgekit.runtimes.litert._built", lambda abi: tmp_path / abi)
+    monkeypatch.setattr("edgekit.runtimes.native._built", lambda abi: tmp_path / abi)
     if script == "fetch_libc":
         (tmp_path / "arm64-v8a").mkdir()
         (tmp_path / "arm64-v8a" / "edgekit-runner-litert").write_bytes(b"runner")

@@ -18,11 +18,14 @@ from edgekit.cache import cache_dir, sha256_file
 from edgekit.errors import HostNetwork, VerificationError
 from edgekit.events import Event
 from edgekit.runtimes.base import LibcFacts
-from edgekit.runtimes.fetch import litert_library
-from edgekit.runtimes.litert import LiteRtRuntime, prefetch
-from edgekit.runtimes.pins import LITERT, LITERT_VERSION
+from edgekit.runtimes.fetch import library_of
+from edgekit.runtimes.litert import LiteRtRuntime
+from edgekit.runtimes.native import PACKAGES, prefetch
+from edgekit.runtimes.onnxruntime import OnnxRuntimeRuntime
+from edgekit.runtimes.pins import LITERT, ONNXRUNTIME
 
-ARM = LITERT["arm64-v8a"]
+ARM = LITERT.pins["arm64-v8a"]
+ABIS = ("arm64-v8a", "x86_64")
 
 
 @pytest.fixture
@@ -62,10 +65,10 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 def make_wheel(folder: Path, library: bytes) -> None:
-    info = f"ai_edge_litert-{LITERT_VERSION}.dist-info"
+    info = f"ai_edge_litert-{LITERT.version}.dist-info"
     with zipfile.ZipFile(folder / ARM.wheel, "w") as wheel:
         wheel.writestr(
-            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: ai-edge-litert\nVersion: {LITERT_VERSION}\n"
+            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: ai-edge-litert\nVersion: {LITERT.version}\n"
         )
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: cp311-cp311-any\n")
         wheel.writestr(f"{info}/RECORD", "")
@@ -76,24 +79,29 @@ def make_wheel(folder: Path, library: bytes) -> None:
 def test_prefetch_then_offline(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After `edgekit cache prefetch` nothing needs the network (the index of this machine's pip is used)."""
     events: list[Event] = []
-    paths = prefetch(("arm64-v8a", "x86_64"), events.append)
-    assert [sha256_file(path) for path in paths] == [ARM.library_sha256, LITERT["x86_64"].library_sha256]
+    paths = prefetch(("litert", "onnxruntime"), ABIS, events.append)
+    assert [sha256_file(path) for path in paths] == [
+        package.pins[abi].library_sha256 for package in (LITERT, ONNXRUNTIME) for abi in ABIS
+    ]
     assert any("arm64-v8a" in event.message for event in events)
     assert (paths[0].parent / "LICENSE").read_text().lstrip().startswith("Apache License")
+    assert (paths[2].parent / "LICENSE").read_text().startswith("MIT License")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("EDGEKIT_INDEX_URL", "http://127.0.0.1:1/simple")
     events.clear()
-    assert prefetch(("arm64-v8a", "x86_64"), events.append) == paths
+    assert prefetch(tuple(PACKAGES), ABIS, events.append) == paths
     assert events == []
     bundle = LiteRtRuntime().bundle("arm64-v8a", LibcFacts(glibc=(2, 36), libstdcxx=(6, 0, 30)))
     assert {file.name: file.sha256 for file in bundle.files}["libLiteRt.so"] == ARM.library_sha256
+    onnx = OnnxRuntimeRuntime().bundle("arm64-v8a", LibcFacts(glibc=(2, 28), libstdcxx=(6, 0, 25)))
+    assert {file.name for file in onnx.files} == {"edgekit-runner-onnxruntime", "libonnxruntime.so"}
     leftovers = [path.name for path in own_cache.rglob("*") if path.name.startswith(".")]
     assert leftovers == []
 
 
 def test_no_network_names_the_prefetch_command(own_cache: Path, no_network: None) -> None:
     with pytest.raises(HostNetwork) as caught:
-        litert_library("arm64-v8a", ARM)
+        library_of(LITERT, "arm64-v8a")
     assert caught.value.transient
     assert "edgekit cache prefetch" in str(caught.value.hint)
     assert "No matching distribution" in caught.value.message or "ai-edge-litert" in caught.value.message
@@ -102,7 +110,7 @@ def test_no_network_names_the_prefetch_command(own_cache: Path, no_network: None
 def test_pips_own_settings_count(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(HostNetwork):
-        litert_library("arm64-v8a", ARM)
+        library_of(LITERT, "arm64-v8a")
 
 
 def test_an_index_that_never_answers_meets_the_deadline(
@@ -113,14 +121,14 @@ def test_an_index_that_never_answers_meets_the_deadline(
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         begin = time.monotonic()
         with pytest.raises(HostNetwork, match="within 3 s"):
-            litert_library("arm64-v8a", ARM, timeout=3)
+            library_of(LITERT, "arm64-v8a", timeout=3)
         assert time.monotonic() - begin < 9
 
 
 def test_another_build_than_the_pinned_one_is_refused(own_cache: Path, index: Path) -> None:
     make_wheel(index, b"\x7fELF another build")
     with pytest.raises(VerificationError) as caught:
-        litert_library("arm64-v8a", ARM)
+        library_of(LITERT, "arm64-v8a")
     assert caught.value.code == "E_HASH"
     assert ARM.wheel_sha256 in caught.value.message
     assert not list(own_cache.rglob("libLiteRt.so"))
@@ -128,27 +136,29 @@ def test_another_build_than_the_pinned_one_is_refused(own_cache: Path, index: Pa
 
 def test_an_index_without_this_version(own_cache: Path, index: Path) -> None:
     with pytest.raises(HostNetwork, match="No matching distribution"):
-        litert_library("arm64-v8a", ARM)
+        library_of(LITERT, "arm64-v8a")
 
 
 def test_a_mirror_with_the_pinned_wheel_is_as_good(own_cache: Path, index: Path, tmp_path: Path) -> None:
     """EDGEKIT_INDEX_URL overrides the index that pip is set up for."""
     from tests.runtimes.wheels import pinned_wheel
 
-    shutil.copy(pinned_wheel(ARM), index / ARM.wheel)
-    assert sha256_file(litert_library("arm64-v8a", ARM)) == ARM.library_sha256
+    shutil.copy(pinned_wheel(LITERT, "arm64-v8a"), index / ARM.wheel)
+    assert sha256_file(library_of(LITERT, "arm64-v8a")) == ARM.library_sha256
 
 
 def test_a_damaged_file_in_the_cache_is_not_used(own_cache: Path, no_network: None) -> None:
-    cached = cache_dir("runtimes", f"litert-{LITERT_VERSION}", "arm64-v8a") / "libLiteRt.so"
+    cached = cache_dir("runtimes", f"litert-{LITERT.version}", "arm64-v8a") / "libLiteRt.so"
     cached.write_bytes(b"damaged")
     with pytest.raises(HostNetwork):
-        litert_library("arm64-v8a", ARM)
+        library_of(LITERT, "arm64-v8a")
 
 
 def test_an_installed_package_with_the_pinned_library_saves_the_download(
     own_cache: Path, no_network: None
 ) -> None:
-    path = litert_library("x86_64", LITERT["x86_64"])
+    path = library_of(LITERT, "x86_64")
     assert path.parent.name == "ai_edge_litert"
+    path = library_of(ONNXRUNTIME, "x86_64")
+    assert path.parts[-3:] == ("onnxruntime", "capi", "libonnxruntime.so.1.32.0")
     assert not list(own_cache.rglob("*.so"))

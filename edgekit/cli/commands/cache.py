@@ -110,6 +110,13 @@ def clear(session: Session, parts: tuple[str, ...]) -> None:
     help="For devices of this ABI (default: all). May be given more than once.",
 )
 @click.option(
+    "--runtime",
+    "runtimes",
+    multiple=True,
+    type=click.Choice(["litert", "onnxruntime"]),
+    help="Only this runtime (default: all). May be given more than once.",
+)
+@click.option(
     "--tool",
     "tools",
     multiple=True,
@@ -117,7 +124,9 @@ def clear(session: Session, parts: tuple[str, ...]) -> None:
     help="Make the environment of a converter that has one of its own, instead of the runtimes.",
 )
 @command
-def prefetch(session: Session, abis: tuple[str, ...], tools: tuple[str, ...]) -> None:
+def prefetch(
+    session: Session, abis: tuple[str, ...], runtimes: tuple[str, ...], tools: tuple[str, ...]
+) -> None:
     """Fetch the runtimes for devices now, so that push and bench need no network later; or a converter (--tool).
 
     They come from the package index that pip is set up for (a private one, a proxy, credentials: pip's own
@@ -129,10 +138,11 @@ def prefetch(session: Session, abis: tuple[str, ...], tools: tuple[str, ...]) ->
         from edgekit.conversion.targets.onnx2tf import ONNX2TF
 
         fetched = [ensure({"onnx2tf": ONNX2TF}[tool], session.sink).folder for tool in tools]
-    if abis or not tools:
-        from edgekit.runtimes.litert import prefetch as fetch
+    if abis or runtimes or not tools:
+        from edgekit.runtimes.native import PACKAGES
+        from edgekit.runtimes.native import prefetch as fetch
 
-        fetched += fetch(abis or ("x86_64", "arm64-v8a"), session.sink)
+        fetched += fetch(runtimes or tuple(PACKAGES), abis or ("x86_64", "arm64-v8a"), session.sink)
 
     def render(document: dict[str, Any]) -> None:
         for path in document["fetched"]:

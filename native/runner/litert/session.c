@@ -6,6 +6,8 @@
 #include "litert_api.h"
 #include "runner.h"
 
+const char *const runtime_name = "litert";
+
 struct side { /* the inputs, or the outputs */
     struct tensor *tensors; /* in the order of the model, which is the order of the Python Interpreter */
     lrt_handle *buffers;    /* in the order of the signature, which is what LiteRT wants */
@@ -25,8 +27,6 @@ struct session {
 static void check(lrt_status status, const char *code, const char *what) {
     if (status != 0) fail(code, "%s (LiteRT: %s)", what, litert_status_words(status));
 }
-
-static double micros_since(int64_t begin_ns) { return (double)(now_ns() - begin_ns) / 1e3; }
 
 static lrt_handle make_options(const struct session *session, int threads) {
     const struct litert_api *api = &session->api;
@@ -109,13 +109,9 @@ static void describe(const struct session *session, struct tensor *tensor, lrt_h
     check(session->api.tensor_type_id(handle, &type_id), "E_MODEL_LOAD", "cannot read a tensor's type");
     if (type_id != 0) fail("E_MODEL_UNSUPPORTED", "the %s '%s' has no fixed number of dimensions", role, tensor->name);
     check(session->api.tensor_type(handle, &type), "E_MODEL_LOAD", "cannot read a tensor's type");
-    tensor->element_type = type.element_type;
-    tensor->rank = (int)type.layout.rank;
-    if (tensor->rank > MAX_RANK) fail("E_MODEL_UNSUPPORTED", "'%s' has more than %d dimensions", tensor->name, MAX_RANK);
+    tensor_set_rank(tensor, type.layout.rank);
     memcpy(tensor->dims, type.layout.dimensions, sizeof tensor->dims);
-    if (element_bytes(tensor->element_type) == 0)
-        fail("E_MODEL_UNSUPPORTED", "the %s '%s' is of a type (%s, %d) that the runner cannot pass", role, tensor->name,
-             element_name(tensor->element_type), tensor->element_type);
+    tensor_set_type(tensor, litert_element(type.element_type), type.element_type, role);
 }
 
 static void describe_side(const struct session *session, struct side *side, const char *role, count_function count,
@@ -133,18 +129,9 @@ static void describe_side(const struct session *session, struct side *side, cons
 }
 
 static void set_layout(struct tensor *tensor, const lrt_layout *layout, const char *role) {
-    size_t elements = 1;
-    tensor->rank = (int)layout->rank;
-    if (tensor->rank > MAX_RANK) fail("E_MODEL_UNSUPPORTED", "'%s' has more than %d dimensions", tensor->name, MAX_RANK);
-    for (int d = 0; d < tensor->rank; d++) {
-        tensor->dims[d] = layout->dimensions[d];
-        if (tensor->dims[d] < 0)
-            fail("E_MODEL_UNSUPPORTED", "the shape of the %s '%s' depends on the data", role, tensor->name);
-        if (__builtin_mul_overflow(elements, (size_t)tensor->dims[d], &elements))
-            fail("E_MODEL_UNSUPPORTED", "the %s '%s' is too large", role, tensor->name);
-    }
-    if (__builtin_mul_overflow(elements, element_bytes(tensor->element_type), &tensor->bytes))
-        fail("E_MODEL_UNSUPPORTED", "the %s '%s' is too large", role, tensor->name);
+    tensor_set_rank(tensor, layout->rank);
+    for (int d = 0; d < tensor->rank; d++) tensor->dims[d] = layout->dimensions[d];
+    tensor_set_bytes(tensor, role);
 }
 
 /* A dimension that is open in the model (batch, mostly) becomes 1. */
@@ -181,7 +168,8 @@ static void make_buffers(struct session *session, struct side *side, requirement
     for (size_t i = 0; i < side->count; i++) {
         const struct tensor *tensor = &side->tensors[i];
         lrt_handle requirements, *buffer = &side->buffers[side->slots[i]];
-        lrt_tensor_type type = {.element_type = tensor->element_type, .layout = {.rank = (unsigned)tensor->rank & 0x7F}};
+        lrt_tensor_type type = {.element_type = litert_number(tensor->element_type),
+                                .layout = {.rank = (unsigned)tensor->rank & 0x7F}};
         memcpy(type.layout.dimensions, tensor->dims, sizeof tensor->dims);
         check(get(session->compiled, session->signature_index, side->slots[i], &requirements),
               "E_MODEL_COMPILE", "cannot learn what buffer a tensor needs");
@@ -280,6 +268,11 @@ int session_run(void *context) {
 }
 
 const char *session_status(const struct session *session) { return litert_status_words(session->status); }
+
+const char *session_runtime_version(const struct session *session) {
+    (void)session;
+    return NULL; /* the library has no function that tells */
+}
 
 int session_fully_accelerated(const struct session *session) {
     bool fully = false;

@@ -3,8 +3,6 @@
 #include <dlfcn.h>
 #include <string.h>
 
-#include "runner.h"
-
 /* A data pointer into a function pointer: POSIX promises it works, ISO C only through the bytes. */
 static void symbol_into(void *library, const char *path, const char *name, void *member, size_t size) {
     void *address = dlsym(library, name);
@@ -24,6 +22,21 @@ void litert_open(struct litert_api *api, const char *path) {
     LITERT_FUNCTIONS(LITERT_LOAD)
 #undef LITERT_LOAD
 }
+
+/* LiteRtElementType's numbers */
+static const int numbers[] = {
+    [ELEMENT_FLOAT32] = 1, [ELEMENT_INT32] = 2,    [ELEMENT_UINT8] = 3,   [ELEMENT_INT64] = 4,  [ELEMENT_STRING] = 5,
+    [ELEMENT_BOOL] = 6,    [ELEMENT_INT16] = 7,    [ELEMENT_INT8] = 9,    [ELEMENT_FLOAT16] = 10, [ELEMENT_FLOAT64] = 11,
+    [ELEMENT_UINT64] = 13, [ELEMENT_UINT32] = 16,  [ELEMENT_UINT16] = 17,
+};
+
+enum element_type litert_element(int number) {
+    for (size_t i = ELEMENT_OTHER + 1; i < sizeof numbers / sizeof *numbers; i++)
+        if (numbers[i] == number) return (enum element_type)i;
+    return ELEMENT_OTHER;
+}
+
+int litert_number(enum element_type type) { return numbers[type]; }
 
 struct status_words {
     lrt_status status;

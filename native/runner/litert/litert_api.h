@@ -8,27 +8,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runner.h"
+
 typedef int lrt_status; /* 0 is ok */
 typedef void *lrt_handle;
 typedef size_t lrt_index;
 
 enum { LRT_ACCELERATOR_CPU = 1, LRT_LOCK_READ = 0, LRT_LOCK_WRITE = 1 };
-
-enum lrt_element {
-    LRT_FLOAT32 = 1,
-    LRT_INT32 = 2,
-    LRT_UINT8 = 3,
-    LRT_INT64 = 4,
-    LRT_STRING = 5,
-    LRT_BOOL = 6,
-    LRT_INT16 = 7,
-    LRT_INT8 = 9,
-    LRT_FLOAT16 = 10,
-    LRT_FLOAT64 = 11,
-    LRT_UINT64 = 13,
-    LRT_UINT32 = 16,
-    LRT_UINT16 = 17,
-};
 
 typedef struct {
     unsigned int rank : 7;
@@ -96,6 +82,10 @@ struct litert_api {
     LITERT_FUNCTIONS(LITERT_MEMBER)
 #undef LITERT_MEMBER
 };
+
+/* The runner's name for one of LiteRT's element types, ELEMENT_OTHER where it has none; and back. */
+enum element_type litert_element(int number);
+int litert_number(enum element_type type);
 
 /* Words for a status: the library exports none. */
 const char *litert_status_words(lrt_status status);
