@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 from edgekit.parse import ParseError
 from edgekit.parse.benchmark_logcat import parse_benchmark_logcat
 from edgekit.parse.benchmark_model import parse_benchmark_model
+from edgekit.parse.benchmark_ops import parse_op_profile
 from edgekit.parse.benchmark_result import parse_benchmark_result
 from edgekit.parse.litert_benchmark import parse_litert_benchmark, parse_litert_benchmark_json
+from edgekit.parse.trtexec import parse_trtexec
+from edgekit.parse.trtexec_json import parse_trtexec_profile, parse_trtexec_times
 from tests.parse.outputs import output
 from tests.parse.results import result_file
 from tests.parse.test_parse_damage import leaves
@@ -50,6 +53,10 @@ SAMPLES: list[Sample] = [
     *_of(parse_litert_benchmark, "litert_benchmark", "litert_benchmark_small"),
     ("litert_benchmark_json", parse_litert_benchmark_json, output("litert_benchmark_json").encode()),
     ("benchmark_result", parse_benchmark_result, result_file()),
+    *_of(parse_op_profile, "op_profile_2018", "op_profile_litert", "op_profile_csv"),
+    *_of(parse_trtexec, "trtexec_84", "trtexec_10"),
+    ("trtexec_times", parse_trtexec_times, output("trtexec_times").encode()),
+    ("trtexec_profile", parse_trtexec_profile, output("trtexec_profile").encode()),
 ]
 IDS = [name for name, _, _ in SAMPLES]
 
