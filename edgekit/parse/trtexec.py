@@ -88,6 +88,7 @@ def parse_trtexec(text: str) -> Trtexec:
     if "Latency" not in stages:
         fail(TOOL, "it has no performance summary")
     queries = counts.get("Timing trace has")
+    dla_core, fallback = _dla(facts)
     read = {_STAGES[key]: _stage(key, line, value, queries) for key, (line, value) in stages.items()}
     return Trtexec(
         version=version,
@@ -100,8 +101,8 @@ def parse_trtexec(text: str) -> Trtexec:
         warmups=counts.get("Warmup completed"),
         throughput_qps=_throughput(facts),
         selected_device=facts["Selected Device"][1][:100] if "Selected Device" in facts else None,
-        dla_core=_integer(facts, "DLACore"),
-        gpu_fallback=_enabled(facts, "Allow GPU fallback for DLA"),
+        dla_core=dla_core,
+        gpu_fallback=_enabled(facts, "Allow GPU fallback for DLA") if fallback is None else fallback,
         streams=_integer(facts, "Inference Streams"),
         warnings=tuple(warnings),
     )
@@ -163,6 +164,17 @@ def _throughput(facts: dict[str, tuple[int, str]]) -> float | None:
     if unit != "qps":
         fail(TOOL, f"'{text[:40]}' as throughput", line)
     return decimal(TOOL, value, line) or None
+
+
+def _dla(facts: dict[str, tuple[int, str]]) -> tuple[int | None, bool | None]:
+    """The core, and True where older versions say behind it that layers may go to the GPU."""
+    if "DLACore" not in facts or not facts["DLACore"][1]:
+        return None, None
+    line, text = facts["DLACore"]
+    core, with_fallback, rest = text.partition("(With GPU fallback)")
+    if rest:
+        fail(TOOL, f"'{text[:40]}' as DLACore", line)
+    return whole_number(TOOL, core.strip(), line), True if with_fallback else None
 
 
 def _integer(facts: dict[str, tuple[int, str]], key: str) -> int | None:

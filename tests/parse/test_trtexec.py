@@ -32,6 +32,11 @@ def test_summary_of_10() -> None:
     assert run.warnings[0].startswith("Throughput may be bound by Enqueue Time")
 
 
+def test_dla_with_fallback_as_older_versions_say_it() -> None:
+    run = parse_trtexec(output("trtexec_84").replace("DLACore: ", "DLACore: 1(With GPU fallback)"))
+    assert (run.dla_core, run.gpu_fallback) == (1, True)
+
+
 def test_no_transfers_are_unknown_not_zero() -> None:
     text = output("trtexec_10")
     line = next(line for line in text.splitlines() if "] H2D Latency" in line)
