@@ -12,6 +12,7 @@ from edgekit.errors import RemoteError
 from edgekit.runtimes.base import make_bundle
 from edgekit.runtimes.litert_benchmark import LitertBenchmarkRuntime
 from edgekit.runtimes.tool import ToolJob, ToolOutput, ToolResult
+from tests.conversion.models import real_models
 
 PROGRAM = Path(sys.executable).parent / "litert-benchmark"
 MODEL = Path(__file__).parents[2] / "examples" / "digits" / "digits.tflite"
@@ -46,6 +47,19 @@ def test_on_the_cpu(tmp_path: Path) -> None:
     # a busy machine may be slow, but not a second slow; below 5 us it would say 0, which is unknown
     assert high is not None
     assert (low or 0) <= high < 1e6
+
+
+def test_a_model_that_takes_milliseconds_has_known_statistics_in_order(tmp_path: Path) -> None:
+    model = real_models()["mediapipe/iris_landmark"]
+    latency = run(
+        ToolJob(model=str(model), scratch=str(tmp_path), iterations=30, warmup_iterations=5)
+    ).latency
+    assert latency.count == 30
+    values = [latency.min_us, latency.p5_us, latency.median_us, latency.p95_us, latency.max_us]
+    known = [value for value in values if value is not None]
+    assert len(known) == 5
+    assert known == sorted(known)
+    assert latency.std_us is not None or known[0] == known[-1]
 
 
 def test_an_accelerator_that_is_not_there_is_an_error_and_no_cpu_number(tmp_path: Path) -> None:
