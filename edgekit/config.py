@@ -42,13 +42,15 @@ class RuntimeEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """One entry of `runtimes:`: a tool that the user brings.
 
     `binary`: a program on this host that is put on devices, `sha256` what it must be; `version` as its owner says
-    it; `generation`: whose flags it has. `program`: the name or path of a tool that is on the device already.
+    it; `generation`: whose flags it has; `result_file`: whether it knows `--result_file_path` (builds since 2025, with
+    more digits than their text). `program`: the name or path of a tool that is on the device already.
     """
 
     binary: str | None = None
     sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")] | None = None
     version: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,39}$")] | None = None
     generation: Literal["tflite", "litert"] = "tflite"
+    result_file: bool = False
     program: str | None = None
 
 

@@ -193,12 +193,12 @@ def _measured(seen: _Seen, timings: dict[str, float | None]) -> BenchmarkRun:
         fail(TOOL, "no inference was run", line)
     block = seen.block
     said = [
-        (timings.get("avg"), inference.avg_us, RESOLUTION_US),
-        (timings.get("warmup"), warmup.avg_us if warmup else None, RESOLUTION_US),
-        (timings.get("first"), warmup.first_us if warmup else None, RESOLUTION_US),
+        (timings.get("avg"), inference.avg_us, 0.0),
+        (timings.get("warmup"), warmup.avg_us if warmup else None, 0.0),
+        (timings.get("first"), warmup.first_us if warmup else None, 0.0),
     ]
     if block is not None:
-        said += [(block.inference.avg_us, inference.avg_us, block.inference.resolution_us)]
+        said += [(block.inference.avg_us, inference.avg_us, block.inference.resolution_us / 2)]
         said += [(block.inference.count, inference.count, 0.0)]
     for stated, measured, resolution_us in said:
         if not same(stated, measured, resolution_us):

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+from msgspec import structs
+
 from edgekit.errors import InputError
 from edgekit.parse import ParseError
 from edgekit.parse.benchmark_model import parse_benchmark_model
 from edgekit.parse.benchmark_ops import parse_op_profile
-from edgekit.parse.benchmark_run import BenchmarkRun
+from edgekit.parse.benchmark_result import parse_benchmark_result
+from edgekit.parse.benchmark_run import BenchmarkRun, same
 from edgekit.runtimes.base import EXECUTABLE, Bundle, LibcFacts, bundle_file, make_bundle
 from edgekit.runtimes.tool import (
     ToolCommand,
@@ -29,6 +32,7 @@ from edgekit.runtimes.user_binary import UserBinary, adopt
 
 NAME = "benchmark-model"
 PROGRAM = "benchmark_model"
+_RESULT = "result"
 MEASURES = "one Invoke() with inputs in place"
 Generation = Literal["tflite", "litert"]
 _FLAGS = {
@@ -71,8 +75,15 @@ class BenchmarkModelRuntime:
     outputs: bool = False
     verified: Verified = "replayed"
 
-    def __init__(self, binary: UserBinary | None = None, generation: Generation = "tflite") -> None:
+    def __init__(
+        self,
+        binary: UserBinary | None = None,
+        generation: Generation = "tflite",
+        *,
+        result_file: bool = False,
+    ) -> None:
         self._binary = binary
+        self._result_file = result_file
         self._generation = generation
         self.version = binary.version if binary is not None else None
         if generation == "litert":
@@ -100,7 +111,9 @@ class BenchmarkModelRuntime:
             argv += ["--enable_op_profiling=true"] if job.op_profile else []
         if job.require_accelerator and job.accelerator != "cpu":
             argv.append("--require_full_delegation=true")
-        return ToolCommand(argv=(*argv, *job.flags))
+        files = {_RESULT: f"{job.scratch}/result.pb"} if self._result_file else {}
+        argv += [f"--result_file_path={path}" for path in files.values()]
+        return ToolCommand(argv=(*argv, *job.flags), files=files)
 
     def read(self, job: ToolJob, output: ToolOutput) -> ToolResult:
         check_ended(NAME, output)
@@ -112,6 +125,8 @@ class BenchmarkModelRuntime:
                 code="E_TOOL_FLAG",
                 hint="is generation in edgekit.yaml that of this build, and is the build old?",
             )
+        if self._result_file:
+            run = with_result_file(run, output.files.get(_RESULT))
         actual, fully = what_ran(run, job.accelerator)
         notes = ["its samples are not kept"]
         if job.op_profile:
@@ -135,6 +150,23 @@ class BenchmarkModelRuntime:
             notes=tuple(notes),
         )
         return check_accelerator(job, result)
+
+
+def with_result_file(run: BenchmarkRun, data: bytes | None) -> BenchmarkRun:
+    """The numbers of the result file, which has more digits; what ran, and the warm-up, of the text.
+
+    Raises ParseError where the file is not there, or is of another run.
+    """
+    if data is None:
+        raise ParseError(PROGRAM, "it has written no result file")
+    filed = parse_benchmark_result(data)
+    text, file = run.inference, filed.inference
+    if not same(text.avg_us, file.avg_us, 0.0) or (file.count or text.count) != text.count:
+        raise ParseError(
+            PROGRAM, f"its result file ({file.avg_us} us) is not of the run in its text ({text.avg_us} us)"
+        )
+    peak = filed.peak_rss_bytes or run.peak_rss_bytes
+    return structs.replace(run, inference=structs.replace(file, count=text.count), peak_rss_bytes=peak)
 
 
 def what_ran(run: BenchmarkRun, asked: str) -> tuple[str | None, bool | None]:

@@ -31,7 +31,7 @@ def tool_runtime(name: str, entry: RuntimeEntry | None = None) -> ToolRuntime:
     if name == BENCHMARK_MODEL:
         if entry.program is not None:
             raise _useless(name, "program", "binary")
-        return BenchmarkModelRuntime(_binary(entry), entry.generation)
+        return BenchmarkModelRuntime(_binary(entry), entry.generation, result_file=entry.result_file)
     if entry.binary is not None or entry.sha256 is not None:
         raise _useless(name, "binary", "program")
     program = entry.program or name

@@ -100,6 +100,14 @@ def test_benchmark_model_takes_the_second_block_as_the_measurement(
     assert (run.warmup.count, run.first_inference_us, run.init_us) == (warmups, first_us, init_us)
 
 
+@pytest.mark.parametrize("label", ["Inference", "no stats"])
+def test_benchmark_model_of_2019_with_either_label(label: str) -> None:
+    text = output("benchmark_model_2019").replace("no stats: ", f"{label}: ")
+    assert parse_benchmark_model(text).inference.avg_us == 66767.6
+    with pytest.raises(ParseError):  # another label says nothing of what was measured
+        parse_benchmark_model(text.replace(f"{label}: ", "with stats: "))
+
+
 def test_benchmark_model_percentiles_where_the_build_has_them() -> None:
     with_them = parse_benchmark_model(output("benchmark_model_percentiles")).inference
     assert (with_them.p5_us, with_them.median_us, with_them.p95_us) == (112107, 115350, 116620)
@@ -157,6 +165,8 @@ def test_benchmark_model_killed_after_the_measurement_has_it() -> None:
     [
         ("Inference (avg): 13520.2", "Inference (avg): 13764.3"),
         ("Warmup (avg): 13764.3", "Warmup (avg): 13520.2"),
+        ("Inference (avg): 13520.2", "Inference (avg): 13520.7"),
+        ("First inference: 14744", "First inference: 14745"),
         ("count=74", "count=0"),
         ("count=74", "count=1e3"),
         ("count=74", "count=-74"),

@@ -21,6 +21,7 @@ from edgekit.runtimes.tool import ToolJob, ToolOutput, ToolRuntime
 from edgekit.runtimes.tools import TOOLS, tool_runtime
 from edgekit.runtimes.trtexec import TrtexecRuntime
 from tests.parse.outputs import output
+from tests.parse.results import result_file
 
 pytestmark = pytest.mark.base
 
@@ -240,6 +241,27 @@ def test_benchmark_model_with_its_operators() -> None:
     assert any("higher than without" in note for note in result.notes)
     with pytest.raises(ParseError):  # asked for and not there
         BenchmarkModelRuntime().read(job(op_profile=True), ended(output("benchmark_model_2024")))
+
+
+def test_benchmark_model_takes_the_numbers_of_its_result_file_where_it_writes_one() -> None:
+    runtime = BenchmarkModelRuntime(result_file=True)
+    command = runtime.command(BUNDLE, "/b", JOB)
+    assert (command.argv[-1], command.files) == (
+        "--result_file_path=/s/result.pb",
+        {"result": "/s/result.pb"},
+    )
+    text = output("benchmark_model_2024")
+    result = runtime.read(JOB, ended(text, result=result_file()))
+    assert (result.latency.count, result.latency.median_us, result.latency.p95_us) == (74, 13480.0, 14900.0)
+    assert result.actual_accelerator == "cpu"
+    for said, file in (
+        (text, None),
+        (text, result_file()[:-1]),
+        (text.replace("13520.2", "13521.2"), result_file()),
+        (text.replace("count=74", "count=75"), result_file()),
+    ):
+        with pytest.raises(ParseError):
+            runtime.read(JOB, ended(said, **({} if file is None else {"result": file})))
 
 
 def test_trtexec_builds_once_and_loads_then() -> None:
