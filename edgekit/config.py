@@ -6,6 +6,8 @@
     devices:
       pi: ssh://pi@rpi5
       bench: {address: "adb:0123", profile: pixel-8, root: /data/local/tmp/edgekit, sysroot: /mnt/recorded}
+    runtimes:                         # tools of your own (docs/runtimes.md)
+      benchmark-model: {binary: ./benchmark_model, sha256: 0123..., version: "2.17"}
 
 `sysroot` is put before every /sys and /proc/sys path of telemetry and knobs on that device: a recorded tree
 can stand in for the real one.
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -36,6 +38,22 @@ class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     sysroot: str | None = None
 
 
+class RuntimeEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One entry of `runtimes:`: a tool that the user brings.
+
+    `binary`: a program on this host that is put on devices, `sha256` what it must be; `version` as its owner says
+    it; `generation`: whose flags it has; `result_file`: whether it knows `--result_file_path` (builds since 2025, with
+    more digits than their text). `program`: the name or path of a tool that is on the device already.
+    """
+
+    binary: str | None = None
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")] | None = None
+    version: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,39}$")] | None = None
+    generation: Literal["tflite", "litert"] = "tflite"
+    result_file: bool = False
+    program: str | None = None
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one edgekit.yaml says, or all of them merged."""
 
@@ -43,6 +61,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     profile: str | None = None
     results: str | None = None
     devices: dict[str, DeviceEntry | str] = {}
+    runtimes: dict[str, RuntimeEntry] = {}
 
     def entry(self, name: str) -> DeviceEntry | None:
         """The entry of that name, a bare address made into one."""
@@ -77,7 +96,7 @@ def read_config(path: Path) -> Config:
         config = msgspec.convert(_load(data), Config)
     except (yaml.YAMLError, ValueError) as error:  # of msgspec too; of a date or a number that cannot be
         raise InputError(
-            f"{path}: {error}", code="E_CONFIG", hint="keys: device, profile, results, devices"
+            f"{path}: {error}", code="E_CONFIG", hint="keys: device, profile, results, devices, runtimes"
         ) from error
     return _rooted(config, path.parent)
 
@@ -120,7 +139,19 @@ def _rooted(config: Config, folder: Path) -> Config:
         for name, entry in config.devices.items()
     }
     results = None if config.results is None else str(folder / expanded(config.results, "results"))
-    return Config(device=config.device, profile=file(config.profile), results=results, devices=devices)
+    runtimes = {
+        name: msgspec.structs.replace(entry, binary=str(folder / expanded(entry.binary, "the binary")))
+        if entry.binary is not None
+        else entry
+        for name, entry in config.runtimes.items()
+    }
+    return Config(
+        device=config.device,
+        profile=file(config.profile),
+        results=results,
+        devices=devices,
+        runtimes=runtimes,
+    )
 
 
 def merge(over: Config, under: Config) -> Config:
@@ -130,6 +161,7 @@ def merge(over: Config, under: Config) -> Config:
         profile=over.profile or under.profile,
         results=over.results or under.results,
         devices={**under.devices, **over.devices},
+        runtimes={**under.runtimes, **over.runtimes},
     )
 
 

@@ -51,3 +51,23 @@ def test_a_wrong_file_is_named(tmp_path: Path, text: str) -> None:
 def test_an_empty_file_is_no_setting(tmp_path: Path) -> None:
     (tmp_path / "edgekit.yaml").write_text("# nothing\n")
     assert load_config(tmp_path).device is None
+
+
+def test_tools_of_the_users_own_are_named_from_where_the_file_lies(tmp_path: Path) -> None:
+    digest = "0" * 64
+    (tmp_path / "edgekit.yaml").write_text(
+        f"runtimes:\n  benchmark-model: {{binary: ./bm, sha256: '{digest}', version: '2.17', generation: litert}}\n"
+        "  trtexec: {program: /usr/src/tensorrt/bin/trtexec}\n"
+    )
+    runtimes = load_config(tmp_path).runtimes
+    entry = runtimes["benchmark-model"]
+    assert (entry.binary, entry.sha256, entry.version) == (str(tmp_path / "bm"), digest, "2.17")
+    assert (entry.generation, runtimes["trtexec"].binary) == ("litert", None)
+
+
+@pytest.mark.parametrize("entry", ["sha256: '12'", "version: ../x", "generation: old", "binari: x"])
+def test_a_wrong_entry_for_a_tool_is_named(tmp_path: Path, entry: str) -> None:
+    (tmp_path / "edgekit.yaml").write_text(f"runtimes: {{benchmark-model: {{{entry}}}}}\n")
+    with pytest.raises(InputError) as error:
+        load_config(tmp_path)
+    assert error.value.code == "E_CONFIG"

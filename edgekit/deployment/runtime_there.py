@@ -85,6 +85,11 @@ def _require_format(runtime: Runtime, model_format: str) -> None:
 
 def install(device: Device, runtime: Runtime, bundle: Bundle, sink: Sink) -> Installed:
     """Put what is missing or damaged; nothing is sent where every file has its hash."""
+    return Installed(runtime, bundle, put_bundle(device, bundle, sink))
+
+
+def put_bundle(device: Device, bundle: Bundle, sink: Sink) -> str:
+    """Have all files of a bundle on the device, each checked there by its hash; gives their folder."""
     folder = device.layout.runtime(bundle.name, bundle.sha256)
     paths = {f"{folder}/{file.name}": file for file in bundle.files}
     there = stat_many(device.agent, list(paths), sha256=True)
@@ -105,7 +110,7 @@ def install(device: Device, runtime: Runtime, bundle: Bundle, sink: Sink) -> Ins
         wire_bytes = sum(round(source_size(f.path) / (ratios[path] or 1.0)) for path, f in missing.items())
         began = [requests.mkdir(folder)]
         put_files(device, specs, f"put {bundle.name} {bundle.version}", wire_bytes, sink, before=began)
-    return Installed(runtime, bundle, folder)
+    return folder
 
 
 def _sha256(stat: FileStat | None) -> str | None:

@@ -32,7 +32,7 @@ _MAX_EXTERNAL = 1_000_000
 _FILLERS = {"ConstantOfShape": 0, "Expand": 1}
 """Operators that make a tensor out of next to nothing, and which of their inputs is its shape."""
 
-__all__ = ["DTYPES", "ExternalFile", "OnnxFacts", "read_onnx"]
+__all__ = ["DTYPES", "ExternalFile", "OnnxFacts", "read_onnx", "read_value"]
 
 
 @dataclass(frozen=True)
@@ -221,13 +221,13 @@ def _sparse(sparse: Message, walk: _Walk) -> None:
 
 def _signature(graph: Message) -> Signature:
     """Inputs that are not initializers (old files list those too), and outputs."""
-    inputs = [_value(message) for message in _limited(graph, 11)]
+    inputs = [read_value(message) for message in _limited(graph, 11)]
     given = {spec.name for spec in inputs}
     for tensor in graph.messages(5):
         for found in tensor.fields():
             if found.number == 8:
                 given.discard(tensor.text(found))
-    outputs = tuple(checked(_value(message)) for message in _limited(graph, 12))
+    outputs = tuple(checked(read_value(message)) for message in _limited(graph, 12))
     kept = tuple(checked(spec) for spec in inputs if spec.name in given)
     return Signature(key=None, inputs=kept, outputs=outputs)
 
@@ -239,7 +239,8 @@ def _limited(graph: Message, wanted: int) -> Iterator[Message]:
         yield message
 
 
-def _value(message: Message) -> TensorSpec:
+def read_value(message: Message) -> TensorSpec:
+    """A ValueInfoProto. Raises Damaged for dimensions below -1 or too many of them."""
     name, dtype, shape = "", "unknown", tuple[int, ...]()
     for found in message.fields():
         if found.number == 1:

@@ -76,7 +76,7 @@ def _read(flat: Flat) -> TfliteFacts:
     if (version := model.scalar(0, "I")) != 3:
         raise Damaged(f"schema version {version}, where 3 is the only one")
     buffers = [_buffer_bytes(buffer, flat) for buffer in model.children(4)]
-    codes = [_operator_name(code) for code in model.children(1)]
+    codes = [operator_name(code) for code in model.children(1)]
     subgraphs = [_with_steps(_subgraph(table, buffers, len(codes)), codes) for table in model.children(2)]
     if not subgraphs:
         raise Damaged("it holds no graph")
@@ -109,7 +109,8 @@ def _buffer_bytes(buffer: Table, flat: Flat) -> int:
     return data[1] if data else 0
 
 
-def _operator_name(code: Table) -> str:
+def operator_name(code: Table) -> str:
+    """Name of an OperatorCode, "custom:NAME" for custom ones. Raises Damaged for a number that cannot be."""
     number = max(code.scalar(0, "b"), code.scalar(3, "i"))
     if not 0 <= number < MAX_BUILTIN:
         raise Damaged(f"operator number {number}")

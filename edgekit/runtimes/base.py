@@ -156,6 +156,12 @@ class Runtime(Protocol):
     """Model formats that it runs: "tflite"."""
     accelerators: tuple[str, ...]
     """What it can be asked to run on: "cpu"."""
+    raw_samples: bool
+    """Whether every sample comes back, or only a summary (docs/runtimes.md)."""
+    op_profile: bool
+    """Whether it can tell the time of each operator."""
+    outputs: bool
+    """Whether it can be given inputs and gives back the model's outputs."""
 
     def bundle(self, abi: str, libc: LibcFacts) -> Bundle:
         """The files for a device of this ABI ("x86_64", "arm64-v8a", "armeabi-v7a") with this C library.

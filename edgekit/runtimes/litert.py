@@ -15,6 +15,9 @@ class LiteRtRuntime:
     version: str | None = LITERT.version
     formats: tuple[str, ...] = ("tflite",)
     accelerators: tuple[str, ...] = ("cpu",)
+    raw_samples: bool = True
+    op_profile: bool = False
+    outputs: bool = True
 
     def bundle(self, abi: str, libc: LibcFacts) -> Bundle:
         """Runner and library; with their own loader and C library where the device's will not do."""

@@ -30,6 +30,9 @@ class LiteRtPythonRuntime:
     version: str | None = None
     formats: tuple[str, ...] = ("tflite",)
     accelerators: tuple[str, ...] = ("cpu",)
+    raw_samples: bool = True
+    op_profile: bool = False
+    outputs: bool = True
 
     def bundle(self, abi: str, libc: LibcFacts) -> Bundle:
         """One script, the same for every device; Python and its packages are the board's."""

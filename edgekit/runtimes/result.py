@@ -166,21 +166,8 @@ def check_launch(
     `exit_code` is 128 + signal where a signal ended it. Such an end is RemoteError E_RUNNER_CRASH (or
     E_RUNNER_KILLED for SIGKILL, which the kernel sends when memory runs out).
     """
-    number = exit_code - 128
-    if number > 0 and not stdout.strip():
-        name = _SIGNALS.get(number, f"signal {number}")
-        killed = number == 9
-        raise RemoteError(
-            f"the runner was ended by {name}: {_last_line(stderr)}",
-            code="E_RUNNER_KILLED" if killed else "E_RUNNER_CRASH",
-            hint="the device ran out of memory, or someone ended it"
-            if killed
-            else "the runtime crashed with this model",
-            argv=argv,
-            status=exit_code,
-            stderr=stderr,
-            device=device,
-        )
+    if exit_code > 128 and not stdout.strip():
+        raise ended_by_signal("the runner", exit_code, stderr, argv=argv, device=device)
     try:
         result = parse_result(stdout)
         if exit_code != 0:
@@ -198,6 +185,26 @@ def check_launch(
     return result
 
 
-def _last_line(text: str) -> str:
+def ended_by_signal(
+    what: str, exit_code: int, stderr: str, *, argv: Sequence[str] = (), device: str | None = None
+) -> RemoteError:
+    """The error for an end with 128 + signal: E_RUNNER_KILLED for SIGKILL, E_RUNNER_CRASH for all others."""
+    number = exit_code - 128
+    killed = number == 9
+    return RemoteError(
+        f"{what} was ended by {_SIGNALS.get(number, f'signal {number}')}: {last_line(stderr)}",
+        code="E_RUNNER_KILLED" if killed else "E_RUNNER_CRASH",
+        hint="the device ran out of memory, or someone ended it"
+        if killed
+        else "the runtime crashed with this model",
+        argv=argv,
+        status=exit_code,
+        stderr=stderr,
+        device=device,
+    )
+
+
+def last_line(text: str) -> str:
+    """What a program said last, for a message."""
     lines = text.strip().splitlines()
     return lines[-1] if lines else "it wrote nothing"

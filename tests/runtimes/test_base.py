@@ -42,8 +42,11 @@ def test_every_runtime_follows_the_protocol(name: str) -> None:
     runtime = load("runtimes", name)()
     assert isinstance(runtime, Runtime)
     assert runtime.name == name
-    assert {"tflite", "onnx"} & set(runtime.formats)
-    assert runtime.accelerators == ("cpu",)
+    assert runtime.formats
+    assert "cpu" in runtime.accelerators
+    # what is a Runtime writes every sample and takes inputs; tools that do not are ToolRuntimes
+    assert (runtime.raw_samples, runtime.outputs) == (True, True)
+    assert isinstance(runtime.op_profile, bool)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,115 @@
+"""Operator profiles of benchmark_model and trtexec, read into the one table (D1.8)."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgekit.parse import ParseError
+from edgekit.parse.benchmark_ops import parse_op_profile
+from edgekit.parse.trtexec_json import parse_trtexec_profile
+from tests.parse.outputs import output
+
+pytestmark = pytest.mark.base
+
+
+def test_text_of_2018_with_a_start_column() -> None:
+    profile = parse_op_profile(output("op_profile_2018"))
+    assert [(row.op, row.avg_us) for row in profile.rows] == [
+        ("CONV_2D", 4269.0),
+        ("DEPTHWISE_CONV_2D", 2150.0),
+        ("CONV_2D", 6107.0),
+        ("DEPTHWISE_CONV_2D", 1366.0),
+    ]
+    assert profile.rows[0].node == "MobilenetV1/MobilenetV1/Conv2d_0/Relu6"
+    assert (profile.rows[0].unit, profile.rows[0].calls, profile.rows[0].index) == ("cpu", None, None)
+    # the tool's own percentages are of the sum over all runs: useless
+    assert sum(row.share or 0 for row in profile.rows) == pytest.approx(1.0)
+    assert profile.runs == 50
+
+
+def test_text_of_litert_in_the_middle_of_its_output() -> None:
+    profile = parse_op_profile(output("op_profile_litert"))
+    gemm = profile.rows[3]
+    assert (gemm.op, gemm.node, gemm.index) == (
+        "Fully Connected (NC, F32) GEMM",
+        "Delegate/Fully Connected (NC, F32) GEMM",
+        1,
+    )
+    assert gemm.avg_us == 1269.0
+    # what ran once before the inferences has no time per inference
+    assert (profile.rows[1].op, profile.rows[1].avg_us, profile.rows[1].share) == (
+        "AllocateTensors",
+        None,
+        None,
+    )
+    assert gemm.share == pytest.approx(1269 / (18 + 4 + 1269 + 16))
+
+
+def test_csv_takes_the_runs_not_the_initialization_and_keeps_delegates_inside_apart() -> None:
+    profile = parse_op_profile(output("op_profile_csv"))
+    assert [(row.op, row.node, row.index, row.unit) for row in profile.rows] == [
+        ("TfLiteNnapiDelegate", None, 64, None),
+        ("RESIZE_NEAREST_NEIGHBOR", "resize, resize_1", 38, "cpu"),
+        ("TfLiteNnapiDelegate", None, 65, None),
+    ]
+    assert profile.rows[0].share == pytest.approx(4.011 / 6.465)
+    # commas in a type are not escaped
+    assert [row.op for row in profile.inner] == [
+        "Fully Connected (NC, F32) GEMM",
+        "Convolution (NHWC, QC8) IGEMM",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("op_profile_csv", "Number of nodes executed: 3", "Number of nodes executed: 4"),
+        ("op_profile_csv", "Number of nodes executed: 3\n", ""),
+        ("op_profile_csv", "node type, first, avg_ms,", "node type, first, average,"),
+        ("op_profile_csv", "0.052, 0.058", "0.052, zero"),
+        ("op_profile_csv", "0.052, 0.058", "0.052, -0.058"),
+        ("op_profile_csv", "Operator-wise Profiling Info", "Profiling Info for Benchmark Initialization"),
+        ("op_profile_2018", "\t    4.269\t    4.269", "\t    4.269"),
+        ("op_profile_2018", "[node type]\t  [start]", "[start]\t  [node type]"),
+    ],
+)
+def test_a_profile_that_is_not_whole(name: str, old: str, new: str) -> None:
+    text = output(name)
+    assert old in text
+    with pytest.raises(ParseError):
+        parse_op_profile(text.replace(old, new))
+
+
+def test_an_output_without_a_profile_has_none() -> None:
+    with pytest.raises(ParseError, match="no profile of the runs"):
+        parse_op_profile(output("benchmark_model_2024"))
+
+
+def test_trtexec_layers_with_and_without_medians() -> None:
+    profile = parse_trtexec_profile(output("trtexec_profile").encode())
+    assert profile.runs == 625
+    first, conv, needless = profile.rows
+    assert (conv.node, conv.avg_us, conv.median_us) == ("Conv_0 + PWN(Clip_3)", 66.2771, 66.1)
+    assert needless.avg_us == 0.0
+    assert (first.share or 0) + (conv.share or 0) == pytest.approx(1.0)
+    older = parse_trtexec_profile(output("trtexec_profile_old").encode())
+    assert [row.median_us for row in older.rows] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'[{"name": "a", "averageMs": 1}]',
+        b'[{"count": 1}, {"name": "a"}]',
+        b'[{"count": 1}, {"name": "a", "averageMs": -1}]',
+        b'[{"count": 1}, {"name": "a", "averageMs": NaN}]',
+        b'[{"count": 1}, {"name": "a", "averageMs": 1e300}]',
+        b'[{"count": -1}]',
+    ],
+)
+def test_trtexec_layers_that_cannot_be(data: bytes) -> None:
+    with pytest.raises(ParseError):
+        parse_trtexec_profile(data)
