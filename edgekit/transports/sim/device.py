@@ -61,6 +61,7 @@ class SimDevice:
         self.files = Files(machine.home, writable, options.disk_bytes, lambda: self.clock.realtime_ns)
         self.active = False
         self.busy_us = 0.0
+        self.throttled_since_boot = False
         self.lease: Lease | None = None
         self.knobs: list[tuple[str, str, bytes]] = []
         """(token of the agent that changed it, path, old value), in the order of the changes."""
@@ -123,6 +124,7 @@ class SimDevice:
         self.active = False
 
     def _pass(self, ns: int) -> None:
+        self.throttled_since_boot |= self.throttled
         self.clock.advance(ns)
         self.heat.pass_time(ns / NS_PER_S, active=self.active)
 
@@ -161,6 +163,8 @@ class SimDevice:
         self.agents.clear()
         self.tickers.clear()
         self.boots += 1
+        self.busy_us = 0.0
+        self.throttled_since_boot = False
         self.clock.reboot()
         self.rest()
 

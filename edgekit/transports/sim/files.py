@@ -88,6 +88,8 @@ class Files:
         self.home = home
         self.total_bytes = total_bytes
         self.read_only = False
+        self.changes = 0
+        """How often something was changed."""
         self._writable = writable
         self._now_ns = now_ns
         for path in (home, *writable):
@@ -172,11 +174,13 @@ class Files:
         return parent, name
 
     def _check_writable(self, path: str, op: str) -> None:
+        """Before every change."""
         whole = self.absolute(path)
         if not any(whole.startswith(f"{top}/") for top in self._writable):
             raise FileError(EACCES, op, path)
         if self.read_only:
             raise FileError(EROFS, op, path)
+        self.changes += 1
 
     def mkdir(self, path: str, permissions: int, *, parents: bool = True) -> None:
         """One that is there is fine."""

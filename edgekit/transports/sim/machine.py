@@ -50,6 +50,7 @@ class Machine:
 
     abi: str
     machine: str
+    soc: str
     is_android: bool
     home: str
     root: str
@@ -83,6 +84,7 @@ def machine_of(profile: Profile) -> Machine:
     return Machine(
         abi=abi,
         machine=_MACHINES[abi],
+        soc=_soc(profile),
         is_android=android,
         home=home,
         root=f"{home}/edgekit" if android else f"{home}/.edgekit",
@@ -104,6 +106,10 @@ def _literal(glob: str | Sequence[str] | None) -> str | None:
     return re.sub(r"\[(.)[^\]]*\]|[*?]", r"\1", first).strip()
 
 
+def _soc(profile: Profile) -> str:
+    return profile.device.soc or _literal(profile.match.soc) or "unknown"
+
+
 def _marked(text: str, globs: str | Sequence[str] | None) -> str:
     """With the remark that this is no real device, unless the profile would not know it then."""
     wanted = (globs,) if isinstance(globs, str) else tuple(globs or ())
@@ -119,7 +125,7 @@ def _identity(profile: Profile, android: bool) -> dict[str, str]:
     if device.abi == "x86_64":
         return texts
     model = _literal(match.device_tree_model) or device.model or profile.name
-    soc = device.soc or _literal(match.soc) or "unknown"
+    soc = _soc(profile)
     board = _literal(match.device_tree_compatible) or f"simulated,{profile.name}"
     texts["/proc/device-tree/model"] = _marked(model, match.device_tree_model) + "\0"
     texts["/proc/device-tree/compatible"] = f"{board}\0simulated,{soc}\0"
@@ -145,7 +151,7 @@ def _outputs(profile: Profile, abi: str, android: bool) -> dict[tuple[str, ...],
         "ro.product.model": _marked(model, match.android_model),
         "ro.product.device": _literal(match.android_device) or profile.name,
         "ro.product.manufacturer": _literal(match.android_manufacturer) or device.vendor or "edgekit",
-        "ro.soc.model": device.soc or _literal(match.soc) or "unknown",
+        "ro.soc.model": _soc(profile),
         "ro.build.fingerprint": f"edgekit/{profile.name}/simulated",
     }
     listing = "\n".join(f"[{key}]: [{value}]" for key, value in properties.items())

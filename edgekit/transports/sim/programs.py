@@ -102,6 +102,8 @@ def _facts(device: SimDevice, script: str) -> Ended:
         parts.append(f"{output}\n".encode() if output is not None else b"")
     policies = "\n".join(_matching(device, f"{CPU}/cpufreq/policy*"))
     parts.append(f"\n{mark}policies\n{policies}\n".encode())
+    if has_vcgencmd(device):
+        parts.append(f"\n{mark}vcgencmd\n/usr/bin/vcgencmd\n".encode())
     if not device.machine.is_android:
         parts.append(f"\n{mark}libstdcxx\n/usr/lib/libstdc++.so.6.0.30\n".encode())
     return Ended(stdout=b"".join([*parts, f"\n{end['end']}\n".encode()]), wall_us=20_000)
@@ -120,6 +122,29 @@ def _matching(device: SimDevice, pattern: str) -> Iterator[str]:
                     yield from below(f"{folder}/{name}", names[1:])
 
     return below("", pattern.strip("/").split("/"))
+
+
+def has_vcgencmd(device: SimDevice) -> bool:
+    return device.options.sensors and device.machine.soc.startswith("bcm2")
+
+
+def _vcgencmd(device: SimDevice, arguments: Sequence[str], _stdin: bytes) -> bytes:
+    """`vcgencmd get_throttled`: bit 2 is now, bit 18 since boot."""
+    if not has_vcgencmd(device) or list(arguments) != ["get_throttled"]:
+        raise FileError(ENOENT, "exec", "vcgencmd")
+    return b"throttled=0x%x\n" % (device.throttled << 2 | device.throttled_since_boot << 18)
+
+
+def _dumpsys(device: SimDevice, arguments: Sequence[str], _stdin: bytes) -> bytes:
+    """Of Android: a battery that is charged, and no thermal trouble but throttling."""
+    if not device.machine.is_android:
+        raise FileError(ENOENT, "exec", "dumpsys")
+    texts = {
+        "battery": "Current Battery Service state:\n  AC powered: true\n  status: 2\n  present: true\n"
+        "  level: 90\n  scale: 100\n",
+        "thermalservice": f"IsStatusOverride: false\nThermal Status: {2 * device.throttled}\nHAL Ready: true\n",
+    }
+    return texts.get(arguments[0] if arguments else "", "").encode()
 
 
 Command = Callable[[SimDevice, Sequence[str], bytes], bytes]
@@ -194,6 +219,7 @@ def _sleep(device: SimDevice, arguments: Sequence[str], _stdin: bytes) -> bytes:
 _COMMANDS: dict[str, Command] = {
     "cat": _cat,
     "chmod": _chmod,
+    "dumpsys": _dumpsys,
     "echo": _echo,
     "ls": _ls,
     "mkdir": _mkdir,
@@ -203,4 +229,5 @@ _COMMANDS: dict[str, Command] = {
     "sleep": _sleep,
     "stat": _stat,
     "true": _nothing,
+    "vcgencmd": _vcgencmd,
 }

@@ -10,7 +10,8 @@ import argparse
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, NoReturn
 
 import numpy as np
@@ -59,6 +60,7 @@ def _between(convert: Callable[[str], Any], low: int, high: int) -> Callable[[st
     return checked
 
 
+@cache
 def _parser() -> _Parser:
     parser = _Parser(allow_abbrev=False, add_help=False)
     for name in ("library", "model", "inputs", "outputs", "cpus"):
@@ -121,8 +123,6 @@ def _ended(run: _Run, answer: dict[str, Any], code: int) -> Ended:
 
 
 def _with_fault(fault: Fault | None, usual: Ended, half: Ended) -> Ended:
-    from dataclasses import replace
-
     match fault:
         case "crash":
             return replace(half, signal=SIGSEGV, stderr=b"simulated: the runtime crashed\n")

@@ -31,7 +31,7 @@ Request = Callable[["Session", Unpacker], bytes]
 
 
 class Vanished(Exception):
-    """The device went while it worked on a request. `rebooted`: it is back already."""
+    """The device went while it worked on a request."""
 
 
 class Malformed(Exception):
@@ -201,12 +201,8 @@ class Session:
         launch = replace(read_launch(u), deadline_us=u.u32() * 1000.0)
         launch = replace(launch, stdin=u.blob())
         self._check_folder(launch)
-        ended = execute(self.device, launch)
+        ended = self._executed(launch)
         self._answer(Type.STARTED, request_id, Packer().u32(_PID + self.device.launches).done())
-        if ended.lost:
-            if self.device.options.fault == "reboot":
-                self.device.reboot()
-            raise Vanished
         if ended.hangs:
             self._hanging[request_id] = ended
             return
@@ -214,6 +210,14 @@ class Session:
             for at in range(0, len(data), CHUNK_BYTES):
                 self._answer(kind, request_id, data[at : at + CHUNK_BYTES])
         self._answer(Type.RESULT, request_id, ended.payload())
+
+    def _executed(self, launch: Launch) -> Ended:
+        ended = execute(self.device, launch)
+        if ended.lost:
+            if self.device.options.fault == "reboot":
+                self.device.reboot()
+            raise Vanished
+        return ended
 
     def _check_folder(self, launch: Launch) -> None:
         if launch.cwd and not isinstance(self.device.files.find(launch.cwd, "chdir"), Folder):
@@ -308,7 +312,7 @@ class Session:
         if self.device.files.look(folder) is not None:
             raise FileError(EEXIST, "job", job_id)
         self._check_folder(launch)
-        ended = execute(self.device, launch)
+        ended = self._executed(launch)
         self.device.files.mkdir(folder, 0o755)
         contents = {"stdout": ended.stdout, "stderr": ended.stderr, "status": ended.status().encode()}
         for name, data in contents.items():

@@ -1,11 +1,13 @@
 """A simulated device that outlives the process: its files and counters in a folder of this host.
 
-They are read when the device is first used and written when an agent ends. One process has the folder at a time.
+They are read when the device is first used and written after every request that changed something, so that a host
+process may end at any time. One process has the folder at a time.
 """
 
 from __future__ import annotations
 
 import fcntl
+import shutil
 from pathlib import Path
 from typing import IO
 
@@ -40,6 +42,7 @@ class State:
         self.folder = folder
         self._device = device
         self._saved: dict[str, bytes] = {}
+        self._changes = -1
         with host_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._lock: IO[bytes] = open(folder / _LOCK, "ab")  # noqa: SIM115 - held as long as the device
@@ -96,6 +99,8 @@ class State:
     def save(self) -> None:
         """Raises HostError."""
         device = self._device
+        if self._changes == device.files.changes:
+            return
         entries = dict(device.files.walk(device.machine.home))
         for name in [name for name in self._saved if not isinstance(entries.get(name), File)]:
             del self._saved[name]
@@ -107,6 +112,8 @@ class State:
                 if isinstance(entry, Folder):
                     target.mkdir(parents=True, exist_ok=True)
                 elif isinstance(entry, File) and self._saved.get(name) != entry.blob.sha256:
+                    if target.is_dir():
+                        shutil.rmtree(target)  # of a folder that was moved away
                     atomic_write(target, entry.blob.data)
                     self._note(name)
         kept = _Kept(
@@ -119,3 +126,4 @@ class State:
             permissions={name: entry.mode & 0o7777 for name, entry in entries.items()},
         )
         atomic_write(self.folder / _FACTS, msgspec.json.encode(kept))
+        self._changes = device.files.changes

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
-from edgekit.errors import DeviceTimeout, EdgekitError
+from edgekit.errors import DeviceTimeout, EdgekitError, HostError
 from edgekit.transports.inbox import Inbox
 from edgekit.transports.running import TAIL_BYTES, lost
 from edgekit.transports.sim.device import SimDevice
@@ -16,13 +17,13 @@ _NO_LIMIT = 1 << 62
 
 
 class AgentStream:
-    """The stream of an agent. `ended` is called once, when it has ended in whatever way."""
+    """The stream of an agent. `changed` is called after requests, and may raise what the host's disk says."""
 
-    def __init__(self, device: SimDevice, root: str, ended: Callable[[], None]) -> None:
+    def __init__(self, device: SimDevice, root: str, changed: Callable[[], None]) -> None:
         self._device = device
         self._inbox = Inbox(_NO_LIMIT)
         self._session = Session(device, root, self._inbox.put)
-        self._on_end = ended
+        self._changed = changed
         self._code: int | None = None
         self._error: EdgekitError | None = None
         self._said = ""
@@ -37,6 +38,7 @@ class AgentStream:
                 raise lost("the agent reads no more input", self._device.address)
             try:
                 self._session.feed(bytes(data))
+                self._changed()
             except Vanished:
                 self._lose("the simulated device has gone")
             except Malformed as error:
@@ -57,7 +59,8 @@ class AgentStream:
 
     def _finish(self) -> None:
         self._session.end()
-        self._on_end()
+        with suppress(HostError):  # at most the part of a file that was under way is not kept
+            self._changed()
 
     def recv(self, max_bytes: int, timeout: float) -> bytes | None:
         return self._inbox.get(max_bytes, timeout)

@@ -88,7 +88,9 @@ class SimTransport:
         launch = Launch(argv=tuple(argv), env={}, cwd="", cpus=(), stdin=stdin)
         with self._device.lock:
             try:
-                return execute(self._device, launch)
+                ended = execute(self._device, launch)
+                self._save()
+                return ended
             except FileError as error:
                 return _not_started(argv[0], error)
 
@@ -126,6 +128,7 @@ class SimTransport:
         with self._device.lock:
             try:
                 self._device.files.write(remote, bytes(data), mode)
+                self._save()
             except FileError as error:
                 raise write_error(error.errno, remote, self.address, strerror(error.errno)) from error
 
