@@ -17,6 +17,8 @@ _BLOCK_BYTES = 4096
 _DEVICE_NUMBER = 2049
 _USER = 1000
 
+_WILD = r"[*?\[\\]"
+
 Handler = Callable[[SimDevice, str, Unpacker], bytes]
 """Of (device, edgekit's folder there, the request's fields)."""
 
@@ -65,6 +67,8 @@ def _read(device: SimDevice, root: str, u: Unpacker) -> bytes:
 
 def _write(device: SimDevice, root: str, u: Unpacker) -> bytes:
     path, mode, data = u.text(), u.u32(), u.blob()
+    device.files.can_hold(path, "write")
+    device.files.drop_part(path)  # it is written under the temporary name of a put
     device.files.write(path, data, mode)
     return b""
 
@@ -139,13 +143,15 @@ def _glob(device: SimDevice, root: str, u: Unpacker) -> bytes:
 def _matches(device: SimDevice, root: str, pattern: str) -> list[tuple[str, Entry]]:
     if not pattern.startswith("/"):
         raise FileError(EINVAL, "glob", pattern)
-    inside = pattern.removeprefix(f"{root}/")
-    if inside == pattern:
-        raise FileError(EPERM, "glob", pattern)
-    names = [name for name in inside.split("/") if name]
+    start, names = _split(pattern, root)
+    folder = device.files.look(start)
     if not names or {".", ".."} & set(names):
         raise FileError(EINVAL, "glob", pattern)
-    found: list[tuple[str, Entry]] = [(root, entry)] if (entry := device.files.look(root)) is not None else []
+    if folder is None:
+        return []
+    if not f"{device.files.absolute(start)}/".startswith(f"{root}/"):
+        raise FileError(EPERM, "glob", pattern)
+    found: list[tuple[str, Entry]] = [(start, folder)]
     for name in names:
         found = [
             (f"{path}/{child}", inner)
@@ -156,9 +162,19 @@ def _matches(device: SimDevice, root: str, pattern: str) -> list[tuple[str, Entr
     return found
 
 
+def _split(pattern: str, root: str) -> tuple[str, list[str]]:
+    """The part before the first name with a wildcard (else before the last), as it is; and the names behind it.
+    Edgekit's own folder is taken as it is."""
+    before = root if pattern.startswith(f"{root}/") else ""
+    names = [name for name in pattern[len(before) :].split("/") if name]
+    wild = (at for at, name in enumerate(names) if re.search(_WILD, name))
+    first = next(wild, max(0, len(names) - 1))
+    return "/".join([before, *names[:first]]) or "/", names[first:]
+
+
 def _children(folder: Folder, name: str) -> list[tuple[str, Entry]]:
     """Of a folder, those whose name matches; a hidden one only where the pattern has its dot."""
-    if not re.search(r"[*?\[\\]", name):
+    if not re.search(_WILD, name):
         return [(name, folder.children[name])] if name in folder.children else []
     pattern = re.sub(r"\\(.)", lambda m: f"[{m[1]}]", name)
     hidden = name.startswith(".")

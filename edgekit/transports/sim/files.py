@@ -155,10 +155,17 @@ class Files:
         folder.mtime_ns = self._now_ns()
 
     def can_hold(self, path: str, op: str) -> None:
-        """Raises FileError where a file of this name could not be made."""
-        folder, name = self._place(path, op)
-        if isinstance(folder.children.get(name), Folder):
-            raise FileError(EISDIR, op, path)
+        """Raises FileError where no file could be made in the folder of this path."""
+        self._place(path, op)
+
+    def part_of(self, path: str) -> str:
+        """Where the agent gathers a file."""
+        folder, slash, name = path.rpartition("/")
+        return f"{folder}{slash}.{name}.ek-tmp"
+
+    def drop_part(self, path: str) -> None:
+        if self.look(part := self.part_of(path)) is not None:
+            self.remove(part, recursive=False)
 
     def reserve(self, size_bytes: int, path: str, op: str) -> None:
         if size_bytes > 0 and size_bytes > self.free_bytes():
@@ -199,6 +206,7 @@ class Files:
             raise FileError(EEXIST, "mkdir", path)
 
     def rename(self, source: str, target: str, *, exchange: bool = False, replace: bool = True) -> None:
+        """Errors in the order in which Linux finds them."""
         if exchange and not replace:
             raise FileError(EINVAL, "rename", target)
         from_folder, from_name = self._place(source, "rename")
@@ -206,23 +214,25 @@ class Files:
         moved, there = from_folder.children.get(from_name), to_folder.children.get(to_name)
         if moved is None or (exchange and there is None):
             raise FileError(ENOENT, "rename", target if moved else source)
-        if f"{self.absolute(target)}/".startswith(f"{self.absolute(source)}/") and moved is not there:
-            raise FileError(EINVAL, "rename", target)
+        if there is not None and not replace:
+            raise FileError(EEXIST, "rename", target)
+        if there is moved:
+            return
+        self._check_apart(self.absolute(source), self.absolute(target), exchange=exchange)
         if there is not None and not exchange:
-            self._check_replaces(moved, there, target, replace=replace)
+            _check_replaces(moved, there, target)
         to_folder.children[to_name] = moved
         if exchange and there is not None:
             from_folder.children[from_name] = there
-        elif moved is not there:
+        else:
             del from_folder.children[from_name]
 
-    def _check_replaces(self, moved: Entry, there: Entry, target: str, *, replace: bool) -> None:
-        if not replace:
-            raise FileError(EEXIST, "rename", target)
-        if isinstance(there, Folder) != isinstance(moved, Folder):
-            raise FileError(EISDIR if isinstance(there, Folder) else ENOTDIR, "rename", target)
-        if isinstance(there, Folder) and there.children and there is not moved:
-            raise FileError(ENOTEMPTY, "rename", target)
+    def _check_apart(self, source: str, target: str, *, exchange: bool) -> None:
+        """Neither lies in the other."""
+        if target.startswith(f"{source}/"):
+            raise FileError(EINVAL, "rename", target)
+        if source.startswith(f"{target}/"):
+            raise FileError(EINVAL if exchange else ENOTEMPTY, "rename", target)
 
     def chmod(self, path: str, permissions: int) -> None:
         entry = self.find(path, "chmod")
@@ -264,3 +274,10 @@ class Files:
             if isinstance(entry, File)
         )
         return max(0, self.total_bytes - used)
+
+
+def _check_replaces(moved: Entry, there: Entry, target: str) -> None:
+    if isinstance(there, Folder) != isinstance(moved, Folder):
+        raise FileError(EISDIR if isinstance(there, Folder) else ENOTDIR, "rename", target)
+    if isinstance(there, Folder) and there.children:
+        raise FileError(ENOTEMPTY, "rename", target)

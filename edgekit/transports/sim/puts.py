@@ -30,6 +30,7 @@ class Put:
         self._data = bytearray()
         self._decoder: Any = None
         self._offset = offset
+        self._touched = False
 
     @property
     def size_bytes(self) -> int:
@@ -59,20 +60,16 @@ class Put:
             raise FileError(ESTALE, "base", self._base)
         return base
 
-    @property
-    def _part(self) -> str:
-        folder, slash, name = self.path.rpartition("/")
-        return f"{folder}{slash}.{name}.ek-tmp"
-
     def _take_up(self) -> None:
         """What a put that was cut off has left; without an offset it is begun anew."""
-        part = self._files.look(self._part)
+        self._touched = True
+        part = self._files.look(self._files.part_of(self.path))
         there = part.blob.data if isinstance(part, File) else b""
         if len(there) < self._offset:
             raise FileError(ESTALE, "put", self.path)
         self._data += there[: self._offset]
-        if part is not None and not self._offset:
-            self._files.remove(self._part, recursive=False)
+        if not self._offset:
+            self._files.drop_part(self.path)
 
     def take(self, data: bytes) -> None:
         """A data frame. Raises FileError where the put has failed by it."""
@@ -106,20 +103,20 @@ class Put:
         data = bytes(self._data)
         if hashlib.sha256(data).digest() != self._wanted:
             raise FileError(EBADMSG, "sha256", self.path)
-        part = self._files.look(self._part)
-        if part is not None:
-            self._files.remove(self._part, recursive=False)
-        self._files.write(self.path, data, self._mode, "put")
+        self._files.write(self.path, data, self._mode, "rename")
+        self._files.drop_part(self.path)
         return Packer().u64(self._size).done()
 
     def give_up(self, op: str) -> None:
         """What has come is kept where that is wanted, and is the file's beginning for certain."""
+        if not self._touched:
+            return
         keep = self._flags & PUT_KEEP and self._data and op not in ("sha256", "decode")
         try:
             if keep:
-                self._files.write(self._part, bytes(self._data), 0o600, "put")
-            elif self._files.look(self._part) is not None:
-                self._files.remove(self._part, recursive=False)
+                self._files.write(self._files.part_of(self.path), bytes(self._data), self._mode, "put")
+            else:
+                self._files.drop_part(self.path)
         except FileError:
             return  # a full or read-only device keeps nothing
 
