@@ -9,15 +9,19 @@ import numpy as np
 import pytest
 
 import edgekit
+from edgekit.addresses import parse
 from edgekit.api.devices import connect
+from edgekit.api.doctor import check_device
 from edgekit.benchmarking.verdict import SIMULATED
 from edgekit.config import Config
 from edgekit.deployment import gc, releases, rollback
 from edgekit.devices.discovery import discover, matching_profile
 from edgekit.devices.readiness import cool_down
-from edgekit.errors import DeviceBusy
+from edgekit.errors import DeviceBusy, DevicePermission, EdgekitError, HostError
+from edgekit.events import ignore
 from edgekit.models import Artifact, open_model
 from edgekit.profiles import load_profile
+from edgekit.transports.sim.transport import forget
 from tests.cli.running import QUICK
 from tests.cli.running import edgekit as command
 from tests.sim.devices import DIGITS, MODEL, PROFILE, address, bench, opened, push
@@ -202,7 +206,9 @@ def test_command_line(tmp_path: Path) -> None:
     record = command("bench", "digits", "-d", where, "--json", *QUICK, cwd=tmp_path).ok().json()
     assert record["latency"]["median"] == pytest.approx(5000, rel=0.01)
     assert SIMULATED in record["verdict"]["notes"]
-    command("doctor", "-d", where, cwd=tmp_path).ok()
+    checks = check_device(where, Config(), ignore)
+    assert [check.state for check in checks] == ["ok"] * 5
+    forget(parse(where))
     error = command("releases", "-d", "sim:raspberry-pi-5?medain_us=3", "--json", cwd=tmp_path).error()
     assert (error["code"], "median_us" in error["message"]) == ("E_SIM_OPTION", True)
 
@@ -240,3 +246,43 @@ def test_a_bench_is_quick() -> None:
         for _ in range(10):
             bench(device)
         assert (time.perf_counter() - began) / 10 < 0.3
+
+
+def test_a_folder_has_one_user_and_one_device(tmp_path: Path) -> None:
+    where = address(state=tmp_path / "board")
+    with opened(where):
+        busy = command("releases", "-d", where, "--json", cwd=tmp_path).error()
+    assert busy["code"] == "E_DEVICE_BUSY"
+    with pytest.raises(HostError) as caught:
+        connect(address("pixel-8", state=tmp_path / "board"))
+    assert caught.value.code == "E_SIM_STATE"
+
+
+def test_knobs_are_set_for_the_bench_and_restored() -> None:
+    path = "/sys/devices/system/cpu/cpufreq/policy0/scaling_governor"
+    with opened(address()) as device:
+        push(open_model(MODEL), device, smoke=False)
+        record = bench(device)[0].record
+        assert record.conditions.before.governor == "performance"
+        assert device.read_texts([path])[path] == "schedutil\n"
+        with connect(device.address) as other:
+            other.agent.knob_set(path, b"powersave\n")
+            with pytest.raises(EdgekitError):
+                device.agent.knob_set(path, b"ondemand\n")
+        assert device.read_texts([path])[path] == "schedutil\n"
+        with pytest.raises(EdgekitError):
+            device.agent.knob_set(path, b"no such governor\n")
+        with pytest.raises(DevicePermission):
+            device.agent.knob_set("/proc/uptime", b"1\n")
+
+
+def test_power_follows_the_load() -> None:
+    path = "/sys/class/hwmon/hwmon0/power1_input"
+    with opened(address(power_idle_mw=1000, power_active_mw=4000)) as device:
+        push(open_model(MODEL), device, smoke=False)
+        sampling = device.agent.sample([path], period_ms=100)
+        bench(device)
+        seen = [int(sample.files[0].data) for sample in sampling.stop()]
+        assert device.read_texts([path])[path] == "1000000\n"
+    assert set(seen) == {1_000_000, 4_000_000}
+    assert seen.count(4_000_000) > 90
