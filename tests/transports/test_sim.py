@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -59,6 +60,29 @@ class TestSim:
         done = transport.run(["sh", "-c", "echo hello"], timeout=5)
         assert (done.exit_code, done.stdout) == (127, b"")
         assert b"simulated" in done.stderr
+
+    @pytest.mark.parametrize("argv", [["mv", "a"], ["chmod", "x", "/tmp"], ["stat"], ["sleep", "long"]])
+    def test_arguments_that_are_not_known(self, transport: Transport, argv: list[str]) -> None:
+        assert transport.run(argv, timeout=5).exit_code == 2
+
+    def test_many_threads_share_one_agent(self, transport: Transport) -> None:
+        wrong: list[object] = []
+        with connect_agent(transport) as client:
+
+            def work(number: int) -> None:
+                data = bytes([number]) * 50_000
+                for turn in range(10):
+                    client.put(data, f"/tmp/{number}-{turn}")
+                    if client.get(f"/tmp/{number}-{turn}") != data:
+                        wrong.append((number, turn))
+
+            threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(60)
+            assert not wrong
+            assert len(client.list_dir("/tmp")) == 80
 
     def test_abort_ends_an_agent_for_whoever_waits(self, transport: Transport) -> None:
         client = connect_agent(transport)

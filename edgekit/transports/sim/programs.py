@@ -41,6 +41,22 @@ def strerror(number: int) -> str:
     return _STRERROR.get(number, f"error {number}")
 
 
+class Vanished(Exception):
+    """The device went while it worked on a request."""
+
+
+def run_there(device: SimDevice, launch: Launch) -> Ended:
+    """As `execute`, for an agent. Raises Vanished where the device goes meanwhile."""
+    if launch.cwd and not isinstance(device.files.find(launch.cwd, "chdir"), Folder):
+        raise FileError(ENOTDIR, "chdir", launch.cwd)
+    ended = execute(device, launch)
+    if ended.lost:
+        if device.options.fault == "reboot":
+            device.reboot()
+        raise Vanished
+    return ended
+
+
 def execute(device: SimDevice, launch: Launch) -> Ended:
     """Run a program to its end; device time advances by what it took. Raises FileError where it cannot be started."""
     found = runner_of(launch.argv)
@@ -81,6 +97,9 @@ def _command(device: SimDevice, launch: Launch) -> Ended:
     except FileError as error:
         said = f"{name}: {error.text}: {strerror(error.errno)}\n"
         return Ended(exit_code=1, stderr=said.encode("utf-8", "surrogateescape"))
+    except (ValueError, IndexError):
+        said = f"{name}: a simulated device does not know it with these arguments\n"
+        return Ended(exit_code=2, stderr=said.encode("utf-8", "surrogateescape"))
 
 
 def _facts(device: SimDevice, script: str) -> Ended:

@@ -9,15 +9,16 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from edgekit.agent.failures import ECANCELED, EEXIST, EINVAL, ENOENT, ESRCH
+from edgekit.agent.failures import ECANCELED, EINVAL, ESRCH
 from edgekit.agent.protocol import KEPT, MAGIC, Frame, FrameDecoder, Packer, Type, Unpacker, pack_frame
 from edgekit.errors import BugError
-from edgekit.transports.sim.device import Lease, SimDevice, Ticking
+from edgekit.transports.sim.device import SimDevice, Ticking
 from edgekit.transports.sim.file_requests import FILE_REQUESTS, content_of, read_whole
 from edgekit.transports.sim.files import File, FileError, Folder
 from edgekit.transports.sim.machine import KERNEL
-from edgekit.transports.sim.processes import SIGTERM, Ended, Launch, read_launch
-from edgekit.transports.sim.programs import execute
+from edgekit.transports.sim.other_requests import OTHER_REQUESTS, Agent
+from edgekit.transports.sim.processes import SIGTERM, Ended, read_launch
+from edgekit.transports.sim.programs import Vanished, run_there
 from edgekit.transports.sim.puts import Put
 
 CHUNK_BYTES = 1 << 20
@@ -25,13 +26,6 @@ EXIT_MALFORMED = 3
 BUILD_ID = "sim"
 _READING_NS = 50_000
 _PID = 4242
-_LEASE_MS = (300, 3_600_000)
-
-Request = Callable[["Session", Unpacker], bytes]
-
-
-class Vanished(Exception):
-    """The device went while it worked on a request."""
 
 
 class Malformed(Exception):
@@ -55,7 +49,7 @@ class Session:
     def __init__(self, device: SimDevice, root: str, send: Callable[[bytes], None]) -> None:
         self.device = device
         self.root = device.files.absolute(root)
-        self.token = secrets.token_hex(8)
+        self._agent = Agent(device, self.root, secrets.token_hex(8))
         self._send = send
         self._decoder = FrameDecoder()
         self._outcomes: dict[int, bool] = {}
@@ -66,7 +60,7 @@ class Session:
 
     def start(self) -> None:
         device = self.device
-        device.agent_started(self.token)
+        device.agent_started(self._agent.token)
         machine, clock = device.machine, device.clock
         packer = Packer().text(BUILD_ID).text("Linux").text("sim").text(KERNEL).text("#1 simulated")
         packer.text(machine.machine).text(machine.abi).u32(1000).u32(_PID).text(device.boot_id)
@@ -101,7 +95,7 @@ class Session:
         for series in self._series.values():
             if series.ticking in self.device.tickers:
                 self.device.tickers.remove(series.ticking)
-        self.device.agent_ended(self.token)
+        self.device.agent_ended(self._agent.token)
 
     def _take(self, frame: Frame) -> None:
         if frame.type == Type.PING:
@@ -141,8 +135,8 @@ class Session:
         u = Unpacker(payload)
         if (handler := FILE_REQUESTS.get(kind)) is not None:
             answer = handler(self.device, self.root, u)
-        elif (request := _REQUESTS.get(kind)) is not None:
-            answer = request(self, u)
+        elif (request := OTHER_REQUESTS.get(kind)) is not None:
+            answer = request(self._agent, u)
         else:
             raise ValueError(f"an unknown type: {kind:#x}")
         if u.left():
@@ -200,8 +194,7 @@ class Session:
     def _run(self, request_id: int, u: Unpacker) -> None:
         launch = replace(read_launch(u), deadline_us=u.u32() * 1000.0)
         launch = replace(launch, stdin=u.blob())
-        self._check_folder(launch)
-        ended = self._executed(launch)
+        ended = run_there(self.device, launch)
         self._answer(Type.STARTED, request_id, Packer().u32(_PID + self.device.launches).done())
         if ended.hangs:
             self._hanging[request_id] = ended
@@ -210,18 +203,6 @@ class Session:
             for at in range(0, len(data), CHUNK_BYTES):
                 self._answer(kind, request_id, data[at : at + CHUNK_BYTES])
         self._answer(Type.RESULT, request_id, ended.payload())
-
-    def _executed(self, launch: Launch) -> Ended:
-        ended = execute(self.device, launch)
-        if ended.lost:
-            if self.device.options.fault == "reboot":
-                self.device.reboot()
-            raise Vanished
-        return ended
-
-    def _check_folder(self, launch: Launch) -> None:
-        if launch.cwd and not isinstance(self.device.files.find(launch.cwd, "chdir"), Folder):
-            raise FileError(ENOENT, "chdir", launch.cwd)
 
     def _sample(self, request_id: int, u: Unpacker) -> None:
         period_ms, count, max_bytes = u.u32(), u.u64(), u.u32()
@@ -274,73 +255,9 @@ class Session:
             return
         self._answer(Type.RESULT, frame.id)
 
-    def knob_set(self, u: Unpacker) -> bytes:
-        path, value, other, restore = u.text(), u.blob(), u.u8(), u.blob()
-        if not path.startswith("/"):
-            raise FileError(EINVAL, "knob", path)
-        old, actual = self.device.set_knob(self.token, path, value, restore if other else None)
-        return Packer().blob(old).blob(actual).done()
-
-    def knob_restore(self, _u: Unpacker) -> bytes:
-        report = self.device.restore_knobs(self.token)
-        packer = Packer().u32(len(report))
-        for path, errno, actual in report:
-            packer.text(path).u32(errno).blob(actual)
-        return packer.done()
-
-    def lease_acquire(self, u: Unpacker) -> bytes:
-        holder, ttl_ms = u.text(), u.u32()
-        low, high = _LEASE_MS
-        ttl_ns = min(max(ttl_ms, low), high) * 1_000_000
-        return _lease(self.device.acquire_lease(self.token, holder, ttl_ns))
-
-    def lease_renew(self, _u: Unpacker) -> bytes:
-        return _lease(self.device.renew_lease(self.token))
-
-    def lease_release(self, _u: Unpacker) -> bytes:
-        self.device.release_lease(self.token)
-        return b""
-
-    def job_start(self, u: Unpacker) -> bytes:
-        """It has ended when this is answered: device time has passed meanwhile."""
-        job_id = u.text()
-        launch = read_launch(u)
-        launch = replace(launch, deadline_us=u.u64() * 1000.0)
-        folder = f"{self.root}/jobs/{job_id}"
-        if not job_id or "/" in job_id or job_id.startswith("."):
-            raise FileError(EINVAL, "job", job_id)
-        if self.device.files.look(folder) is not None:
-            raise FileError(EEXIST, "job", job_id)
-        self._check_folder(launch)
-        ended = self._executed(launch)
-        self.device.files.mkdir(folder, 0o755)
-        contents = {"stdout": ended.stdout, "stderr": ended.stderr, "status": ended.status().encode()}
-        for name, data in contents.items():
-            self.device.files.write(f"{folder}/{name}", data, 0o644, "job")
-        return Packer().text(folder).done()
-
-    def job_status(self, u: Unpacker) -> bytes:
-        job_id = u.text()
-        folder = f"{self.root}/jobs/{job_id}"
-        self.device.files.find(folder, "job")
-        return Packer().u8(1).text(folder).blob(self.device.files.read(f"{folder}/status", "job")).done()
-
-    def job_list(self, _u: Unpacker) -> bytes:
-        jobs = self.device.files.look(f"{self.root}/jobs")
-        return Packer().texts(jobs.children if isinstance(jobs, Folder) else ()).done()
-
-    def job_kill(self, u: Unpacker) -> bytes:
-        job_id = u.text()
-        self.device.files.find(f"{self.root}/jobs/{job_id}", "job")
-        raise FileError(ESRCH, "job", job_id)
-
 
 def _failure(error: FileError) -> bytes:
     return Packer().u32(error.errno).text(error.op).text(error.text).u64(error.extra).done()
-
-
-def _lease(lease: Lease) -> bytes:
-    return Packer().text(lease.token).u64(lease.expires_ns).done()
 
 
 _STREAMS: Mapping[Type, Callable[[Session, int, Unpacker], None]] = {
@@ -349,15 +266,4 @@ _STREAMS: Mapping[Type, Callable[[Session, int, Unpacker], None]] = {
     Type.RUN: Session._run,
     Type.SAMPLE: Session._sample,
     Type.BATCH: Session._batch,
-}
-_REQUESTS: Mapping[Type, Request] = {
-    Type.KNOB_SET: Session.knob_set,
-    Type.KNOB_RESTORE: Session.knob_restore,
-    Type.LEASE_ACQUIRE: Session.lease_acquire,
-    Type.LEASE_RENEW: Session.lease_renew,
-    Type.LEASE_RELEASE: Session.lease_release,
-    Type.JOB_START: Session.job_start,
-    Type.JOB_STATUS: Session.job_status,
-    Type.JOB_LIST: Session.job_list,
-    Type.JOB_KILL: Session.job_kill,
 }

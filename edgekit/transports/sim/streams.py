@@ -10,7 +10,8 @@ from edgekit.transports.inbox import Inbox
 from edgekit.transports.running import TAIL_BYTES, lost
 from edgekit.transports.sim.device import SimDevice
 from edgekit.transports.sim.processes import Ended
-from edgekit.transports.sim.session import EXIT_MALFORMED, Malformed, Session, Vanished
+from edgekit.transports.sim.programs import Vanished
+from edgekit.transports.sim.session import EXIT_MALFORMED, Malformed, Session
 
 _NO_LIMIT = 1 << 62
 """What a request answers is put here by the thread that asked: it must never wait for itself to read."""
