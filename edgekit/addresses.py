@@ -27,7 +27,7 @@ _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
 _IPV6 = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.\-]+)?")
 _SERIAL = re.compile(r"[A-Za-z0-9_.:\[\]%()+,][A-Za-z0-9_.:\[\]%()+,\-]*")
 _FORMS = (
-    "an address is local:, adb:SERIAL, ssh://[USER@]HOST[:PORT], adb+ssh://[USER@]HOST/SERIAL"
+    "an address is local:, adb:SERIAL, ssh://[USER@]HOST[:PORT], adb+ssh://[USER@]HOST/SERIAL, sim:PROFILE"
     " or a name of edgekit.yaml"
 )
 

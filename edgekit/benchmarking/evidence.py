@@ -30,6 +30,7 @@ class Seen:
     not_set: tuple[str, ...]
     own_cpu_us: float
     """CPU time that the launches and their start took, all threads."""
+    simulated: bool = False
 
 
 def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit_mc: int | None) -> Evidence:
@@ -60,6 +61,7 @@ def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit
         actual_accelerator=actual_accelerator(done),
         fully_accelerated=fully_accelerated(done),
         cooled=seen.cooled,
+        simulated=seen.simulated,
         not_set=seen.not_set,
     )
 

@@ -64,6 +64,7 @@ def measure(
         cooled=cooled,
         not_set=(*knobs.not_set, *_reason(ran)),
         own_cpu_us=ran.own_cpu_us,
+        simulated=device.kind == "sim",
     )
     latency = summarize(
         ran.samples,

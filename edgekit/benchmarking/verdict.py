@@ -24,6 +24,7 @@ MAX_OTHER_LOAD = 0.25
 MAX_INTERVAL_WIDTH = 0.20
 MIN_CLOCK_STEPS = 100
 THERMAL_STATUS_MODERATE = 2
+SIMULATED = "the device is simulated: nothing was measured, the numbers are drawn as its address says"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Evidence:
     cooled: bool | None = None
     fewest_iterations: int | None = None
     planned_iterations: int | None = None
+    simulated: bool = False
     not_set: tuple[str, ...] = field(default=())
     """Settings that were asked for and could not be made, in words."""
 
@@ -133,7 +135,8 @@ def _doubts(seen: Evidence) -> tuple[str, ...]:
 
 
 def _notes(seen: Evidence) -> tuple[str, ...]:
-    notes = list(seen.not_set)
+    notes = [SIMULATED] if seen.simulated else []
+    notes += seen.not_set
     if seen.max_temperature_mc is None:
         notes.append("no temperature sensor could be read")
     if seen.throttled is None and seen.thermal_status is None:

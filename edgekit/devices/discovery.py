@@ -39,10 +39,10 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     profile: str | None = None
 
 
-def discover(config: Config) -> list[Found]:
-    """Every device, each asked for itself, all at once; the order is local, adb, settings."""
-    rows: list[Found | Target] = [resolve("local:", config), *_attached(config)]
-    for name in config.devices:
+def discover(config: Config, only: Sequence[str] = ()) -> list[Found]:
+    """Every device, each asked for itself, all at once; the order is local, adb, settings. `only`: these, and no others."""
+    rows: list[Found | Target] = [] if only else [resolve("local:", config), *_attached(config)]
+    for name in only or config.devices:
         try:
             rows.append(resolve(name, config))
         except EdgekitError as error:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
-from edgekit.clock import Deadline
 from edgekit.devices.device import Device
 from edgekit.devices.telemetry import temperature_of
 from edgekit.events import Event
@@ -18,8 +15,7 @@ def cool_down(device: Device, cool_to_mc: int | None, timeout_s: float) -> bool 
     zones = device.sensors.zones
     if cool_to_mc is None or not zones:
         return None
-    deadline = Deadline.after(timeout_s)
-    pause = threading.Event()
+    until_us = device.clock_us() + timeout_s * 1e6
     while True:
         texts = device.read_texts(list(zones.values()))
         readings = [value for text in texts.values() if (value := temperature_of(text)) is not None]
@@ -27,7 +23,8 @@ def cool_down(device: Device, cool_to_mc: int | None, timeout_s: float) -> bool 
             return None
         if max(readings) <= cool_to_mc:
             return True
-        if deadline.expired():
+        left_s = (until_us - device.clock_us()) / 1e6
+        if left_s <= 0:
             return False
         device.sink(
             Event(
@@ -36,4 +33,4 @@ def cool_down(device: Device, cool_to_mc: int | None, timeout_s: float) -> bool 
                 device=device.address,
             )
         )
-        pause.wait(deadline.within(LOOK_AGAIN_SECONDS))
+        device.wait(min(left_s, LOOK_AGAIN_SECONDS))

@@ -22,3 +22,8 @@ _PARTS: Final = {
 def core_name(implementer: str | None, part: str | None) -> str | None:
     """ "cortex-a76" for ("0x41", "0xd0b"); None where the table does not have it."""
     return _PARTS.get(part or "") if implementer == ARM_LIMITED else None
+
+
+def core_part(name: str | None) -> str | None:
+    """The part number of one of ARM's own cores, "0xd0b" for "cortex-a76"; None where the table does not have it."""
+    return next((part for part, known in _PARTS.items() if known == name), None)

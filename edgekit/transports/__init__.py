@@ -7,9 +7,9 @@ from typing import Any, cast
 from edgekit.addresses import Address, parse
 from edgekit.errors import InputError
 from edgekit.registry import load
-from edgekit.transports.base import Completed, Progress, Stream, Transport
+from edgekit.transports.base import Completed, OwnTime, Progress, Stream, Transport
 
-__all__ = ["Completed", "Progress", "Stream", "Transport", "connect"]
+__all__ = ["Completed", "OwnTime", "Progress", "Stream", "Transport", "connect"]
 
 
 def connect(address: Address | str, *, timeout: float) -> Transport:

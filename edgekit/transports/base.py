@@ -14,6 +14,17 @@ Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all)."""
 
 
+@runtime_checkable
+class OwnTime(Protocol):
+    """A transport whose device has a time of its own: it passes by what the device does, not with the host's."""
+
+    def now_us(self) -> float:
+        """The device's CLOCK_BOOTTIME, microseconds."""
+
+    def wait(self, seconds: float) -> None:
+        """Let the device's time pass."""
+
+
 @dataclass(frozen=True)
 class Completed:
     """A command that ran to its end: exact exit code (128 + signal where a signal ended it), both outputs."""
@@ -63,7 +74,7 @@ class Transport(Protocol):
     """
 
     kind: str
-    """"local", "ssh", "adb"."""
+    """"local", "ssh", "adb", "sim"."""
     address: str
     """The address as the user would type it, without secrets."""
     default_root: str

@@ -6,16 +6,17 @@ from typing import Any
 
 import click
 
-from edgekit.cli.common import Session, command
+from edgekit.cli.common import Session, command, device_option
 
 
 @click.command()
+@device_option(multiple=True)
 @command
 def devices(session: Session) -> None:
-    """List this machine, what adb sees and what edgekit.yaml names, each with its state."""
+    """List this machine, what adb sees and what edgekit.yaml names, each with its state; with -d only these."""
     from edgekit.devices.discovery import discover
 
-    found = discover(session.config)
+    found = discover(session.config, session.devices)
 
     def render(_: Any) -> None:
         from rich.table import Table
