@@ -6,7 +6,13 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from edgekit.benchmarking.assemble import device_part, make_record, plan_part
-from edgekit.benchmarking.evidence import Seen, actual_accelerator, evidence_of, fully_accelerated
+from edgekit.benchmarking.evidence import (
+    Seen,
+    actual_accelerator,
+    evidence_of,
+    fully_accelerated,
+    timed_from_us,
+)
 from edgekit.benchmarking.gates import check_gate, limit_gates, parse_gate
 from edgekit.benchmarking.launches import Launches, run_launches
 from edgekit.benchmarking.outcome import Outcome
@@ -69,6 +75,7 @@ def measure(
         ran.samples,
         first_inference_us=[launch.first_inference_us for launch in ran.launches],
         load_us=[launch.load_us for launch in ran.launches],
+        starts_us=[timed_from_us(launch) for launch in ran.launches],
     )
     limit_mc = profile.limits.temperature_mc if profile is not None else None
     record = make_record(
