@@ -53,8 +53,8 @@ def _drift(seen: Stability) -> list[str]:
     value, low, high = seen.run_drift, seen.run_drift_low, seen.run_drift_high
     if value is None or low is None or high is None:
         return []
-    between = f"98 % interval {low:+.1%} to {high:+.1%}"
-    if (low > 0 or high < 0) and abs(value) >= MIN_TOLD_DRIFT:
+    between = f"98.5 % interval {low:+.1%} to {high:+.1%}"
+    if seen.run_drift_certain and abs(value) >= MIN_TOLD_DRIFT:
         return [f"latency {_moved(value)} over the run ({between})"]
     if max(high, -low) >= MAX_RUN_DRIFT:
         return [

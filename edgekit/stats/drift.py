@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-CONFIDENCE = 0.98
-"""Two-sided: 1 % on each side, so that a drift at the upper end is missed once in a hundred."""
+CONFIDENCE = 0.985
+"""Two-sided, so that a drift as large as the interval's end is missed in fewer than one run of a hundred."""
+CERTAIN = 0.998
+"""A run is told to have drifted where an interval of this confidence leaves out 0."""
 MAX_DF = 200
 
 
@@ -32,11 +34,13 @@ class Slope:
 
 @dataclass(frozen=True)
 class RunDrift:
-    """Share by which latency grew from the first sample of a run to its last, with a 98 % interval."""
+    """Share by which latency grew from the first sample of a run to its last, with a 98.5 % interval; whether it is certain
+    that it drifted at all."""
 
     value: float
     low: float
     high: float
+    certain: bool
 
 
 def run_drift(launches: Sequence[Levels], starts_s: Sequence[float]) -> RunDrift | None:
@@ -57,12 +61,13 @@ def run_drift(launches: Sequence[Levels], starts_s: Sequence[float]) -> RunDrift
     slope = combine(slopes)
     first = min(starts_s)
     last = max(start + one.seconds for start, one in zip(starts_s, launches, strict=True))
-    half = t_quantile(CONFIDENCE, min(MAX_DF, max(1, int(slope.df)))) * math.sqrt(slope.variance)
+    df, error = min(MAX_DF, max(1, int(slope.df))), math.sqrt(slope.variance)
+    half = t_quantile(CONFIDENCE, df) * error
     low, value, high = (
         math.expm1(max(-50.0, min(50.0, rate * (last - first))))
         for rate in (slope.value - half, slope.value, slope.value + half)
     )
-    return RunDrift(value, low, high)
+    return RunDrift(value, low, high, certain=abs(slope.value) > t_quantile(CERTAIN, df) * error)
 
 
 def combine(slopes: Sequence[Slope]) -> Slope:

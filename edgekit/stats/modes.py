@@ -18,7 +18,7 @@ MIN_APART = 0.03
 """Modes nearer to each other than this are not told."""
 MIN_SHARE = 0.05
 """What is rarer is a heap of outliers, which are marked as such."""
-MIN_SIGNIFICANCE = 5.0
+MIN_SIGNIFICANCE = 4.0
 WINDOWS = 9
 MIN_CLOCK_STEPS = 3.0
 

@@ -43,6 +43,7 @@ def stability_of(launches: Sequence[Floats], starts_us: Sequence[float | None] =
         run_drift=drift.value if drift else None,
         run_drift_low=drift.low if drift else None,
         run_drift_high=drift.high if drift else None,
+        run_drift_certain=drift.certain if drift else None,
         step=step.effect if step is not None and moved else None,
         step_launch=step_launch if moved else None,
         step_iteration=step_block if moved else None,

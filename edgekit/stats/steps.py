@@ -34,13 +34,16 @@ class Step:
 
 
 def block_noise(launches: Sequence[Levels]) -> float:
-    """Standard deviation of a block's median, from the differences of neighbours, which one step hardly moves."""
+    """Standard deviation of a block's median: the smaller of what the differences of neighbours show (one step hardly
+    moves it, a launch that changes all the time does) and what the insides of blocks show."""
     import numpy as np
 
     if not launches:
         return 0.0
     differences = np.concatenate([np.diff(one.medians) for one in launches])
-    return NORMAL_MAD * float(np.median(np.abs(differences))) / math.sqrt(2)
+    by_neighbours = NORMAL_MAD * float(np.median(np.abs(differences))) / math.sqrt(2)
+    by_insides = float(np.median([one.error for one in launches]))
+    return min(by_neighbours, by_insides) if by_insides > 0 else by_neighbours
 
 
 def best_step(medians: Floats, noise: float) -> Step | None:

@@ -117,8 +117,8 @@ def test_doubt(change: dict[str, Any], words: str) -> None:
             "up to 5.0%; a gap of 0.5% parts 2 faster from 3 slower",
         ),
         (
-            {"run_drift": 0.031, "run_drift_low": 0.02, "run_drift_high": 0.04},
-            "grew by 3.1% over the run (98 % interval",
+            {"run_drift": 0.031, "run_drift_low": 0.02, "run_drift_high": 0.04, "run_drift_certain": True},
+            "grew by 3.1% over the run (98.5 % interval",
         ),
         ({"run_drift_high": 0.03}, "a drift of 3% over the run cannot be ruled out"),
         ({"never_steady": 3}, "3 of 5 launches never became steady"),
