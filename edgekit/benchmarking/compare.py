@@ -47,7 +47,7 @@ def compare_releases(
     """Measure two releases that are on the device against each other; they may be the same one.
 
     `options.launches` is the number of pairs. With `resolution` (0.02 is 2 %) a pilot of 5 pairs says how many find
-    a difference of that size in 9 of 10 runs; so many are run, at most 50. Raises what `measure` raises.
+    a difference of that size in 9 of 10 runs; so many are run after it, at most 50. Raises what `measure` raises.
     """
     check_resolution(resolution)
     plan = make_plan(profile, options)
@@ -79,7 +79,8 @@ def compare_releases(
         judged(release, device, profile, done, options, there, launches, around, started_at=started_at)
         for release, there, launches in zip((a, b), installed, ran, strict=True)
     )
-    found = compare_pairs([one for one, _ in pairs.medians], [one for _, one in pairs.medians])
+    counted = pairs.medians[PILOT_PAIRS if resolution is not None else 0 :]
+    found = compare_pairs([one for one, _ in counted], [one for _, one in counted])
     verdict, reasons, notes = conclude(found, record_a, record_b, resolution, planned)
     compared = Compared(
         a=f"{a.manifest.name}@{a.manifest.version}",
@@ -93,6 +94,7 @@ def compare_releases(
         seed=plan.seed,
         resolution=resolution,
         planned_pairs=planned,
+        pilot_pairs=PILOT_PAIRS if resolution is not None else 0,
     )
     return compared, (samples_a, samples_b)
 
@@ -108,7 +110,7 @@ class Pairs:
         self.order: list[str] = []
 
     def run_all(self, plan: BenchPlan, resolution: float | None, device: Device, sink: Sink) -> int | None:
-        """The pairs of the plan, or of the pilot and as many more as it asks for; says how many that was."""
+        """The pairs of the plan, or the pilot and as many more as it asks for; says how many it asked for."""
         self._run_to(plan.launches if resolution is None else PILOT_PAIRS, device, sink)
         if resolution is None:
             return None
@@ -116,7 +118,7 @@ class Pairs:
         if len(both) < len(self.medians):
             return None  # a launch failed: the runs are invalid, and more of them would not help
         wanted = planned_pairs([a for a, _ in both], [b for _, b in both], resolution)
-        self._run_to(min(wanted, MAX_PAIRS), device, sink)
+        self._run_to(PILOT_PAIRS + min(wanted, MAX_PAIRS), device, sink)
         return wanted
 
     def _run_to(self, pairs: int, device: Device, sink: Sink) -> None:
