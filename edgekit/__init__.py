@@ -20,6 +20,7 @@ from edgekit._version import __version__
 if TYPE_CHECKING:
     from edgekit.api import (
         bench,
+        compare,
         connect,
         convert,
         gc,
@@ -37,6 +38,7 @@ __all__ = [
     "EdgekitError",
     "__version__",
     "bench",
+    "compare",
     "connect",
     "convert",
     "gc",

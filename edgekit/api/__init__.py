@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgekit.api.comparing import compare
     from edgekit.api.devices import connect
     from edgekit.api.models import convert, prepare
     from edgekit.api.pipelines import bench, run
@@ -26,6 +27,7 @@ _HOME = {
     "push": ("edgekit.api.pushing", "push"),
     "plan_push": ("edgekit.api.pushing", "plan_push"),
     "bench": ("edgekit.api.pipelines", "bench"),
+    "compare": ("edgekit.api.comparing", "compare"),
     "run": ("edgekit.api.pipelines", "run"),
     "releases": ("edgekit.deployment.listing", "releases"),
     "rollback": ("edgekit.deployment.switching", "rollback"),
@@ -38,6 +40,7 @@ _HOME = {
 
 __all__ = [
     "bench",
+    "compare",
     "connect",
     "convert",
     "gc",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from edgekit.api.gating import gates_of, measured
 from edgekit.api.models import conversion_document, convert, refuse_options
 from edgekit.api.pushing import push
 from edgekit.cache import atomic_write, data_dir
@@ -54,26 +55,30 @@ def bench_outcome(
     record and what the gates said; a failed gate or a bad verdict is no exception here.
     """
     from edgekit.benchmarking import BenchOptions as Options
-    from edgekit.benchmarking.measure import measure
 
     asked = options if options is not None else Options()
     check_options(profile, asked)
+    place = None if store is True or store is False else store
     if store is not False:
-        open_store(None if store is True else store)
-    release = _release(target, device, profile, asked, sink)
-    outcome, samples = measure(release, device, profile=profile, options=asked, sink=sink)
-    if store is not False:
-        keep(outcome, samples, None if store is True else store)
+        open_store(place)
+    release = release_of(target, device, profile, asked, sink)
+
+    def kept(record: Record, samples: Samples) -> None:
+        if store is not False:
+            keep(record, samples, place)
+
+    outcome, _ = measured(release, device, profile, asked, lambda: open_store(place), kept, sink)
     return outcome
 
 
-def _release(
+def release_of(
     target: str | Path | Artifact | PushResult | Release,
     device: Device,
     profile: Profile | None,
     options: BenchOptions,
     sink: Sink,
 ) -> Release:
+    """The release on the device that is meant: found there, or put there (not activated)."""
     if isinstance(target, Release):
         return target
     if isinstance(target, PushResult):
@@ -99,11 +104,10 @@ def _release(
 
 def check_options(profile: Profile | None, options: BenchOptions) -> None:
     """Before anything is sent or measured. Raises InputError for a plan or a gate that cannot be."""
-    from edgekit.benchmarking import make_plan, parse_gate
+    from edgekit.benchmarking import make_plan
 
     make_plan(profile, options)
-    for text in options.gates:
-        parse_gate(text)
+    gates_of(profile, options)
 
 
 def open_store(store: str | Path | None) -> Store:
@@ -113,23 +117,23 @@ def open_store(store: str | Path | None) -> Store:
     return Store(Path(store) if store is not None else None)
 
 
-def keep(outcome: Outcome, samples: Samples, store: str | Path | None) -> None:
+def keep(record: Record, samples: Samples, store: str | Path | None) -> None:
     """Add a run to the results store. Raises StoreError or HostDiskFull; the record is then in a file beside, which
     the hint names."""
     try:
-        open_store(store).add(outcome.record, samples)
+        open_store(store).add(record, samples)
     except HostError as error:
-        error.hint = f"{error.hint or ''}; {_rescue(outcome)}".removeprefix("; ")
+        error.hint = f"{error.hint or ''}; {_rescue(record)}".removeprefix("; ")
         raise
 
 
-def _rescue(outcome: Outcome) -> str:
+def _rescue(record: Record) -> str:
     """A measurement is not lost because its store is full."""
     from edgekit.records import encode
 
-    path = Path(tempfile.gettempdir()) / f"edgekit-{outcome.record.id}.json"
+    path = Path(tempfile.gettempdir()) / f"edgekit-{record.id}.json"
     try:
-        atomic_write(path, encode(outcome.record))
+        atomic_write(path, encode(record))
     except HostError:
         return "the record could not be saved elsewhere either"
     return f"the record is in {path}"
@@ -180,7 +184,6 @@ def run(
 ) -> RunOutcome:
     """Convert (`wishes` say how), verify, push, measure, keep and report, in one go."""
     from edgekit.benchmarking import BenchOptions as Options
-    from edgekit.benchmarking.measure import measure
     from edgekit.conversion.options import ConvertOptions
     from edgekit.models import is_artifact
     from edgekit.results.report import write_report
@@ -208,8 +211,15 @@ def run(
         sink=sink,
     )
     release = release_on_device(device, pushed.name, pushed.version)
-    outcome, samples = measure(release, device, profile=profile, options=asked, sink=sink)
-    keep(outcome, samples, store)
+    outcome, samples = measured(
+        release,
+        device,
+        profile,
+        asked,
+        lambda: open_store(store),
+        lambda record, raw: keep(record, raw, store),
+        sink,
+    )
     target = _report_path(report, outcome.record.id)
     sink(Event("report", message=f"writing {target}", level="debug"))
     write_report([(outcome.record, samples)], target)

@@ -42,9 +42,10 @@ def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit
         launches_done=len(done),
         samples=latency.count,
         median_us=latency.median,
-        between_launch_cv=latency.between_launch_cv,
+        effective_samples=latency.stability.effective_count,
         interval_width=_interval_width(latency),
         drift=None if latency.drift is None else abs(latency.drift - 1),
+        stability=latency.stability,
         clock_resolution_us=resolution / 1000 or None,
         throttled=throttled(seen.before, seen.after),
         thermal_status=max(
@@ -55,6 +56,12 @@ def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit
         temperature_limit_mc=temperature_limit_mc,
         frequency_drop=frequency_drop(seen.telemetry, seen.launches),
         other_load=other_load(seen.before, seen.after, seen.own_cpu_us),
+        swapped_pages=_grown(seen.before.swapped_pages, seen.after.swapped_pages),
+        battery_percent=seen.after.conditions.battery_percent,
+        charging=seen.after.conditions.charging,
+        rebooted=rebooted(seen.before, seen.after),
+        clock_skew_us=clock_skew_us(seen.before, seen.after),
+        run_us=_elapsed(seen.before.host_us, seen.after.host_us),
         golden=seen.golden.state,
         fewest_iterations=min((launch.count for launch in done), default=None),
         planned_iterations=plan.iterations,
@@ -88,6 +95,38 @@ def throttled(before: Snapshot, after: Snapshot) -> bool | None:
     return bool(
         before.throttled or after.throttled or after.throttled_since_boot - before.throttled_since_boot
     )
+
+
+def rebooted(before: Snapshot, after: Snapshot) -> bool | None:
+    """Whether the device booted between the snapshots; None where it tells neither its boot nor its uptime."""
+    if before.boot_id is not None and after.boot_id is not None:
+        return before.boot_id != after.boot_id
+    if before.uptime_us is not None and after.uptime_us is not None:
+        return after.uptime_us < before.uptime_us
+    return None
+
+
+def clock_skew_us(before: Snapshot, after: Snapshot) -> float | None:
+    """By how much more the device's clock went on than the host's; None where one is unknown, or after a reboot."""
+    there, here = _elapsed(before.uptime_us, after.uptime_us), _elapsed(before.host_us, after.host_us)
+    if there is None or here is None or rebooted(before, after):
+        return None
+    return there - here
+
+
+def _elapsed(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before
+
+
+def _grown(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else max(0, after - before)
+
+
+def timed_from_us(launch: Launch) -> float | None:
+    """When the timed iterations of a launch began, on the device's clock: they are the end of the process."""
+    if launch.start_us is None or launch.usage.wall_us is None or launch.wall_us is None:
+        return None
+    return launch.start_us + max(0.0, launch.usage.wall_us - launch.wall_us)
 
 
 def _interval_width(latency: Latency) -> float | None:

@@ -23,6 +23,7 @@ _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
 }
 _GATE = re.compile(r"\s*([a-z][a-z0-9_]*)\s*(<=|>=|<|>)\s*(.+?)\s*")
+_BASELINE = re.compile(r"baseline(?:\s*\*\s*(\d{1,6}(?:\.\d{1,6})?))?")
 _KIND: Mapping[str, units.Kind] = {
     "us": "time",
     "bytes": "size",
@@ -38,12 +39,13 @@ them: the verdict judges it, over the whole run."""
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
-    """`value` is in the metric's unit."""
+    """`value` is in the metric's unit; or, with `baseline`, a factor of the baseline's value."""
 
     metric: str
     op: Literal["<=", ">=", "<", ">"]
     value: float
     text: str
+    baseline: bool = False
 
 
 class GateResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +54,12 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True):
     measured: float | None
     unit: str
     passed: bool
+    limit: float | None = None
+    confirmed: bool | None = None
+    """Of a baseline gate that failed: whether the second measurement made it a regression; null where there was none."""
+    second: float | None = None
+    p_value: float | None = None
+    note: str | None = None
 
 
 def parse_gate(text: str) -> Gate:
@@ -61,9 +69,18 @@ def parse_gate(text: str) -> Gate:
         raise InputError(
             f"'{text}' is not a gate",
             code="E_GATE_SYNTAX",
-            hint="like median_latency<=12ms or peak_rss<64MiB",
+            hint="like median_latency<=12ms, peak_rss<64MiB or median_latency<=baseline*1.03",
         )
     wanted = metric(match[1])
+    factor = _BASELINE.fullmatch(match[3])
+    if factor is not None:
+        return Gate(
+            metric=wanted.name,
+            op=match[2],  # type: ignore[arg-type]
+            value=float(factor[1] or 1),
+            text=text.strip(),
+            baseline=True,
+        )
     value = units.parse_quantity(_KIND[wanted.unit], match[3])
     return Gate(metric=wanted.name, op=match[2], value=float(value), text=text.strip())  # type: ignore[arg-type]
 
@@ -84,9 +101,25 @@ def show(wanted: Metric, value: float) -> str:
     return units.format_quantity(_KIND[wanted.unit], value)
 
 
-def check_gate(gate: Gate, record: Record) -> GateResult:
-    """A metric that was not measured fails its gate: silence is not a pass."""
+def limit_of(gate: Gate, baseline: Record | None) -> float | None:
+    """What the metric is compared with, in its unit; None where the baseline does not know it."""
+    if not gate.baseline:
+        return gate.value
+    value = value_of(baseline, gate.metric) if baseline is not None else None
+    return None if value is None else value * gate.value
+
+
+def check_gate(gate: Gate, record: Record, baseline: Record | None = None) -> GateResult:
+    """A metric that was not measured, now or in the baseline, fails its gate: silence is not a pass."""
     wanted = metric(gate.metric)
-    measured = value_of(record, wanted)
-    passed = measured is not None and _OPERATORS[gate.op](measured, gate.value)
-    return GateResult(gate=gate.text, metric=gate.metric, measured=measured, unit=wanted.unit, passed=passed)
+    measured, limit = value_of(record, wanted), limit_of(gate, baseline)
+    passed = measured is not None and limit is not None and _OPERATORS[gate.op](measured, limit)
+    return GateResult(
+        gate=gate.text,
+        metric=gate.metric,
+        measured=measured,
+        unit=wanted.unit,
+        passed=passed,
+        limit=limit,
+        note="the baseline does not have it" if limit is None else None,
+    )

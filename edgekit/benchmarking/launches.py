@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgekit.benchmarking.plan import BenchPlan
 from edgekit.deployment import Release
@@ -57,46 +57,77 @@ def job_of(release: Release, plan: BenchPlan, scratch: str, index: int) -> Runne
     )
 
 
-def run_launches(
-    release: Release, plan: BenchPlan, installed: Installed, device: Device, scratch: str, sink: Sink
-) -> Launches:
-    """Start `plan.launches` processes, one after the other.
+class LaunchSeries:
+    """The launches of one release, one at a time, so that those of another may come between them."""
 
-    A launch that fails is kept as such; where the first one fails nothing else would do better, and its error
-    is raised: ModelError, RemoteError. DeviceLost is always raised.
-    """
-    import numpy as np
+    def __init__(
+        self, release: Release, plan: BenchPlan, installed: Installed, device: Device, scratch: str
+    ) -> None:
+        self.release = release
+        self.plan = plan
+        self.installed = installed
+        self.device = device
+        self.scratch = scratch
+        self._launches: list[Launch] = []
+        self._samples: list[Floats] = []
+        self._last: Launched | None = None
+        self._own_cpu_us = 0.0
 
-    launches: list[Launch] = []
-    samples: list[Any] = []
-    argv: tuple[str, ...] = ()
-    env: dict[str, str] = {}
-    own_cpu_us = 0.0
-    version: str | None = None
-    for index in range(plan.launches):
-        _tell(sink, device, index, plan.launches)
-        job = job_of(release, plan, scratch, index)
-        started_us = device.clock_us()
+    def run_one(self, order: int) -> Launch:
+        """Start a process and keep what it gave; `order` is its place among all launches of the measurement.
+
+        A launch that fails is kept as such; where the first one fails nothing else would do better, and its error
+        is raised: ModelError, RemoteError. DeviceLost is always raised.
+        """
+        import numpy as np
+
+        index = len(self._launches)
+        job = job_of(self.release, self.plan, self.scratch, index)
+        started_us = self.device.clock_us()
         try:
-            done = launch(device, installed, job, cwd=scratch)
+            done = launch(self.device, self.installed, job, cwd=self.scratch)
         except DeviceLost:
             raise
         except (ModelError, RemoteError) as error:
             if index == 0:
                 raise
-            launches.append(
-                Launch(index=index, order=index, ok=False, error=f"{error.code}: {error.message}")
+            part = Launch(index=index, order=order, ok=False, error=f"{error.code}: {error.message}")
+            raw = np.empty(0)
+        else:
+            raw = read_samples(
+                self.device.agent.get(job.samples), done.result.iterations, self.device.address
             )
-            samples.append(np.empty(0))
-            continue
-        raw = read_samples(device.agent.get(job.samples), done.result.iterations, device.address)
-        launches.append(_launch_part(index, plan.seed, started_us, done, raw))
-        samples.append(raw)
-        own_cpu_us += done.process.user_us + done.process.system_us
-        argv, env, version = done.argv, done.env, done.result.runtime.version
-    _tell(sink, device, plan.launches, plan.launches)
-    golden = check_outputs(release, device, scratch, launches)
-    return Launches(tuple(launches), tuple(samples), golden, argv, env, own_cpu_us, version)
+            part = _launch_part(index, order, self.plan.seed, started_us, done, raw)
+            self._own_cpu_us += done.process.user_us + done.process.system_us
+            self._last = done
+        self._launches.append(part)
+        self._samples.append(raw)
+        return part
+
+    def finish(self) -> Launches:
+        """All of them, after the outputs were checked."""
+        last = self._last
+        return Launches(
+            tuple(self._launches),
+            tuple(self._samples),
+            check_outputs(self.release, self.device, self.scratch, self._launches),
+            last.argv if last is not None else (),
+            last.env if last is not None else {},
+            self._own_cpu_us,
+            last.result.runtime.version if last is not None else None,
+        )
+
+
+def run_launches(
+    release: Release, plan: BenchPlan, installed: Installed, device: Device, scratch: str, sink: Sink
+) -> Launches:
+    """Start `plan.launches` processes, one after the other. Raises what `LaunchSeries.run_one` raises."""
+    series = LaunchSeries(release, plan, installed, device, scratch)
+    for index in range(plan.launches):
+        tell(sink, device, index, plan.launches)
+        series.run_one(index)
+    tell(sink, device, plan.launches, plan.launches)
+    return series.finish()
 
 
 def read_samples(data: bytes, iterations: int, device: str) -> Floats:
@@ -113,11 +144,11 @@ def read_samples(data: bytes, iterations: int, device: str) -> Floats:
     return np.frombuffer(data, dtype="<f8").astype(np.float64)
 
 
-def _tell(sink: Sink, device: Device, done: int, total: int) -> None:
+def tell(sink: Sink, device: Device, done: int, total: int) -> None:
     sink(Event("measure", "", done, total, "launches", device.address))
 
 
-def _launch_part(index: int, seed: int, started_us: float, done: Launched, raw: Floats) -> Launch:
+def _launch_part(index: int, order: int, seed: int, started_us: float, done: Launched, raw: Floats) -> Launch:
     import numpy as np
 
     result, process = done.result, done.process
@@ -126,7 +157,7 @@ def _launch_part(index: int, seed: int, started_us: float, done: Launched, raw: 
     known = [step for step in steps if step is not None]
     return Launch(
         index=index,
-        order=index,
+        order=order,
         seed=seed,
         exit_code=process.exit_code,
         start_us=started_us,

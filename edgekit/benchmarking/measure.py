@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgekit.benchmarking.assemble import device_part, make_record, plan_part
-from edgekit.benchmarking.evidence import Seen, actual_accelerator, evidence_of, fully_accelerated
-from edgekit.benchmarking.gates import check_gate, limit_gates, parse_gate
+from edgekit.benchmarking.evidence import (
+    Seen,
+    actual_accelerator,
+    evidence_of,
+    fully_accelerated,
+    timed_from_us,
+)
 from edgekit.benchmarking.launches import Launches, run_launches
-from edgekit.benchmarking.outcome import Outcome
-from edgekit.benchmarking.plan import BenchOptions, make_plan
+from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
 from edgekit.benchmarking.verdict import judge
 from edgekit.clock import utc_now
 from edgekit.deployment import Release
@@ -18,10 +23,11 @@ from edgekit.deployment.runtime_there import Installed, choose, install
 from edgekit.devices import Device
 from edgekit.devices.knobs import applied
 from edgekit.devices.readiness import cool_down
-from edgekit.devices.sampling import sampled
+from edgekit.devices.sampling import Series, sampled
+from edgekit.devices.telemetry import Snapshot
 from edgekit.errors import InputError
 from edgekit.events import Sink, ignore
-from edgekit.records import Runtime, Samples
+from edgekit.records import Record, Runtime, Samples
 from edgekit.records.codec import new_id
 from edgekit.stats import summarize
 
@@ -31,17 +37,14 @@ if TYPE_CHECKING:
 
 def measure(
     release: Release, device: Device, *, profile: Profile | None, options: BenchOptions, sink: Sink = ignore
-) -> tuple[Outcome, Samples]:
+) -> tuple[Record, Samples]:
     """Measure a release that is on the device.
 
-    Raises InputError for a plan or gate that cannot be, DeviceBusy where another host holds the device,
+    Raises InputError for a plan that cannot be, DeviceBusy where another host holds the device,
     ModelError and RemoteError where the model does not run there, DeviceLost.
     """
     plan = make_plan(profile, options)
-    gates = [parse_gate(text) for text in options.gates]
-    if profile is not None:
-        gates += limit_gates(profile.limits)
-    _check_cpus(plan.cpus, device)
+    check_cpus(plan.cpus, device)
     runtime, bundle = choose(device, release.manifest.format, profile, options.runtime)
     started_at = utc_now()
     with ExitStack() as stack:
@@ -55,21 +58,51 @@ def measure(
             ran = run_launches(release, plan, installed, device, scratch, sink)
         after = device.snapshot(files_first=True)
         device.agent.lease_renew()  # another host may have taken over while this one slept: then this is no measurement
+    around = Around(before, after, series, cooled, knobs.not_set, ran.own_cpu_us)
+    return judged(release, device, profile, plan, options, installed, ran, around, started_at=started_at)
+
+
+@dataclass(frozen=True)
+class Around:
+    """What surrounded the launches. `own_cpu_us`: CPU time of all that this measurement started."""
+
+    before: Snapshot
+    after: Snapshot
+    telemetry: Series
+    cooled: bool | None
+    not_set: tuple[str, ...]
+    own_cpu_us: float
+
+
+def judged(
+    release: Release,
+    device: Device,
+    profile: Profile | None,
+    plan: BenchPlan,
+    options: BenchOptions,
+    installed: Installed,
+    ran: Launches,
+    around: Around,
+    *,
+    started_at: str,
+) -> tuple[Record, Samples]:
+    """The record of launches that were run, with its verdict, and all their samples."""
     seen = Seen(
         launches=ran.launches,
-        before=before,
-        after=after,
-        telemetry=tuple(series.points),
+        before=around.before,
+        after=around.after,
+        telemetry=tuple(around.telemetry.points),
         golden=ran.golden,
-        cooled=cooled,
-        not_set=(*knobs.not_set, *_reason(ran)),
-        own_cpu_us=ran.own_cpu_us,
+        cooled=around.cooled,
+        not_set=(*around.not_set, *_reason(ran)),
+        own_cpu_us=around.own_cpu_us,
         simulated=device.kind == "sim",
     )
     latency = summarize(
         ran.samples,
         first_inference_us=[launch.first_inference_us for launch in ran.launches],
         load_us=[launch.load_us for launch in ran.launches],
+        starts_us=[timed_from_us(launch) for launch in ran.launches],
     )
     limit_mc = profile.limits.temperature_mc if profile is not None else None
     record = make_record(
@@ -85,15 +118,14 @@ def measure(
         verdict=judge(evidence_of(plan, latency, seen, limit_mc)),
         labels=dict(options.labels),
     )
-    results = tuple(check_gate(gate, record) for gate in gates)
-    return Outcome(record, results), Samples.of(ran.samples, seen.telemetry)
+    return record, Samples.of(ran.samples, seen.telemetry)
 
 
 def _reason(ran: Launches) -> tuple[str, ...]:
     return (f"outputs: {ran.golden.reason}",) if ran.golden.reason and ran.golden.state != "passed" else ()
 
 
-def _check_cpus(cpus: tuple[int, ...], device: Device) -> None:
+def check_cpus(cpus: tuple[int, ...], device: Device) -> None:
     there = {cpu.cpu for cpu in device.facts.cpus}
     missing = [cpu for cpu in cpus if there and cpu not in there]
     if missing:

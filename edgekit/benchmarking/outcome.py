@@ -16,17 +16,23 @@ from edgekit.records import Record, to_builtins
 class Outcome:
     record: Record
     gates: tuple[GateResult, ...] = ()
+    second: Record | None = None
+    """The run that was measured again, because a gate against a baseline failed."""
 
     def document(self) -> dict[str, Any]:
         """The record as JSON knows it, with the gates beside it."""
         document = to_builtins(self.record)
         if self.gates:
             document["gates"] = msgspec.to_builtins(self.gates)
+        if self.second is not None:
+            document["second_run"] = self.second.id
         return document
 
     def exit_code(self, *, strict: bool = False) -> int:
-        """0, or 4 where the verdict is invalid (with `strict` also suspect), or 5 where a gate failed."""
-        if self.record.verdict.state == "invalid" or (strict and self.record.verdict.state == "suspect"):
+        """0, or 4 where the verdict is invalid (with `strict` also suspect), or 5 where a gate failed or a
+        regression was confirmed. Of two measurements the worse verdict counts."""
+        states = {run.verdict.state for run in (self.record, self.second) if run is not None}
+        if "invalid" in states or (strict and "suspect" in states):
             return VerdictError.exit_code
         if not all(gate.passed for gate in self.gates):
             return GateError.exit_code

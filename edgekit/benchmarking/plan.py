@@ -40,6 +40,8 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     cool: bool = True
     labels: Mapping[str, str] = {}
     gates: tuple[str, ...] = ()
+    baseline: str | None = None
+    """A run in the results store, or the file of a record."""
     lease_wait_seconds: float = 60.0
 
 

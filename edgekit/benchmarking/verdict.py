@@ -13,11 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from edgekit.benchmarking.pace import pace_doubts
+from edgekit.stats.types import Stability
+
 State = Literal["valid", "suspect", "invalid"]
 
 MIN_LAUNCHES = 3
 MIN_SAMPLES = 30
-MAX_BETWEEN_LAUNCH_CV = 0.05
 MAX_DRIFT = 0.10
 MAX_FREQUENCY_DROP = 0.10
 MAX_OTHER_LOAD = 0.25
@@ -25,6 +27,11 @@ MAX_INTERVAL_WIDTH = 0.20
 MIN_CLOCK_STEPS = 100
 THERMAL_STATUS_MODERATE = 2
 SIMULATED = "the device is simulated: nothing was measured, the numbers are drawn as its address says"
+MAX_SWAPPED_PAGES = 256
+"""A MiB of pages of 4 KiB."""
+MIN_BATTERY_PERCENT = 20.0
+MAX_CLOCK_SKEW_US = 1e6
+MAX_CLOCK_SKEW = 0.02
 
 
 @dataclass(frozen=True)
@@ -32,17 +39,19 @@ class Evidence:
     """What was seen while measuring; None is "could not be seen".
 
     Ratios are fractions (0.05 is 5 %). `drift` is the largest |second half / first half - 1| of a launch's
-    medians; `frequency_drop` is 1 - lowest/highest CPU frequency seen under load; `other_load` is the share
-    of all CPU time that other processes took meanwhile.
+    medians, `stability` what was seen over the whole run; `frequency_drop` is 1 - lowest/highest CPU frequency seen under load; `other_load` is the share
+    of all CPU time that other processes took meanwhile; `clock_skew_us` is the device's clock against the host's
+    over a run of `run_us`.
     """
 
     launches_planned: int
     launches_done: int
     samples: int
     median_us: float | None
-    between_launch_cv: float | None = None
+    effective_samples: float | None = None
     interval_width: float | None = None
     drift: float | None = None
+    stability: Stability = field(default=Stability())
     clock_resolution_us: float | None = None
     throttled: bool | None = None
     thermal_status: int | None = None
@@ -50,6 +59,12 @@ class Evidence:
     temperature_limit_mc: int | None = None
     frequency_drop: float | None = None
     other_load: float | None = None
+    swapped_pages: int | None = None
+    battery_percent: float | None = None
+    charging: bool | None = None
+    rebooted: bool | None = None
+    clock_skew_us: float | None = None
+    run_us: float | None = None
     golden: Literal["passed", "failed", "unchecked"] = "unchecked"
     requested_accelerator: str = "cpu"
     actual_accelerator: str | None = None
@@ -85,6 +100,8 @@ def _fatal(seen: Evidence) -> tuple[str, ...]:
         found.append("no latency was measured")
     if seen.golden == "failed":
         found.append("the outputs on the device differ from the expected ones")
+    if seen.rebooted:
+        found.append("the device booted anew while it was measured")
     if seen.throttled:
         found.append("the device throttled while it was measured")
     if seen.thermal_status is not None and seen.thermal_status >= THERMAL_STATUS_MODERATE:
@@ -102,13 +119,30 @@ def _doubts(seen: Evidence) -> tuple[str, ...]:
         )
     if 0 < seen.samples < MIN_SAMPLES:
         found.append(f"only {seen.samples} samples")
-    found += _ratio(
-        seen.between_launch_cv, MAX_BETWEEN_LAUNCH_CV, "launches differ by {} (CV of their medians)"
-    )
+    elif seen.effective_samples is not None and 0 < seen.effective_samples < MIN_SAMPLES:
+        found.append(
+            f"{seen.samples} samples that follow each other are worth only {seen.effective_samples:.0f} independent ones"
+        )
+    found += pace_doubts(seen.stability, seen.fewest_iterations)
     found += _ratio(seen.interval_width, MAX_INTERVAL_WIDTH, "the 95 % interval of the median is {} wide")
     found += _ratio(seen.drift, MAX_DRIFT, "latency drifted by {} within a launch")
     found += _ratio(seen.frequency_drop, MAX_FREQUENCY_DROP, "the CPU frequency fell by {} under load")
     found += _ratio(seen.other_load, MAX_OTHER_LOAD, "other processes took {} of the CPU time")
+    if seen.swapped_pages is not None and seen.swapped_pages > MAX_SWAPPED_PAGES:
+        found.append(f"the device swapped {seen.swapped_pages} pages: it is short of memory")
+    if (
+        seen.battery_percent is not None
+        and seen.battery_percent < MIN_BATTERY_PERCENT
+        and seen.charging is not True
+    ):
+        found.append(f"the battery was at {seen.battery_percent:.0f} %: many devices save power below 20 %")
+    if seen.clock_skew_us is not None and abs(seen.clock_skew_us) > MAX_CLOCK_SKEW_US + MAX_CLOCK_SKEW * (
+        seen.run_us or 0.0
+    ):
+        found.append(
+            f"the device's clock and the host's went apart by {seen.clock_skew_us / 1e6:+.1f} s during the run: one of "
+            "them jumped, or was asleep"
+        )
     if _over(seen.max_temperature_mc, seen.temperature_limit_mc):
         found.append(
             f"{_celsius(seen.max_temperature_mc)} is above the profile's {_celsius(seen.temperature_limit_mc)}"
@@ -143,6 +177,10 @@ def _notes(seen: Evidence) -> tuple[str, ...]:
         notes.append("whether the device throttles could not be seen")
     if seen.frequency_drop is None:
         notes.append("no CPU frequency could be read while it ran")
+    if seen.samples >= MIN_SAMPLES and seen.stability.run_drift is None:
+        notes.append(
+            "launches are too short to tell whether latency drifts or jumps: at least 20 iterations each"
+        )
     if seen.golden == "unchecked":
         notes.append("the outputs on the device were not compared")
     return tuple(notes)

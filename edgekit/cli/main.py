@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gc": ("gc", "Free space on a device: old releases, failed ones, unused runtimes."),
     "uninstall": ("releases", "Remove edgekit and all its releases from a device."),
     "bench": ("bench", "Measure a model on a device."),
+    "compare": ("compare", "One model against another on the same device, interleaved."),
     "run": ("run", "Convert, verify, push, measure and report in one go."),
     "results": ("results", "List, show and export kept runs."),
     "report": ("report", "One self-contained HTML page for runs."),

@@ -133,7 +133,7 @@ release_options = _all(
     ),
 )
 
-bench_options = _all(
+measure_options = _all(
     click.option(
         "--launches", type=int, metavar="K", help="Processes to start (default: the profile's, else 5)."
     ),
@@ -146,9 +146,6 @@ bench_options = _all(
         "--runtime", metavar="R", help="Runtime (default: the profile's first that can run the model)."
     ),
     click.option("--seed", type=int, metavar="N", help="Of generated inputs; kept in the record."),
-    click.option(
-        "--gate", "gates", multiple=True, metavar="EXPR", help="Fail (5) unless like median_latency<=12ms."
-    ),
     click.option("--strict", is_flag=True, help="A suspect verdict fails (4) too."),
     click.option("--privileged", is_flag=True, help="Try sudo -n, su or adb root for what needs root."),
     click.option("--no-cool", is_flag=True, help="Do not wait for the profile's temperature."),
@@ -162,6 +159,25 @@ bench_options = _all(
         help="Wait so long for another host's work there to end.",
     ),
 )
+
+
+gate_options = _all(
+    click.option(
+        "--gate",
+        "gates",
+        multiple=True,
+        metavar="EXPR",
+        help="Fail (5) unless like median_latency<=12ms, or median_latency<=baseline*1.03.",
+    ),
+    click.option(
+        "--baseline",
+        metavar="RUN|FILE",
+        help="Run of the results store, or a record's file, that gates with `baseline` compare with.",
+    ),
+    click.option("--junit", metavar="FILE", help="Write the gates and the verdict as JUnit XML."),
+)
+
+bench_options = _all(measure_options, gate_options)
 
 
 def bench_options_of(values: dict[str, Any]) -> Any:
@@ -178,7 +194,8 @@ def bench_options_of(values: dict[str, Any]) -> Any:
         cpus=values.pop("cpus"),
         runtime=values.pop("runtime"),
         seed=values.pop("seed"),
-        gates=tuple(values.pop("gates")),
+        gates=tuple(values.pop("gates", ())),
+        baseline=values.pop("baseline", None),
         strict=values.pop("strict"),
         privileged=values.pop("privileged"),
         cool=not values.pop("no_cool"),

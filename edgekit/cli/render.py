@@ -76,14 +76,18 @@ def render_record(session: Session, record: Any) -> None:
 
 def render_outcome(session: Session, outcome: Any) -> None:
     """A benchmark's record and its gates."""
-    from edgekit.benchmarking.gates import show
-    from edgekit.records import metric
+    from rich.markup import escape
+
+    from edgekit.benchmarking.ci_report import gate_text
 
     render_record(session, outcome.record)
+    if outcome.second is not None:
+        session.console.print(f"measured again: run {escape(outcome.second.id)}")
     for gate in outcome.gates:
-        measured = "not measured" if gate.measured is None else show(metric(gate.metric), gate.measured)
-        state = "[green]passed[/]" if gate.passed else "[bold red]failed[/]"
-        session.console.print(f"gate {state}: {gate.gate} (measured: {measured})")
+        state = "[bold red]failed[/]" if not gate.passed else "[green]passed[/]"
+        if gate.confirmed is False and gate.passed:
+            state = "[bold yellow]not confirmed[/]"
+        session.console.print(f"gate {state}: {escape(gate_text(gate))}")
 
 
 def render_conversion(session: Session, artifact: Any) -> None:

@@ -176,11 +176,12 @@ class Device:
     def snapshot(self, *, files_first: bool) -> Snapshot:
         """Temperatures, frequencies, governor, battery and load, now. Commands take their time and their share of
         the CPU, so the files are read on the side that is nearer to what is measured."""
-        files = self.read_texts(self.sensors.snapshot()) if files_first else {}
-        outputs = self._outputs(self.sensors.commands)
-        return read_snapshot(
-            self.sensors, files if files_first else self.read_texts(self.sensors.snapshot()), outputs
-        )
+        outputs = {} if files_first else self._outputs(self.sensors.commands)
+        files = self.read_texts(self.sensors.snapshot())
+        host_us = time.monotonic() * 1e6
+        if files_first:
+            outputs = self._outputs(self.sensors.commands)
+        return read_snapshot(self.sensors, files, outputs, host_us)
 
     def _outputs(self, commands: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
         """Output of the commands that ended well; a missing tool or a refusal is an unknown."""

@@ -18,6 +18,7 @@ from edgekit.parse.proc_stat import CpuTicks, parse_proc_stat
 from edgekit.parse.sysfs_cpufreq import parse_khz, parse_word
 from edgekit.parse.sysfs_thermal import parse_temp
 from edgekit.parse.vcgencmd import parse_get_throttled
+from edgekit.parse.vmstat import parse_swapped_pages
 from edgekit.records import Conditions
 
 T = TypeVar("T")
@@ -25,6 +26,9 @@ T = TypeVar("T")
 MEMINFO = "/proc/meminfo"
 LOADAVG = "/proc/loadavg"
 STAT = "/proc/stat"
+VMSTAT = "/proc/vmstat"
+UPTIME = "/proc/uptime"
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Sensors:
 
     def snapshot(self) -> tuple[str, ...]:
         """Files to read once before and once after."""
-        return (*self.sampled(), *self.governors.values(), STAT, MEMINFO, LOADAVG)
+        return (*self.sampled(), *self.governors.values(), STAT, MEMINFO, LOADAVG, VMSTAT, BOOT_ID, UPTIME)
 
 
 def sensors_of(description: Description, sysroot: str = "") -> Sensors:
@@ -78,10 +82,23 @@ class Snapshot:
     """Now; None where the device does not tell."""
     throttled_since_boot: frozenset[str] = frozenset()
     """What held it back at some time since it booted."""
+    swapped_pages: int | None = None
+    """Read from and written to swap since it booted."""
+    boot_id: str | None = None
+    uptime_us: float | None = None
+    """Since it booted, sleep included."""
+    host_us: float | None = None
+    """The host's monotonic clock when this was read."""
 
 
-def read_snapshot(sensors: Sensors, files: Mapping[str, str | None], outputs: Mapping[str, str]) -> Snapshot:
-    """`files`: content by path, None where unreadable; `outputs`: of the commands that ended well."""
+def read_snapshot(
+    sensors: Sensors,
+    files: Mapping[str, str | None],
+    outputs: Mapping[str, str],
+    host_us: float | None = None,
+) -> Snapshot:
+    """`files`: content by path, None where unreadable; `outputs`: of the commands that ended well; `host_us`: the
+    host's monotonic clock when the files were read."""
     temperatures = {
         name: value
         for name, path in sensors.zones.items()
@@ -110,7 +127,7 @@ def read_snapshot(sensors: Sensors, files: Mapping[str, str | None], outputs: Ma
         battery_percent=battery.percent if battery is not None else None,
         charging=battery.powered if battery is not None else None,
         throttled=throttled,
-        load_1min=_load(files.get(LOADAVG)),
+        load_1min=_first_number(files.get(LOADAVG)),
         available_bytes=memory.available_bytes if memory is not None else None,
         frequencies_khz=frequencies,
         temperatures_mc=temperatures,
@@ -122,6 +139,10 @@ def read_snapshot(sensors: Sensors, files: Mapping[str, str | None], outputs: Ma
         thermal_status=status,
         throttled=throttled,
         throttled_since_boot=frozenset(throttle.since_boot) if throttle is not None else frozenset(),
+        swapped_pages=_quiet(parse_swapped_pages, files.get(VMSTAT)),
+        boot_id=(files.get(BOOT_ID) or "").strip() or None,
+        uptime_us=_seconds_us(files.get(UPTIME)),
+        host_us=host_us,
     )
 
 
@@ -144,8 +165,13 @@ def _quiet(parse: Callable[[str], T], text: str | None) -> T | None:
         return None
 
 
-def _load(text: str | None) -> float | None:
+def _first_number(text: str | None) -> float | None:
     try:
         return float(text.split()[0]) if text else None
     except (ValueError, IndexError):
         return None
+
+
+def _seconds_us(text: str | None) -> float | None:
+    seconds = _first_number(text)
+    return None if seconds is None else seconds * 1e6

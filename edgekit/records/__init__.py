@@ -24,7 +24,7 @@ from edgekit.records.schema import (
     Usage,
     Verdict,
 )
-from edgekit.stats.types import Latency
+from edgekit.stats.types import Latency, Stability
 
 __all__ = [
     "METRICS",
@@ -49,6 +49,7 @@ __all__ = [
     "Samples",
     "Scalar",
     "Series",
+    "Stability",
     "TelemetryPoint",
     "Usage",
     "Verdict",

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, insert, or_, select
 
 from edgekit.errors import InputError
 from edgekit.records import Record, Samples, Series, decode, encode, pack_floats, unpack_floats
-from edgekit.results import tables
+from edgekit.results import baselines, tables
 from edgekit.results.database import BUSY_TIMEOUT_S, damaged, default_path, open_engine, reading, writing
 from edgekit.results.export import Format, export
 
@@ -164,6 +164,19 @@ class Store:
             )
         except InputError as error:
             raise damaged(self.path, f"samples of {run_id}: {error.message}") from error
+
+    def set_baseline(self, run: str) -> Record:
+        """Make a run the baseline of its model's name, profile and runtime. Returns its record."""
+        record = self.get(run)
+        with writing(self._engine, self.path) as connection:
+            baselines.set_baseline(connection, record)
+        return record
+
+    def baseline(self, model_name: str, profile: str | None, runtime: str | None = None) -> Record | None:
+        """The baseline of this model, profile and runtime (None: of any runtime, the first); None where none is set."""
+        with reading(self._engine, self.path) as connection:
+            found = baselines.baseline_ids(connection, model_name, profile or "", runtime)
+        return self.get(found[0]) if found else None
 
     def export(
         self,

@@ -76,3 +76,14 @@ telemetry = Table(
     Column("t_us_f64_zlib", LargeBinary, nullable=False),
     Column("value_f64_zlib", LargeBinary, nullable=False),
 )
+
+baselines = Table(
+    "baselines",
+    metadata,
+    Column("model_name", Text, primary_key=True),
+    Column("profile", Text, primary_key=True),
+    Column("runtime", Text, primary_key=True),
+    Column("run_id", Text, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+)
+"""Younger than the other tables: a store that was made before it gets it with its first baseline. `profile` is empty
+where a run had none."""

@@ -16,6 +16,9 @@ class OnnxRuntimeRuntime:
     version: str | None = ONNXRUNTIME.version
     formats: tuple[str, ...] = ("onnx",)
     accelerators: tuple[str, ...] = ("cpu",)
+    raw_samples: bool = True
+    op_profile: bool = False
+    outputs: bool = True
 
     def bundle(self, abi: str, libc: LibcFacts) -> Bundle:
         """Runner and library; with their own loader and C library where the device's will not do."""

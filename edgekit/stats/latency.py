@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import InputError
+from edgekit.stats.stability import stability_of
 from edgekit.stats.student import t_quantile
 from edgekit.stats.types import Latency
 
@@ -29,6 +31,7 @@ def summarize(
     *,
     first_inference_us: Sequence[float | None] = (),
     load_us: Sequence[float | None] = (),
+    starts_us: Sequence[float | None] = (),
 ) -> Latency:
     """Summarize the raw latencies of several launches (processes), each float64 microseconds in order.
 
@@ -41,6 +44,8 @@ def summarize(
       from 1 (a median over launches would hide a few that grew hot). 1.02 is 2 % slower towards the end; null
       where no launch has 20 samples. `autocorrelation`: lag 1, within a launch; the median launch's.
     - `first_inference`, `load`: medians over the launches where they are known.
+    - `stability`: see `edgekit.stats.stability.stability_of`. `starts_us`: when each launch began to be timed, on
+      the device's clock; needed to tell a drift over the run with pauses between launches.
 
     A launch without samples counts for nothing. Raises InputError (E_SAMPLES) for NaN, infinite or negative
     latencies and for arrays that are not one-dimensional.
@@ -48,6 +53,7 @@ def summarize(
     import numpy as np
 
     arrays = [_checked(index, launch) for index, launch in enumerate(launches)]
+    begins = [start for start, array in zip_longest(starts_us, arrays) if array is not None and array.size]
     arrays = [array for array in arrays if array.size]
     starts: dict[str, Any] = {
         "first_inference": _median_known(first_inference_us),
@@ -78,6 +84,7 @@ def summarize(
         outliers=sum(int(np.count_nonzero(outlier_mask(array))) for array in arrays),
         drift=_farthest_from_one([_drift(array) for array in arrays]),
         autocorrelation=_median_known([_autocorrelation(array) for array in arrays]),
+        stability=stability_of(arrays, begins),
         unavailable=unavailable,
         **percentiles,
         **starts,

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from edgekit.benchmarking.evidence import frequency_drop, other_load, throttled
+from edgekit.benchmarking.evidence import (
+    clock_skew_us,
+    frequency_drop,
+    other_load,
+    rebooted,
+    throttled,
+    timed_from_us,
+)
 from edgekit.devices.telemetry import Snapshot
 from edgekit.parse.proc_stat import CpuTicks
 from edgekit.records import Conditions, Launch, TelemetryPoint, Usage
@@ -66,3 +73,25 @@ def test_frequency_counts_only_while_a_launch_runs_and_has_settled() -> None:
 def test_the_fastest_cluster_counts_and_an_offline_cpu_does_not() -> None:
     points = [khz(1.5, 2_000_000, "big"), khz(1.5, 500_000, "little"), khz(2.5, 2_000_000, "big")]
     assert frequency_drop([*points, khz(2.0, float("nan"))], [LAUNCH]) == 0.0
+
+
+def test_a_boot_between_the_snapshots_shows_in_its_id_or_in_the_uptime() -> None:
+    """D1.6: reboot. Unknown stays unknown."""
+    assert rebooted(snapshot(boot_id="a"), snapshot(boot_id="b")) is True
+    assert rebooted(snapshot(boot_id="a"), snapshot(boot_id="a")) is False
+    assert rebooted(snapshot(uptime_us=9e6), snapshot(uptime_us=1e6)) is True
+    assert rebooted(snapshot(boot_id="a"), snapshot()) is None
+
+
+def test_the_clocks_of_device_and_host_are_compared() -> None:
+    """D1.6: clock jump."""
+    before = snapshot(uptime_us=100e6, host_us=5e6)
+    assert clock_skew_us(before, snapshot(uptime_us=130e6, host_us=15e6)) == pytest.approx(20e6)
+    assert clock_skew_us(before, snapshot(uptime_us=130e6)) is None
+    assert clock_skew_us(before, snapshot(uptime_us=1e6, host_us=15e6)) is None
+
+
+def test_the_timed_iterations_are_the_end_of_a_launch() -> None:
+    launch = Launch(index=0, start_us=5e6, wall_us=1e6, usage=Usage(wall_us=1_400_000))
+    assert timed_from_us(launch) == pytest.approx(5.4e6)
+    assert timed_from_us(Launch(index=0, start_us=5e6)) is None

@@ -19,21 +19,23 @@ if TYPE_CHECKING:
 @profile_option
 @bench_options
 @command
-def bench(session: Session, model: str, **values: Any) -> None:
+def bench(session: Session, model: str, junit: str | None, **values: Any) -> None:
     """Measure MODEL (a file, an artifact, or NAME[@VERSION] on the device) and keep the run."""
     from edgekit.api.devices import connect, profile_for
     from edgekit.api.pipelines import bench_outcome as work
+    from edgekit.cli.ci import tell_ci
     from edgekit.cli.many import on_devices
     from edgekit.cli.render import render_outcome
 
     options = bench_options_of(values)
+    outcomes: list[Outcome] = []
 
     def one(address: str) -> Outcome:
         with connect(
             address, config=session.config, privileged=options.privileged, sink=session.sink
         ) as device:
             profile = profile_for(device, session.profile, config=session.config, sink=session.sink)
-            return work(
+            outcome = work(
                 model,
                 device,
                 profile=profile,
@@ -41,11 +43,16 @@ def bench(session: Session, model: str, **values: Any) -> None:
                 store=session.config.results,
                 sink=session.sink,
             )
+        outcomes.append(outcome)
+        return outcome
 
-    on_devices(
-        session,
-        one,
-        lambda outcome: render_outcome(session, outcome),
-        document=lambda outcome: outcome.document(),
-        exit_code=lambda outcome: outcome.exit_code(strict=options.strict),
-    )
+    try:
+        on_devices(
+            session,
+            one,
+            lambda outcome: render_outcome(session, outcome),
+            document=lambda outcome: outcome.document(),
+            exit_code=lambda outcome: outcome.exit_code(strict=options.strict),
+        )
+    finally:
+        tell_ci(outcomes, junit, strict=options.strict)

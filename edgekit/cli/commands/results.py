@@ -1,4 +1,4 @@
-"""`edgekit results list|show|export`."""
+"""`edgekit results list|show|baseline|export`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _AGO = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=
 
 @click.group()
 def results() -> None:
-    """List, show and export kept runs.
+    """List, show and export kept runs; name baselines.
 
     A RUN is an id, a unique beginning of one, the letters at its end, or "latest".
     """
@@ -63,6 +63,26 @@ def show(session: Session, run: str) -> None:
 
     record = Store(session.results_path).get(run)
     session.emit(to_builtins(record), lambda _: _show(session, record))
+
+
+@results.command()
+@click.argument("run", default="latest")
+@command
+def baseline(session: Session, run: str) -> None:
+    """Make RUN (the newest without it) the baseline that gates like median_latency<=baseline*1.03 compare with.
+
+    It is the baseline of its model's name, profile and runtime, and takes the place of an earlier one.
+    """
+    from edgekit.results.store import Store
+
+    record = Store(session.results_path).set_baseline(run)
+    found = {
+        "baseline": record.id,
+        "model": record.model.name,
+        "profile": record.profile.name if record.profile is not None else None,
+        "runtime": record.runtime.name,
+    }
+    session.emit(found, lambda _: click.echo(f"{record.id} is the baseline of {record.model.name}"))
 
 
 @results.command()

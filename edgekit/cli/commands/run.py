@@ -18,6 +18,7 @@ from edgekit.cli.options import (
 
 if TYPE_CHECKING:
     from edgekit.api.pipelines import RunOutcome
+    from edgekit.benchmarking import Outcome
 
 
 @click.command()
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
     help="Where the HTML report goes: a file, or a folder (default: the data folder).",
 )
 @command
-def run(session: Session, model: str, report: str | None, **values: Any) -> None:
+def run(session: Session, model: str, report: str | None, junit: str | None, **values: Any) -> None:
     """Convert MODEL for the device, verify it, push it, measure it there, keep the run and write a report."""
     from edgekit.api.devices import connect, profile_for
     from edgekit.api.pipelines import run as work
+    from edgekit.cli.ci import tell_ci
     from edgekit.cli.many import on_devices
 
     options = bench_options_of(values)
@@ -44,12 +46,14 @@ def run(session: Session, model: str, report: str | None, **values: Any) -> None
     if report is not None and len(session.devices) > 1 and not Path(report).is_dir():
         raise click.UsageError("with several devices, --report takes a folder that is there")
 
+    outcomes: list[Outcome] = []
+
     def one(address: str) -> RunOutcome:
         with connect(
             address, config=session.config, privileged=options.privileged, sink=session.sink
         ) as device:
             profile = profile_for(device, session.profile, config=session.config, sink=session.sink)
-            return work(
+            done = work(
                 model,
                 device,
                 profile=profile,
@@ -64,6 +68,8 @@ def run(session: Session, model: str, report: str | None, **values: Any) -> None
                 sink=session.sink,
                 **wishes,
             )
+        outcomes.append(done.bench)
+        return done
 
     def render(outcome: RunOutcome) -> None:
         from edgekit.cli.commands.push import render_push
@@ -74,10 +80,13 @@ def run(session: Session, model: str, report: str | None, **values: Any) -> None
         render_outcome(session, outcome.bench)
         click.echo(f"report: {outcome.report}")
 
-    on_devices(
-        session,
-        one,
-        render,
-        document=lambda outcome: outcome.document(),
-        exit_code=lambda outcome: outcome.bench.exit_code(strict=options.strict),
-    )
+    try:
+        on_devices(
+            session,
+            one,
+            render,
+            document=lambda outcome: outcome.document(),
+            exit_code=lambda outcome: outcome.bench.exit_code(strict=options.strict),
+        )
+    finally:
+        tell_ci(outcomes, junit, strict=options.strict)

@@ -1,0 +1,55 @@
+"""A against B on one device, kept in the results store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.api.pipelines import check_options, keep, open_store, release_of
+from edgekit.deployment import PushResult, Release
+from edgekit.devices import Device
+from edgekit.events import Sink, ignore
+from edgekit.models import Artifact
+
+if TYPE_CHECKING:
+    from edgekit.benchmarking import BenchOptions
+    from edgekit.benchmarking.comparison import Compared
+    from edgekit.profiles import Profile
+
+
+def compare(
+    a: str | Path | Artifact | PushResult | Release,
+    b: str | Path | Artifact | PushResult | Release,
+    device: Device,
+    *,
+    profile: Profile | None = None,
+    options: BenchOptions | None = None,
+    resolution: float | None = None,
+    store: str | Path | bool | None = True,
+    sink: Sink = ignore,
+) -> Compared:
+    """Measure `b` against `a` on the device, in interleaved pairs of launches.
+
+    `a`, `b`: as `bench` takes them. `options.launches`: the number of pairs (default 5). `resolution`: the share that
+    should be seen (0.02 is 2 %): a pilot then says how many pairs that takes. `store`: as for `bench`; both records are
+    kept. Raises what `bench` raises; slower is an answer, no error.
+    """
+    from edgekit.benchmarking import BenchOptions as Options
+    from edgekit.benchmarking.compare import compare_releases
+    from edgekit.benchmarking.comparison import check_resolution
+
+    asked = options if options is not None else Options()
+    check_options(profile, asked)
+    check_resolution(resolution)
+    place = None if store is True or store is False else store
+    if store is not False:
+        open_store(place)
+    there_a = release_of(a, device, profile, asked, sink)
+    there_b = release_of(b, device, profile, asked, sink)
+    compared, samples = compare_releases(
+        there_a, there_b, device, profile=profile, options=asked, resolution=resolution, sink=sink
+    )
+    if store is not False:
+        for record, raw in zip(compared.records, samples, strict=True):
+            keep(record, raw, place)
+    return compared

@@ -1,0 +1,117 @@
+"""What a CI reads: JUnit XML, and annotations of GitHub and GitLab. Pure.
+
+JUnit: the format that Jenkins, GitLab and GitHub actions read (testsuites/testsuite/testcase, failure, error,
+system-out). GitHub: workflow commands, `::error title=...::message`, on stdout or stderr of the step, with %, CR and LF
+escaped (docs.github.com, "Workflow commands for GitHub Actions"). GitLab has no such command; its log shows ANSI
+colours, and its merge requests the JUnit report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+from edgekit.benchmarking.gates import GateResult, show
+from edgekit.benchmarking.outcome import Outcome
+from edgekit.records.metrics import metric
+
+
+def gate_text(gate: GateResult) -> str:
+    """One gate for people: what was asked, what was measured."""
+
+    def shown(value: float | None) -> str:
+        return "not measured" if value is None else show(metric(gate.metric), value)
+
+    parts = [f"measured {shown(gate.measured)}"]
+    if gate.confirmed is not None:
+        parts.append(f"again {shown(gate.second)}")
+    if gate.limit is not None:
+        parts.append(f"limit {shown(gate.limit)}")
+    if gate.p_value is not None:
+        parts.append(f"p = {gate.p_value:.1g}")
+    if gate.note:
+        parts.append(gate.note)
+    return f"{gate.gate} ({', '.join(parts)})"
+
+
+def problems(outcome: Outcome, *, strict: bool) -> list[tuple[str, str, str]]:
+    """(level, title, text) of what a CI should show: errors for what fails the command, warnings for the rest."""
+    record = outcome.record
+    found = []
+    if record.verdict.state != "valid":
+        level = "error" if strict or record.verdict.state == "invalid" else "warning"
+        found.append((level, f"edgekit: {record.verdict.state} run", "; ".join(record.verdict.reasons)))
+    for gate in outcome.gates:
+        if not gate.passed:
+            what = "regression" if gate.confirmed else "gate failed"
+            found.append(("error", f"edgekit: {what}", gate_text(gate)))
+        elif gate.confirmed is False:
+            found.append(("warning", "edgekit: not confirmed", gate_text(gate)))
+    return found
+
+
+def annotation_lines(outcome: Outcome, environ: Mapping[str, str], *, strict: bool) -> list[str]:
+    """Lines for the log of the CI that `environ` names; none elsewhere."""
+    found = problems(outcome, strict=strict)
+    name = outcome.record.model.name
+    if environ.get("GITHUB_ACTIONS") == "true":
+        return [
+            f"::{level} title={_property(title)}::{_data(f'{name}: {text}')}" for level, title, text in found
+        ]
+    if environ.get("GITLAB_CI") == "true":
+        colour = {"error": "31", "warning": "33"}
+        return [
+            f"\x1b[{colour[level]};1m{title}\x1b[0m {_line(f'{name}: {text}')}"
+            for level, title, text in found
+        ]
+    return []
+
+
+def junit(outcomes: Sequence[Outcome], *, strict: bool) -> str:
+    """One suite a run: a case for its verdict, one for each gate."""
+    root = Element("testsuites", name="edgekit")
+    for outcome in outcomes:
+        record = outcome.record
+        cases = 1 + len(outcome.gates)
+        bad = record.verdict.state == "invalid" or (strict and record.verdict.state == "suspect")
+        failures = sum(not gate.passed for gate in outcome.gates) + bad
+        suite = SubElement(
+            root,
+            "testsuite",
+            name=_xml(f"{record.model.name} on {record.device.address}"),
+            tests=str(cases),
+            failures=str(failures),
+            errors="0",
+            skipped="0",
+            timestamp=record.started_at,
+        )
+        verdict = SubElement(suite, "testcase", classname="edgekit.verdict", name=_xml(record.model.name))
+        _told(verdict, bad, record.verdict.state, "; ".join((*record.verdict.reasons, *record.verdict.notes)))
+        for gate in outcome.gates:
+            case = SubElement(suite, "testcase", classname="edgekit.gate", name=_xml(gate.gate))
+            _told(case, not gate.passed, "regression" if gate.confirmed else "gate failed", gate_text(gate))
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode") + "\n"
+
+
+def _told(case: Element, failed: bool, message: str, text: str) -> None:
+    if failed:
+        SubElement(case, "failure", message=message).text = _xml(text)
+    elif text:
+        SubElement(case, "system-out").text = _xml(text)
+
+
+def _xml(text: str) -> str:
+    """Without the control characters that XML 1.0 has no room for."""
+    return "".join(char if char >= " " or char in "\t\n" else "?" for char in text)
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,132 @@
+"""A against B on one device: pairs of launches, in random order, under one lease and one setting of knobs."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgekit.benchmarking.comparison import (
+    MAX_PAIRS,
+    PILOT_PAIRS,
+    Compared,
+    check_resolution,
+    compare_pairs,
+    conclude,
+    pair_order,
+    planned_pairs,
+)
+from edgekit.benchmarking.launches import LaunchSeries, tell
+from edgekit.benchmarking.measure import Around, check_cpus, judged
+from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
+from edgekit.clock import utc_now
+from edgekit.deployment import Release
+from edgekit.deployment.runtime_there import choose, install
+from edgekit.devices import Device
+from edgekit.devices.knobs import applied
+from edgekit.devices.readiness import cool_down
+from edgekit.devices.sampling import sampled
+from edgekit.events import Sink, ignore
+from edgekit.records import Launch, Samples
+
+if TYPE_CHECKING:
+    from edgekit.profiles import Profile
+
+
+def compare_releases(
+    a: Release,
+    b: Release,
+    device: Device,
+    *,
+    profile: Profile | None,
+    options: BenchOptions,
+    resolution: float | None = None,
+    sink: Sink = ignore,
+) -> tuple[Compared, tuple[Samples, Samples]]:
+    """Measure two releases that are on the device against each other; they may be the same one.
+
+    `options.launches` is the number of pairs. With `resolution` (0.02 is 2 %) a pilot of 5 pairs says how many find
+    a difference of that size in 9 of 10 runs; so many are run after it, at most 50. Raises what `measure` raises.
+    """
+    check_resolution(resolution)
+    plan = make_plan(profile, options)
+    check_cpus(plan.cpus, device)
+    chosen = [choose(device, one.manifest.format, profile, options.runtime) for one in (a, b)]
+    started_at = utc_now()
+    with ExitStack() as stack:
+        purpose = f"compare {a.manifest.name} and {b.manifest.name}"
+        stack.enter_context(device.leased(purpose, options.lease_wait_seconds))
+        installed = [install(device, runtime, bundle, sink) for runtime, bundle in chosen]
+        scratch = [stack.enter_context(device.scratch()) for _ in chosen]
+        knobs = stack.enter_context(applied(device, plan.governor, plan.knobs, privileged=plan.privileged))
+        cooled = cool_down(device, plan.cool_to_mc, plan.cool_timeout_s)
+        before = device.snapshot(files_first=False)
+        pairs = Pairs(
+            LaunchSeries(a, plan, installed[0], device, scratch[0]),
+            LaunchSeries(b, plan, installed[1], device, scratch[1]),
+            plan.seed,
+        )
+        with sampled(device) as series:
+            planned = pairs.run_all(plan, resolution, device, sink)
+            ran = (pairs.a.finish(), pairs.b.finish())
+        after = device.snapshot(files_first=True)
+        device.agent.lease_renew()
+    own_cpu_us = sum(one.own_cpu_us for one in ran)
+    around = Around(before, after, series, cooled, knobs.not_set, own_cpu_us)
+    done = msgspec.structs.replace(plan, launches=len(pairs.medians))
+    (record_a, samples_a), (record_b, samples_b) = (
+        judged(release, device, profile, done, options, there, launches, around, started_at=started_at)
+        for release, there, launches in zip((a, b), installed, ran, strict=True)
+    )
+    counted = pairs.medians[PILOT_PAIRS if resolution is not None else 0 :]
+    found = compare_pairs([one for one, _ in counted], [one for _, one in counted])
+    verdict, reasons, notes = conclude(found, record_a, record_b, resolution, planned)
+    compared = Compared(
+        a=f"{a.manifest.name}@{a.manifest.version}",
+        b=f"{b.manifest.name}@{b.manifest.version}",
+        found=found,
+        verdict=verdict,
+        reasons=reasons,
+        notes=notes,
+        records=(record_a, record_b),
+        order=tuple(pairs.order),
+        seed=plan.seed,
+        resolution=resolution,
+        planned_pairs=planned,
+        pilot_pairs=PILOT_PAIRS if resolution is not None else 0,
+    )
+    return compared, (samples_a, samples_b)
+
+
+class Pairs:
+    """Runs pairs and keeps their medians (None where a launch failed) and the order they were run in."""
+
+    def __init__(self, a: LaunchSeries, b: LaunchSeries, seed: int) -> None:
+        self.a = a
+        self.b = b
+        self.seed = seed
+        self.medians: list[tuple[float | None, float | None]] = []
+        self.order: list[str] = []
+
+    def run_all(self, plan: BenchPlan, resolution: float | None, device: Device, sink: Sink) -> int | None:
+        """The pairs of the plan, or the pilot and as many more as it asks for; says how many it asked for."""
+        self._run_to(plan.launches if resolution is None else PILOT_PAIRS, device, sink)
+        if resolution is None:
+            return None
+        both = [(a, b) for a, b in self.medians if a and b]
+        if len(both) < len(self.medians):
+            return None  # a launch failed: the runs are invalid, and more of them would not help
+        wanted = planned_pairs([a for a, _ in both], [b for _, b in both], resolution)
+        self._run_to(PILOT_PAIRS + min(wanted, MAX_PAIRS), device, sink)
+        return wanted
+
+    def _run_to(self, pairs: int, device: Device, sink: Sink) -> None:
+        while len(self.medians) < pairs:
+            done: dict[str, Launch] = {}
+            for name in pair_order(self.seed, len(self.medians)):
+                tell(sink, device, len(self.order), 2 * pairs)
+                done[name] = (self.a if name == "a" else self.b).run_one(len(self.order))
+                self.order.append(name)
+            self.medians.append((done["a"].median_us, done["b"].median_us))
+        tell(sink, device, len(self.order), 2 * pairs)
