@@ -28,7 +28,7 @@ from edgekit.deployment.travel import (
     patch_pays,
 )
 from edgekit.devices import Device
-from edgekit.errors import DeviceError, DeviceLost, VerificationError
+from edgekit.errors import DeviceError, DeviceLost, HostError, VerificationError
 from edgekit.events import Event, Sink
 
 KEEP_PART_BYTES = 256 << 10
@@ -81,8 +81,8 @@ def _travel(
         source = bases.base_file(base.sha256)
         if source is not None:
             made = folder / str(len(patches))
-            size = patch_file(payload.sources[entry.file], source, made, offset=offset)
-            if patch_pays(entry, base, size, link, offset):
+            size = _made_patch(payload.sources[entry.file], source, made, offset)
+            if size is not None and patch_pays(entry, base, size, link, offset):
                 patches[entry.file] = made
                 return Travel(entry, "patch", size, f"a patch of {base.release}{resumed}", base, offset)
     left = entry.size_bytes - offset
@@ -90,6 +90,16 @@ def _travel(
         why = f"a sample compresses {ratio:.2f} times{resumed}"
         return Travel(entry, "zstd", round(left / ratio), why, offset=offset)
     return Travel(entry, "raw", left, f"{_why_raw(base)}{resumed}", offset=offset)
+
+
+def _made_patch(source: Path, base: Path, target: Path, offset: int) -> int | None:
+    """Its size; None where this host has no room for it: the file then goes without. What is wrong with the source
+    itself is found when it is sent."""
+    try:
+        return patch_file(source, base, target, offset=offset)
+    except HostError:
+        target.unlink(missing_ok=True)
+        return None
 
 
 def _why_raw(base: Base | None) -> str:
