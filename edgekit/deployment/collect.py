@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import msgspec
@@ -12,7 +13,12 @@ from edgekit.agent import requests
 from edgekit.agent.failures import E2BIG, RemoteFileError
 from edgekit.agent.requests import Request
 from edgekit.deployment.deleting import deletion
-from edgekit.deployment.inventory import Inventory, inventory_requests, take_inventory
+from edgekit.deployment.inventory import (
+    Inventory,
+    inventory_requests,
+    take_inventory,
+    take_large_inventory,
+)
 from edgekit.deployment.switching import LEASE_WAIT_SECONDS
 from edgekit.deployment.victims import Kind, Rules, Victim, choose_victims
 from edgekit.devices import Device
@@ -65,21 +71,31 @@ def gc(
     rules = _rules(keep, older_than_s, max_bytes)
     if name is not None:
         checked_name(name, "release name")
-    look = inventory_requests(device.layout, name)
-    try:
-        if dry_run:
-            inventory = take_inventory(device, device.agent.batch(look, timeout=LOOK_SECONDS))
-            victims = choose_victims(inventory.items, rules, inventory.now)
-        else:
-            with device.leased("gc", LEASE_WAIT_SECONDS, look=look) as answers:
-                inventory = take_inventory(device, answers)
-                victims = choose_victims(inventory.items, rules, inventory.now)
-                _delete(device, victims)
-    except RemoteFileError as error:
-        if error.errno == E2BIG and name is None:
-            error.hint = "there are thousands of releases: free the names one by one (edgekit gc NAME)"
-        raise
+    with ExitStack() as lease:
+        inventory = _inventory(device, name, None if dry_run else lease)
+        victims = choose_victims(inventory.items, rules, inventory.now)
+        if not dry_run:
+            _delete(device, victims)
     return _result(device.address, inventory, victims, dry_run=dry_run)
+
+
+def _inventory(device: Device, name: str | None, lease: ExitStack | None) -> Inventory:
+    """Looked at under the lease, where one is wanted: `lease` then holds it. In the same round trip, unless there are
+    too many releases for one answer."""
+
+    def asked(look: Sequence[Request[Any]]) -> Sequence[Any]:
+        if lease is None:
+            return device.agent.batch(look, timeout=LOOK_SECONDS) if look else ()
+        return lease.enter_context(device.leased("gc", LEASE_WAIT_SECONDS, look=look))
+
+    try:
+        answers = asked(inventory_requests(device.layout, name))
+    except RemoteFileError as error:
+        if error.errno != E2BIG:
+            raise
+        asked(())
+        return take_large_inventory(device, name)
+    return take_inventory(device, answers)
 
 
 def _rules(keep: int, older_than_s: float | None, max_bytes: int | None) -> Rules:

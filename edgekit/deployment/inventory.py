@@ -20,6 +20,7 @@ from edgekit.deployment.listing import (
     complete,
     found_in,
     look_for,
+    look_piecemeal,
     parts_of,
     rows_of,
 )
@@ -58,6 +59,11 @@ class Inventory:
 
 def inventory_requests(layout: Layout, name: str | None) -> list[Request[Any]]:
     """The first look; with a name, only at what is of that name."""
+    return [*look_for(layout, name), *_requests_beside(layout, name)]
+
+
+def _requests_beside(layout: Layout, name: str | None) -> list[Request[Any]]:
+    """For all but the releases."""
     models = f"{layout.models()}/{name if name is not None else '*'}"
     strays = [f"{models}/.*{TEMPORARY_SUFFIX}", f"{models}/*/.*{TEMPORARY_SUFFIX}"]
     gone = [f"{models}/.*{GONE_SUFFIX}"]
@@ -68,7 +74,6 @@ def inventory_requests(layout: Layout, name: str | None) -> list[Request[Any]]:
         gone = list(layout.gone_patterns())
         shared = [runtimes, f"{agents}/*"]
     return [
-        *look_for(layout, name),
         requests.glob(strays),
         requests.glob(gone),
         requests.glob(shared),
@@ -81,6 +86,18 @@ def take_inventory(device: Device, answers: Sequence[Any]) -> Inventory:
     another for every MEASURED_AT_ONCE things."""
     *about_releases, strays, gone, shared, jobs = answers
     found = complete(device, *found_in(device.layout, about_releases))
+    return _taken(device, found, (strays, gone, shared, jobs))
+
+
+def take_large_inventory(device: Device, name: str | None) -> Inventory:
+    """The same where the releases are too many for one answer."""
+    found = look_piecemeal(device, name)
+    beside = device.agent.batch(_requests_beside(device.layout, name), timeout=LOOK_SECONDS)
+    return _taken(device, found, beside)
+
+
+def _taken(device: Device, found: Found, beside: Sequence[Any]) -> Inventory:
+    strays, gone, shared, jobs = beside
     items = [
         *_releases(found, device.address),
         *(_stray("garbage", entry, device.layout) for entry in gone),

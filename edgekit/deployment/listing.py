@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from edgekit.agent import requests
-from edgekit.agent.failures import E2BIG, RemoteFileError
+from edgekit.agent.failures import E2BIG, ENOENT, RemoteFileError
 from edgekit.agent.requests import Request
 from edgekit.deployment.failure import FAILURE, decode_failure
 from edgekit.deployment.release import MANIFEST, ReleaseManifest, decode_manifest
 from edgekit.devices import Device
 from edgekit.devices.files import LOOK_SECONDS, stat_many
 from edgekit.devices.layout import Layout, active_version, checked_name, is_name
-from edgekit.errors import DeviceError, InputError, VerificationError
+from edgekit.errors import DeviceError, EdgekitError, InputError, VerificationError
 
 if TYPE_CHECKING:
     from edgekit.agent.answers import GlobEntry
@@ -26,6 +27,7 @@ MANIFEST_BYTES = 1 << 20
 ALL_BYTES = 8 << 20
 """Of one answer, which is one frame."""
 READ_AT_ONCE = 8
+VERSIONS_AT_ONCE = 500
 
 State = Literal["active", "complete", "damaged", "failed"]
 """damaged: its manifest cannot be read. failed: it did not pass, and is kept aside."""
@@ -75,6 +77,8 @@ class Found:
 
     current: Mapping[str, bytes]
     folders: tuple[Folder, ...]
+    blocked: frozenset[str] = frozenset()
+    """Names in whose place for `current` there is a folder."""
 
     def active(self, name: str) -> str | None:
         """The version that `current` names, whether it is there or not."""
@@ -85,15 +89,19 @@ class Found:
         return next((folder.manifest for folder in same), None)
 
 
-def look_for(layout: Layout, name: str | None) -> list[Request[Any]]:
+def look_for(layout: Layout, name: str | None, versions: Sequence[str] = ("*",)) -> list[Request[Any]]:
     """What to ask for `found_in`: the folders, the small files that say what they are. One round trip."""
     each = name if name is not None else "*"
     models, failed = f"{layout.models()}/{each}", f"{layout.failed()}/{each}"
     return [
-        requests.glob([f"{models}/*", f"{failed}/*"]),
+        requests.glob([f"{place}/{version}" for place in (models, failed) for version in versions]),
         requests.glob([f"{models}/current"], max_bytes=1024, max_total_bytes=ALL_BYTES // 2),
         requests.glob(
-            [f"{models}/*/{MANIFEST}", f"{failed}/*/{MANIFEST}", f"{failed}/*/{FAILURE}"],
+            [
+                f"{place}/{version}/{file}"
+                for place, file in ((models, MANIFEST), (failed, MANIFEST), (failed, FAILURE))
+                for version in versions
+            ],
             max_bytes=MANIFEST_BYTES,
             max_total_bytes=ALL_BYTES,
         ),
@@ -121,7 +129,8 @@ def found_in(layout: Layout, answers: Sequence[Any]) -> tuple[Found, list[str]]:
     current = {
         parts_of(layout, entry)[1]: entry.data for entry in currents if entry.is_file and not entry.errno
     }
-    return Found(current, tuple(found.values())), left_out
+    blocked = frozenset(parts_of(layout, entry)[1] for entry in currents if entry.is_dir)
+    return Found(current, tuple(found.values()), blocked), left_out
 
 
 def parts_of(layout: Layout, entry: GlobEntry) -> tuple[str, ...]:
@@ -138,10 +147,34 @@ def look(device: Device, name: str | None = None) -> Found:
     try:
         answers = device.agent.batch(look_for(device.layout, name), timeout=LOOK_SECONDS)
     except RemoteFileError as error:
-        if error.errno != E2BIG or name is not None:
+        if error.errno != E2BIG:
             raise
-        return _name_by_name(device)
+        return look_piecemeal(device, name)
     return complete(device, *found_in(device.layout, answers))
+
+
+@contextmanager
+def looked(device: Device, purpose: str, name: str, wait_seconds: float) -> Iterator[Found]:
+    """Hold the lease, and what was found once it was held: asked in the same round trip. Thousands of releases do not
+    fit that; then they are asked for afterwards."""
+    with ExitStack() as stack:
+        try:
+            answers = stack.enter_context(
+                device.leased(purpose, wait_seconds, look=look_for(device.layout, name))
+            )
+        except RemoteFileError as error:
+            if error.errno != E2BIG:
+                raise
+            stack.enter_context(device.leased(purpose, wait_seconds))
+            found = look_piecemeal(device, name)
+        else:
+            found = complete(device, *found_in(device.layout, answers))
+        yield found
+
+
+def look_piecemeal(device: Device, name: str | None) -> Found:
+    """What `look` finds, where it is too much for one answer."""
+    return _name_by_name(device) if name is None else _some_by_some(device, name)
 
 
 def complete(device: Device, found: Found, left_out: Sequence[str]) -> Found:
@@ -165,10 +198,34 @@ def _name_by_name(device: Device) -> Found:
     folders = (device.layout.models(), device.layout.failed())
     entries = device.agent.call(requests.glob([f"{folder}/*" for folder in folders]))
     names = {parts[1] for e in entries if e.is_dir and is_name((parts := parts_of(device.layout, e))[1])}
-    each = [look(device, name) for name in sorted(names)]
+    return _together([look(device, name) for name in sorted(names)])
+
+
+def _some_by_some(device: Device, name: str) -> Found:
+    """Of one name: its versions by a plain list, which holds many more, then the files of some at once."""
+    layout = device.layout
+    folders = (layout.model(name), f"{layout.failed()}/{name}")
+    versions: set[str] = set()
+    for entries in device.agent.pipelined([[requests.list_dir(folder)] for folder in folders]):
+        if isinstance(entries, RemoteFileError) and entries.errno == ENOENT:
+            continue
+        if isinstance(entries, EdgekitError):
+            raise entries
+        versions |= {entry.name for entry in entries[0] if entry.is_dir and is_name(entry.name)}
+    ordered = sorted(versions)
+    pieces = [ordered[start : start + VERSIONS_AT_ONCE] for start in range(0, len(ordered), VERSIONS_AT_ONCE)]
+    found = []
+    for piece in pieces:
+        answers = device.agent.batch(look_for(layout, name, piece), timeout=LOOK_SECONDS)
+        found.append(complete(device, *found_in(layout, answers)))
+    return _together(found)
+
+
+def _together(each: Sequence[Found]) -> Found:
     return Found(
         {name: text for found in each for name, text in found.current.items()},
         tuple(folder for found in each for folder in found.folders),
+        frozenset(name for found in each for name in found.blocked),
     )
 
 

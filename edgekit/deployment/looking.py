@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from edgekit.agent import requests
+from edgekit.agent.failures import EISDIR
 from edgekit.agent.requests import Request
 from edgekit.deployment.release import (
     GOLDEN_INPUTS,
@@ -51,6 +52,8 @@ class Staged:
     """Files that have their name already, with their hash as computed there."""
     parts: dict[str, int]
     """Bytes that are there of files that were cut off."""
+    in_the_way: bool
+    """A folder is called `current`."""
     others: tuple[str, ...]
     """Staging folders of this name that are not ours: nobody's, as the lease is ours."""
 
@@ -230,5 +233,6 @@ def read_staged(layout: Layout, payload: Payload, answers: Sequence[Any]) -> Sta
         space=space,
         whole={f: s.sha256 for f, s in zip(files, whole, strict=True) if s is not None and s.sha256},
         parts={f: s.size_bytes for f, s in zip(files, parts, strict=True) if s is not None and s.is_file},
+        in_the_way=contents[0].errno == EISDIR,
         others=tuple(entry.path for entry in entries if entry.path != own),
     )

@@ -222,7 +222,7 @@ def _under_lease(
             done = _Done(seen.there.manifest.smoke if seen.there.manifest else "unchecked")
         if not wish.activate or action in ("unchanged", "send", "repair"):
             return done, seen
-        return _activate(wish, done, device, sink), seen
+        return _activate(wish, done, staged, device, sink), seen
 
 
 def _may_activate(wish: Wish, smoke: Smoke) -> bool:
@@ -232,12 +232,13 @@ def _may_activate(wish: Wish, smoke: Smoke) -> bool:
 _NOT_TRIED = "not activated: nothing on the device could run it (push with --no-smoke to activate it anyway)"
 
 
-def _activate(wish: Wish, done: _Done, device: Device, sink: Sink) -> _Done:
+def _activate(wish: Wish, done: _Done, staged: Staged, device: Device, sink: Sink) -> _Done:
     """A release that is there already."""
     if not _may_activate(wish, done.smoke):
         return _not_tried(done, device, sink)
-    current = requests.write(device.layout.current(wish.payload.name), f"{wish.payload.version}\n".encode())
-    device.agent.batch([requests.lease_renew(), current])
+    payload = wish.payload
+    current = journal.naming(device.layout, payload.name, payload.version, in_the_way=staged.in_the_way)
+    device.agent.batch([requests.lease_renew(), *current])
     return replace(done, activated=True)
 
 
@@ -291,7 +292,7 @@ def _send(
         edgekit_version=__version__,
     )
     activates = _may_activate(wish, tried.state)
-    _complete(payload, manifest, device, activates=activates, replaces=replaces)
+    _complete(payload, manifest, staged, device, activates=activates, replaces=replaces)
     done = _Done(
         tried.state,
         _files(sent),
@@ -350,18 +351,36 @@ def _check_room(payload: Payload, staged: Staged, device: Device) -> None:
 
 
 def _complete(
-    payload: Payload, manifest: ReleaseManifest, device: Device, *, activates: bool, replaces: bool
+    payload: Payload,
+    manifest: ReleaseManifest,
+    staged: Staged,
+    device: Device,
+    *,
+    activates: bool,
+    replaces: bool,
 ) -> None:
     """Make the staging folder the release, and active, in one batch. Only a damaged release can be in its place (repair):
     the two are exchanged, in two steps where the device's kernel or file system cannot do it in one."""
     text = manifest.encode()
     entry = journal.entry_of(payload.name, payload.version, payload.content, text, activate=activates)
+
+    def complete(*, exchange: bool) -> None:
+        steps = journal.steps(
+            entry,
+            device.layout,
+            text,
+            replaces=replaces,
+            exchange=exchange,
+            in_the_way=staged.in_the_way,
+        )
+        device.agent.batch(steps)
+
     try:
-        device.agent.batch(journal.steps(entry, device.layout, text, replaces=replaces, exchange=replaces))
+        complete(exchange=replaces)
     except RemoteFileError as error:
         if not replaces or error.errno not in (ENOSYS, EINVAL):
             raise
-        device.agent.batch(journal.steps(entry, device.layout, text, replaces=True, exchange=False))
+        complete(exchange=False)
 
 
 def _discard(device: Device, staging: str, reason: Exception) -> None:

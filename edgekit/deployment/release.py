@@ -13,11 +13,12 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 import msgspec
 
+from edgekit.devices.layout import is_name
 from edgekit.errors import DeviceError, InputError
 from edgekit.models.info import ITEM_BYTES
 
@@ -29,14 +30,17 @@ GOLDEN_OUTPUTS = "golden/outputs.bin"
 
 Smoke = Literal["passed", "unchecked"]
 _Share = Annotated[float, msgspec.Meta(ge=0)]
+_Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+_Bytes = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class ReleaseFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`file` is relative to the release's folder."""
+    """`file` is relative to the release's folder. Hash and size are checked where a device says them: the hash is a
+    file's name in this host's cache."""
 
     file: str
-    sha256: str
-    size_bytes: int
+    sha256: _Sha256
+    size_bytes: _Bytes
 
 
 class OutputSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -168,15 +172,28 @@ def decode_manifest(data: bytes, device: str) -> ReleaseManifest:
             device=device,
             hint="use the edgekit that pushed it, or a newer one",
         )
-    unknown = {spec.dtype for spec in manifest.golden.outputs} - set(ITEM_BYTES) if manifest.golden else None
-    if unknown:
+    if (wrong := _what_cannot_be(manifest)) is not None:
         raise DeviceError(
-            f"a release's manifest on the device is damaged: no dtype is called {sorted(unknown)}",
+            f"a release's manifest on the device is damaged: {wrong}",
             code="E_RELEASE_DAMAGED",
             device=device,
             hint="push it again",
         )
     return manifest
+
+
+def _what_cannot_be(manifest: ReleaseManifest) -> str | None:
+    """What no edgekit writes: names that are none, files outside of the release's folder, dtypes that nobody knows."""
+    if not is_name(manifest.name) or not is_name(manifest.version):
+        return f"no release is called {manifest.name[:90]!r}@{manifest.version[:90]!r}"
+    for entry in (manifest.model, *manifest.files):
+        parts = PurePosixPath(entry.file).parts
+        if not parts or entry.file.startswith("/") or ".." in parts or not entry.file.isprintable():
+            return f"no file of a release is called {entry.file[:90]!r}"
+    outputs = manifest.golden.outputs if manifest.golden is not None else ()
+    if unknown := {spec.dtype for spec in outputs} - set(ITEM_BYTES):
+        return f"no dtype is called {sorted(unknown)}"
+    return None
 
 
 def decide(payload: Payload, there: OnDevice, *, activate: bool, smoke: bool = True) -> Action:

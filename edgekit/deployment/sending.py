@@ -28,7 +28,7 @@ from edgekit.deployment.travel import (
     patch_pays,
 )
 from edgekit.devices import Device
-from edgekit.errors import DeviceError, DeviceLost, VerificationError
+from edgekit.errors import DeviceError, DeviceLost, HostError, VerificationError
 from edgekit.events import Event, Sink
 
 KEEP_PART_BYTES = 256 << 10
@@ -79,12 +79,10 @@ def _travel(
     base = best_base(entry, _candidates(entry, payload, seen), _kept(seen))
     if base is not None and patch_may_pay(entry, base, link):
         source = bases.base_file(base.sha256)
-        if source is not None and _looks_alike(
-            entry, base, payload.sources[entry.file], source, link, offset
-        ):
+        if source is not None:
             made = folder / str(len(patches))
-            size = patch_file(payload.sources[entry.file], source, made, offset=offset)
-            if patch_pays(entry, base, size, link, offset):
+            size = _made_patch(entry, base, payload.sources[entry.file], source, made, link, offset)
+            if size is not None and patch_pays(entry, base, size, link, offset):
                 patches[entry.file] = made
                 return Travel(entry, "patch", size, f"a patch of {base.release}{resumed}", base, offset)
     left = entry.size_bytes - offset
@@ -94,13 +92,21 @@ def _travel(
     return Travel(entry, "raw", left, f"{_why_raw(base)}{resumed}", offset=offset)
 
 
-def _looks_alike(
-    entry: ReleaseFile, base: Base, file: Path, base_file: Path, link: Link, offset: int
-) -> bool:
-    """By samples, which tell only where content did not move: a file of another size is compared whole."""
-    if entry.size_bytes != base.size_bytes:
-        return True
-    return patch_pays(entry, base, sample_patch_bytes(file, base_file), link, offset)
+def _made_patch(
+    entry: ReleaseFile, base: Base, source: Path, base_source: Path, target: Path, link: Link, offset: int
+) -> int | None:
+    """Its size; None where samples say that it will not pay (they tell only where content did not move: a file of another
+    size is compared whole), and where this host has no room for it: the file then goes without. What is wrong with
+    the source itself is found when it is sent."""
+    try:
+        if entry.size_bytes == base.size_bytes:
+            guess = sample_patch_bytes(source, base_source)
+            if not patch_pays(entry, base, guess, link, offset):
+                return None
+        return patch_file(source, base_source, target, offset=offset)
+    except HostError:
+        target.unlink(missing_ok=True)
+        return None
 
 
 def _why_raw(base: Base | None) -> str:

@@ -14,13 +14,11 @@ from edgekit.deployment.deleting import deletion
 from edgekit.deployment.listing import (
     ReleaseInfo,
     checked_release,
-    complete,
-    found_in,
-    look_for,
+    looked,
     no_release,
     rows_of,
 )
-from edgekit.devices import Device
+from edgekit.devices import Device, journal
 from edgekit.devices.layout import checked_name
 from edgekit.errors import DeviceError, InputError, VerificationError
 
@@ -45,8 +43,7 @@ def rollback(device: Device, name: str, to: str | None = None) -> Switched:
     checked_name(name, "release name")
     if to is not None:
         checked_name(to, "version")
-    with device.leased(f"rollback {name}", LEASE_WAIT_SECONDS, look=look_for(device.layout, name)) as answers:
-        found = complete(device, *found_in(device.layout, answers))
+    with looked(device, f"rollback {name}", name, LEASE_WAIT_SECONDS) as found:
         active = found.active(name)
         wanted = to if to is not None else _previous(device, name, rows_of(found, device.address), active)
         release = checked_release(device, found, name, wanted)
@@ -57,8 +54,8 @@ def rollback(device: Device, name: str, to: str | None = None) -> Switched:
                 device=device.address,
                 hint="push its model: that tries it; or activate it untried: edgekit push --no-smoke",
             )
-        current = requests.write(device.layout.current(name), f"{wanted}\n".encode())
-        device.agent.batch([requests.lease_renew(), current])
+        current = journal.naming(device.layout, name, wanted, in_the_way=name in found.blocked)
+        device.agent.batch([requests.lease_renew(), *current])
     return Switched(device=device.address, name=name, version=wanted, previous=active)
 
 
@@ -90,8 +87,7 @@ def remove(device: Device, name: str, version: str | None = None, *, force: bool
     Raises InputError E_NO_RELEASE, E_RELEASE_ACTIVE.
     """
     checked_name(name, "release name")
-    with device.leased(f"remove {name}", LEASE_WAIT_SECONDS, look=look_for(device.layout, name)) as answers:
-        found = complete(device, *found_in(device.layout, answers))
+    with looked(device, f"remove {name}", name, LEASE_WAIT_SECONDS) as found:
         rows = rows_of(found, device.address)
         chosen = [row for row in rows if version is None or row.version == version]
         if not chosen:
@@ -115,7 +111,7 @@ def _removal(
     layout = device.layout
     steps: list[Request[Any]] = []
     if version is None or any(row.active for row in chosen):
-        steps.append(requests.remove(layout.current(name), sync=True))
+        steps.append(requests.remove(layout.current(name), recursive=True, sync=True))
     if version is not None:
         for row in chosen:
             failed = row.state == "failed"

@@ -13,7 +13,7 @@ import msgspec
 
 from edgekit.agent import requests
 from edgekit.agent.requests import Request
-from edgekit.devices.layout import Layout, is_name
+from edgekit.devices.layout import Layout, gone_path, is_name
 
 SCHEMA = "edgekit.journal/1"
 
@@ -50,10 +50,16 @@ def entry_of(name: str, version: str, content: str, manifest: bytes, *, activate
 
 
 def steps(
-    entry: Entry, layout: Layout, manifest: bytes, *, replaces: bool, exchange: bool
+    entry: Entry,
+    layout: Layout,
+    manifest: bytes,
+    *,
+    replaces: bool,
+    exchange: bool,
+    in_the_way: bool = False,
 ) -> list[Request[Any]]:
     """All steps that make a staged release real: manifest, its name, `current`. `replaces`: a damaged one has that
-    name; `exchange`: the device can swap two names in one step."""
+    name; `exchange`: the device can swap two names in one step; `in_the_way`: as in `naming`."""
     staging = layout.staging(entry.name, entry.version, entry.content)
     return [
         requests.lease_renew(),  # who lost the lease meanwhile stops here
@@ -61,8 +67,18 @@ def steps(
         requests.fsync(staging),
         requests.write(layout.journal(), entry.encode()),
         *_renames(entry, layout, replaces=replaces, exchange=exchange),
-        *_ends(entry, layout),
+        *_ends(entry, layout, in_the_way),
     ]
+
+
+def naming(layout: Layout, name: str, version: str, *, in_the_way: bool) -> list[Request[Any]]:
+    """`current` names that version. `in_the_way`: a folder has its name; no file can be renamed over that, so it goes
+    first, as what is deleted does."""
+    current = layout.current(name)
+    gone = gone_path(current)
+    clear = [requests.remove(gone, recursive=True), requests.rename(current, gone)] if in_the_way else []
+    after = [requests.remove(gone, recursive=True)] if in_the_way else []
+    return [*clear, requests.write(current, f"{version}\n".encode()), *after]
 
 
 def _renames(entry: Entry, layout: Layout, *, replaces: bool, exchange: bool) -> list[Request[Any]]:
@@ -76,23 +92,32 @@ def _renames(entry: Entry, layout: Layout, *, replaces: bool, exchange: bool) ->
     return [clear, requests.rename(final, gone), requests.rename(staging, final)]
 
 
-def _ends(entry: Entry, layout: Layout) -> list[Request[Any]]:
-    current = requests.write(layout.current(entry.name), f"{entry.version}\n".encode())
+def _ends(entry: Entry, layout: Layout, in_the_way: bool) -> list[Request[Any]]:
+    current = naming(layout, entry.name, entry.version, in_the_way=in_the_way) if entry.activate else []
     last = requests.remove(layout.journal(), sync=True)
     gone = requests.remove(layout.gone(entry.name, entry.version), recursive=True)
-    return [*([current] if entry.activate else []), last, gone]
+    return [*current, last, gone]
 
 
 def recovery(
-    entry: Entry, layout: Layout, *, staged: bytes | None, named: bytes | None, named_there: bool
+    entry: Entry,
+    layout: Layout,
+    *,
+    staged: bytes | None,
+    named: bytes | None,
+    named_there: bool,
+    in_the_way: bool = False,
 ) -> list[Request[Any]]:
     """What the next connect does, under the lease: finish it. All was sent, verified and tried before the journal was
     written. `staged`, `named`: the manifests in both folders, None: no such file; `named_there`: whether the release's
     folder is there at all. Where neither manifest is the journal's, there is nothing to finish (the release was removed)."""
     if staged is not None and hashlib.sha256(staged).hexdigest() == entry.manifest_sha256:
-        return [*_renames(entry, layout, replaces=named_there, exchange=False), *_ends(entry, layout)]
+        return [
+            *_renames(entry, layout, replaces=named_there, exchange=False),
+            *_ends(entry, layout, in_the_way),
+        ]
     if named is not None and hashlib.sha256(named).hexdigest() == entry.manifest_sha256:
         # after an exchange the staging folder holds what was damaged
         staging = layout.staging(entry.name, entry.version, entry.content)
-        return [requests.remove(staging, recursive=True), *_ends(entry, layout)]
+        return [requests.remove(staging, recursive=True), *_ends(entry, layout, in_the_way)]
     return [requests.remove(layout.journal(), sync=True)]

@@ -52,7 +52,10 @@ def put_release(
     data = f"{name}@{version}".encode().ljust(size, b".")
     (folder / "model.tflite").write_bytes(data)
     at = f"{2000 + day // 300:04}-{1 + day // 25 % 12:02}-{1 + day % 25:02}T00:00:00.000Z"
-    text = manifest(name, version, data, **{"pushed_at": at, **changed})
+    said = (
+        version.split(".")[1] if version.startswith(".") else version
+    )  # a staging folder's: what it will be
+    text = manifest(name, said, data, **{"pushed_at": at, **changed})
     (folder / "manifest.json").write_text(text)
     dated(folder, T0 + day * 86_400)
     return folder

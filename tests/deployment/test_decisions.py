@@ -25,7 +25,7 @@ from edgekit.errors import DeviceError, InputError
 pytestmark = pytest.mark.base
 
 
-def manifest(sha: str = "aa", version: str = "1", **more: Any) -> ReleaseManifest:
+def manifest(sha: str = "a" * 64, version: str = "1", **more: Any) -> ReleaseManifest:
     entry = ReleaseFile(file="model.tflite", sha256=sha, size_bytes=10)
     values = {"recipe": None, **more}
     return ReleaseManifest(
@@ -34,7 +34,7 @@ def manifest(sha: str = "aa", version: str = "1", **more: Any) -> ReleaseManifes
 
 
 PAYLOAD = Payload(manifest(), {"model.tflite": Path("x")})
-WHOLE = {"model.tflite": "aa"}
+WHOLE = {"model.tflite": "a" * 64}
 SAME = OnDevice(current="1", manifest=manifest(smoke="passed"), hashes=WHOLE)
 
 
@@ -47,7 +47,7 @@ SAME = OnDevice(current="1", manifest=manifest(smoke="passed"), hashes=WHOLE)
         (dataclasses.replace(SAME, current="0"), True, "activate"),
         (dataclasses.replace(SAME, current=None), True, "activate"),
         (dataclasses.replace(SAME, current="0"), False, "unchanged"),
-        (dataclasses.replace(SAME, hashes={"model.tflite": "bb"}), True, "repair"),
+        (dataclasses.replace(SAME, hashes={"model.tflite": "b" * 64}), True, "repair"),
         (dataclasses.replace(SAME, hashes={"model.tflite": None}), True, "repair"),
         (OnDevice("0", manifest(), WHOLE), True, "check"),
         (OnDevice("1", manifest(), WHOLE), True, "unchanged"),
@@ -72,7 +72,7 @@ def test_a_push_that_says_more_replaces_what_is_said() -> None:
 
 def test_a_version_never_gets_other_content() -> None:
     with pytest.raises(InputError) as error:
-        decide(PAYLOAD, dataclasses.replace(SAME, manifest=manifest("bb")), activate=True)
+        decide(PAYLOAD, dataclasses.replace(SAME, manifest=manifest("b" * 64)), activate=True)
     assert error.value.code == "E_RELEASE_EXISTS"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -194,7 +195,7 @@ def test_what_a_device_says_reaches_no_terminal_raw(project: Path) -> None:
 def test_a_manifest_on_the_device_with_figures_that_cannot_be(part: str, value: Any) -> None:
     output = {"name": "y", "dtype": "float32", "shape": [1, 3], "step": None}
     golden = {"samples": 1, "tolerance": 0.1, "outputs": [output]}
-    file = {"file": "model.tflite", "sha256": "aa", "size_bytes": 1}
+    file = {"file": "model.tflite", "sha256": "a" * 64, "size_bytes": 1}
     document = {
         **{"schema": "edgekit.release/1", "name": "m", "version": "1", "model": file, "files": [file]},
         **{"format": "tflite", "recipe": None, "golden": golden},
@@ -204,6 +205,55 @@ def test_a_manifest_on_the_device_with_figures_that_cannot_be(part: str, value: 
     with pytest.raises(DeviceError) as error:
         decode_manifest(json.dumps(document).encode(), "local:")
     assert error.value.code == "E_RELEASE_DAMAGED"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("sha256", "/etc/passwd"),
+        ("sha256", "../" + "a" * 61),
+        ("sha256", "a" * 64 + "\n"),
+        ("size_bytes", -1),
+        ("file", "../../other/1/model.tflite"),
+        ("file", "/etc/passwd"),
+        ("file", ""),
+        ("file", "a\0b"),
+        ("file", "\x1b[31m"),
+        ("name", "\x1b[31mred"),
+        ("version", "../1"),
+    ],
+)
+def test_a_manifest_on_the_device_with_names_that_cannot_be(key: str, value: Any) -> None:
+    """A hash from there becomes a path in this host's cache, a file's name one on the device, the rest a message."""
+    file: dict[str, Any] = {"file": "model.tflite", "sha256": "a" * 64, "size_bytes": 1}
+    document: dict[str, Any] = {
+        **{"schema": "edgekit.release/1", "name": "m", "version": "1", "model": dict(file), "files": [file]},
+        **{"format": "tflite", "recipe": None},
+    }
+    assert decode_manifest(json.dumps(document).encode(), "local:").name == "m"
+    (file if key in file else document)[key] = value
+    with pytest.raises(DeviceError) as error:
+        decode_manifest(json.dumps(document).encode(), "local:")
+    assert error.value.code == "E_RELEASE_DAMAGED"
+
+
+def test_a_device_deletes_nothing_on_this_host(project: Path) -> None:
+    """A manifest there named a file here as the base of a patch; it was deleted, as its hash was another."""
+    cache = {"EDGEKIT_CACHE_DIR": str(project / "cache")}
+    mine = project / "thesis.txt"
+    mine.write_text("mine")
+    models = [project / f"padded-{number}.tflite" for number in (1, 2)]
+    for model in models:
+        padding = random.Random(1).randbytes(300_000)
+        model.write_bytes(MODEL.read_bytes() + padding + model.name.encode())
+    arguments = ("--name", "m", "--no-smoke", "--json")
+    pushed = run(project, "push", models[0], *arguments, env=cache).ok().json()
+    manifest = project / "device" / "models" / "m" / pushed["version"] / "manifest.json"
+    manifest.write_text(manifest.read_text().replace(pushed["sha256"], str(mine)))
+    for rate in (project / "cache" / "devices").glob("rate-*"):
+        rate.write_text('{"rate_bytes_per_s": 100000}')  # so slow that a patch would pay
+    assert run(project, "push", models[1], *arguments, env=cache).ok().json()["activated"]
+    assert mine.read_text() == "mine"
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edgekit.deployment.collect import gc
 from edgekit.deployment.failure import FAILURE, LOG_BYTES, Failure, decode_failure, failure_of, keep_failed
 from edgekit.deployment.listing import release_on_device, releases
 from edgekit.deployment.release import ReleaseManifest, decode_manifest
@@ -339,3 +340,18 @@ def test_a_removal_that_is_cut_off_after_any_step(tmp_path: Path, version: str |
                 assert not any(version in (None, row.version) for row in releases(device))
         cut += 1
     assert steps >= 4
+
+
+def test_more_releases_of_a_name_than_one_answer_holds(root: Path, device: Device) -> None:
+    """C1.2: neither releases, rollback, remove nor gc went on; only uninstall freed that device."""
+    put_many(root, "m", 5)
+    put_failed(root, "m", "bad", 2)
+    for number in range(4200):
+        (root / "models" / "m" / f"half-{number}").mkdir()
+    assert len(releases(device, "m")) == len(releases(device)) == 4206
+    assert rollback(device, "m").version == "v4"
+    assert rollback(device, "m", "v3").version == "v3"
+    assert remove(device, "m", "v1")["removed"] == ["m@v1"]
+    found = gc(device, "m", keep=1, dry_run=True)
+    assert [each.name for each in found.removed if "half" not in each.name] == ["m@v4"]
+    assert (len(found.removed), found.kept) == (4201, {"failed": 1, "release": 3})

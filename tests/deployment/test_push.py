@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from edgekit.config import Config, DeviceEntry
 from edgekit.deployment import PushResult, rates
 from edgekit.deployment.payload import payload_of
 from edgekit.deployment.push import plan_push, push_payload
+from edgekit.deployment.switching import remove, rollback
 from edgekit.devices import Device, journal, open_device
 from edgekit.errors import DeviceFull, EdgekitError, VerificationError
 from edgekit.models import open_model
 from tests.cli.running import MODEL
+from tests.conversion.test_isolated import small_disk
 
 NAME = "digits"
 
@@ -353,3 +356,85 @@ def test_a_bandwidth_slower_than_any_link_has_the_time_it_needs() -> None:
     usual = put_deadline(25_000_000, None).remaining()
     assert usual is not None
     assert usual < 2_000
+
+
+def _folder_as_current(bench: Bench) -> None:
+    current = bench.root / "models" / NAME / "current"
+    current.unlink()
+    (current / "something").mkdir(parents=True)
+
+
+def test_a_folder_in_the_place_of_current_gives_way(bench: Bench) -> None:
+    """C1.3: the journal could never be finished, so no push of any name, no rollback and no gc went through again."""
+    first, second = bench.model(b"1"), bench.model(b"2")
+    bench.push(first, version="1")
+    for wanted, version in ((second, "2"), (first, "1")):
+        _folder_as_current(bench)
+        assert bench.push(wanted, version=version).activated
+        assert bench.active() == {"model.tflite": sha256(wanted)}
+        assert bench.left_over() == []
+    _folder_as_current(bench)
+    _as_if_passed(bench, "1")
+    with bench.open() as device:
+        rollback(device, NAME, "1")
+        assert bench.active() == {"model.tflite": sha256(first)}
+        _folder_as_current(bench)
+        remove(device, NAME)
+    assert not (bench.root / "models" / NAME).exists()
+
+
+def _as_if_passed(bench: Bench, version: str) -> None:
+    """Only a release whose smoke run passed is rolled back to."""
+    manifest = bench.root / "models" / NAME / version / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"unchecked"', '"passed"'))
+
+
+def test_a_cut_off_push_is_finished_where_a_folder_took_the_place_of_current(bench: Bench) -> None:
+    old, model = bench.model(b"1"), bench.model(b"2")
+    _cut_after(bench, model, old, 5, replaces=False, exchange=False)
+    _folder_as_current(bench)
+    bench.push(old, name="another")
+    assert bench.active() == {"model.tflite": sha256(model)}
+
+
+@pytest.mark.parametrize(
+    "replace", [lambda path: path.write_bytes(b"\xff"), lambda path: (path / "x").mkdir(parents=True)]
+)
+def test_a_journal_that_is_none_is_dropped(bench: Bench, replace: Any) -> None:
+    bench.push(bench.model(b"1"))
+    replace(bench.root / "journal")
+    assert bench.push(bench.model(b"2")).activated
+    assert not (bench.root / "journal").exists()
+
+
+def test_garbage_that_cannot_be_removed_stops_no_push(bench: Bench) -> None:
+    """C1.3: what a deletion left of another user's release made each later operation fail, whatever its name."""
+    bench.push(bench.model(b"1"))
+    garbage = bench.root / "models" / "another" / ".1.ek-gone"
+    garbage.mkdir(parents=True)
+    (garbage / "file").touch()
+    if subprocess.run(["chattr", "+i", garbage / "file"], capture_output=True).returncode:
+        pytest.skip("no file here can be made immutable")
+    try:
+        assert bench.push(bench.model(b"2")).activated
+    finally:
+        subprocess.run(["chattr", "-i", garbage / "file"], check=True)
+    bench.push(bench.model(b"3"))
+    assert not garbage.exists()
+
+
+def test_no_room_for_a_patch_on_this_host_costs_the_patch_and_no_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C1.1: a small /tmp made the push fail, though the patch is only the quicker way."""
+    tail = [random.Random(seed).randbytes(600_000) for seed in range(2)]
+    old, new = (bench.model(end, random_bytes=2_000_000) for end in tail)
+    with bench.open() as device:
+        bench.push(old, device)
+        bench.slow(device)
+        with small_disk(bench.folder / "tmp", "size=64k") as small:
+            monkeypatch.setattr("tempfile.tempdir", str(small))
+            pushed = bench.push(new, device)
+            assert not list(small.iterdir())
+    assert pushed.method in ("raw", "zstd")
+    assert bench.active() == {"model.tflite": sha256(new)}
