@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterable
 
 from edgekit._version import __version__
+from edgekit.benchmarking.evaluation import Evaluated
 from edgekit.benchmarking.evidence import Seen
 from edgekit.benchmarking.plan import BenchPlan
 from edgekit.benchmarking.verdict import Verdict
@@ -26,6 +27,7 @@ from edgekit.records import (
 )
 from edgekit.records import Profile as ProfilePart
 from edgekit.records import Verdict as VerdictPart
+from edgekit.records.sustained import Sustained
 
 
 def device_part(address: str, facts: DeviceFacts) -> Device:
@@ -63,15 +65,28 @@ def memory_part(launches: Iterable[Launch]) -> Memory:
     )
 
 
-def accuracy_part(release: ReleaseManifest, seen: Seen) -> Accuracy:
-    """Accuracy as the conversion found it; the outputs as this device gave them."""
+def accuracy_part(release: ReleaseManifest, seen: Seen, evaluated: Evaluated | None) -> Accuracy:
+    """Accuracy as this device scored, else as the conversion found it; the outputs as this device gave them."""
     found = release.accuracy
+    if evaluated is not None:
+        same = found is not None and (found.metric, found.samples) == (evaluated.metric, evaluated.samples)
+        return Accuracy(
+            metric=evaluated.metric,
+            value=evaluated.value,
+            source_value=found.source_value if found is not None and same else None,
+            samples=evaluated.samples,
+            scored_on="device",
+            flips=seen.golden.flips,
+            golden=seen.golden.state,
+            max_abs_error=seen.golden.max_abs_error,
+        )
     return Accuracy(
         metric=found.metric if found else None,
         value=found.value if found else None,
         source_value=found.source_value if found else None,
         flips=found.flips if found else seen.golden.flips,
         samples=found.samples if found else None,
+        scored_on="host" if found else None,
         golden=seen.golden.state,
         max_abs_error=seen.golden.max_abs_error,
     )
@@ -93,6 +108,7 @@ def plan_part(plan: BenchPlan, inputs: str) -> Plan:
         inputs=inputs,
         other={
             "privileged": plan.privileged,
+            **({"sustained_minutes": plan.sustained_minutes} if plan.sustained_minutes else {}),
             **{f"knob {path}": value for path, value in plan.knobs.items()},
         },
     )
@@ -111,6 +127,8 @@ def make_record(
     seen: Seen,
     verdict: Verdict,
     labels: dict[str, str],
+    evaluated: Evaluated | None = None,
+    sustained: Sustained | None = None,
 ) -> Record:
     return Record(
         id=run_id,
@@ -131,7 +149,8 @@ def make_record(
         conditions=BeforeAfter(before=seen.before.conditions, after=seen.after.conditions),
         latency=latency,
         memory=memory_part(seen.launches),
-        accuracy=accuracy_part(release, seen),
+        accuracy=accuracy_part(release, seen, evaluated),
+        sustained=sustained,
         verdict=VerdictPart(state=verdict.state, reasons=verdict.reasons, notes=verdict.notes),
         labels=labels,
         launches=seen.launches,

@@ -97,7 +97,7 @@ class LaunchSeries:
             raw = read_samples(
                 self.device.agent.get(job.samples), done.result.iterations, self.device.address
             )
-            part = _launch_part(index, order, self.plan.seed, started_us, done, raw)
+            part = launch_part(index, order, self.plan.seed, started_us, done, raw)
             self._own_cpu_us += done.process.user_us + done.process.system_us
             self._last = done
         self._launches.append(part)
@@ -148,7 +148,7 @@ def tell(sink: Sink, device: Device, done: int, total: int) -> None:
     sink(Event("measure", "", done, total, "launches", device.address))
 
 
-def _launch_part(index: int, order: int, seed: int, started_us: float, done: Launched, raw: Floats) -> Launch:
+def launch_part(index: int, order: int, seed: int, started_us: float, done: Launched, raw: Floats) -> Launch:
     import numpy as np
 
     result, process = done.result, done.process

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.benchmarking.assemble import device_part, make_record, plan_part
+from edgekit.benchmarking.evaluation import Evaluated, evaluate, load_evaluation
 from edgekit.benchmarking.evidence import (
     Seen,
     actual_accelerator,
@@ -16,6 +18,7 @@ from edgekit.benchmarking.evidence import (
 )
 from edgekit.benchmarking.launches import Launches, run_launches
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
+from edgekit.benchmarking.sustained import run_sustained
 from edgekit.benchmarking.verdict import judge
 from edgekit.clock import utc_now
 from edgekit.deployment import Release
@@ -27,8 +30,9 @@ from edgekit.devices.sampling import Series, sampled
 from edgekit.devices.telemetry import Snapshot
 from edgekit.errors import InputError
 from edgekit.events import Sink, ignore
-from edgekit.records import Record, Runtime, Samples
+from edgekit.records import Record, Runtime, Samples, TelemetryPoint
 from edgekit.records.codec import new_id
+from edgekit.records.sustained import Sustained
 from edgekit.stats import summarize
 
 if TYPE_CHECKING:
@@ -46,6 +50,7 @@ def measure(
     plan = make_plan(profile, options)
     check_cpus(plan.cpus, device)
     runtime, bundle = choose(device, release.manifest.format, profile, options.runtime)
+    data = load_evaluation(release, device, Path(options.evaluation)) if options.evaluation else None
     started_at = utc_now()
     with ExitStack() as stack:
         stack.enter_context(device.leased(f"measure {release.manifest.name}", options.lease_wait_seconds))
@@ -57,9 +62,30 @@ def measure(
         with sampled(device) as series:
             ran = run_launches(release, plan, installed, device, scratch, sink)
         after = device.snapshot(files_first=True)
+        extra = Extra()
+        if plan.sustained_minutes:
+            sustained, points = run_sustained(release, plan, installed, device, scratch, sink)
+            extra = replace(extra, sustained=sustained, points=points)
+        if data is not None:
+            signature, samples = data
+            scored = evaluate(
+                release, signature, samples, device, installed, scratch, threads=plan.threads, sink=sink
+            )
+            extra = replace(extra, evaluated=scored)
         device.agent.lease_renew()  # another host may have taken over while this one slept: then this is no measurement
     around = Around(before, after, series, cooled, knobs.not_set, ran.own_cpu_us)
-    return judged(release, device, profile, plan, options, installed, ran, around, started_at=started_at)
+    return judged(
+        release, device, profile, plan, options, installed, ran, around, started_at=started_at, extra=extra
+    )
+
+
+@dataclass(frozen=True)
+class Extra:
+    """What was done besides the launches that the latency is of."""
+
+    sustained: Sustained | None = None
+    points: tuple[TelemetryPoint, ...] = ()
+    evaluated: Evaluated | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +111,7 @@ def judged(
     around: Around,
     *,
     started_at: str,
+    extra: Extra = Extra(),
 ) -> tuple[Record, Samples]:
     """The record of launches that were run, with its verdict, and all their samples."""
     seen = Seen(
@@ -117,8 +144,10 @@ def judged(
         seen=seen,
         verdict=judge(evidence_of(plan, latency, seen, limit_mc)),
         labels=dict(options.labels),
+        evaluated=extra.evaluated,
+        sustained=extra.sustained,
     )
-    return record, Samples.of(ran.samples, seen.telemetry)
+    return record, Samples.of(ran.samples, (*seen.telemetry, *extra.points))
 
 
 def _reason(ran: Launches) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ DEFAULT_WARMUP_ITERATIONS = 10
 DEFAULT_MIN_SECONDS = 1.0
 DEFAULT_COOL_TIMEOUT_US = 120e6
 MAX_LEASE_WAIT_SECONDS = 7 * 86_400
+MAX_SUSTAINED_MINUTES = 1440.0
 MAX_SECONDS_FACTOR = 20.0
 """A launch that needs longer than this times its wish (at least a minute) is cut and says so."""
 
@@ -43,6 +44,10 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     baseline: str | None = None
     """A run in the results store, or the file of a record."""
     lease_wait_seconds: float = 60.0
+    sustained_minutes: float = 0.0
+    """One more launch of so many minutes, after the others."""
+    evaluation: str | None = None
+    """A data set (.npz with labels or targets) to score on the device."""
 
 
 class BenchPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +66,7 @@ class BenchPlan(msgspec.Struct, frozen=True, kw_only=True):
     cool_timeout_s: float
     seed: int
     privileged: bool
+    sustained_minutes: float = 0.0
 
 
 def parse_cpus(text: str) -> tuple[int, ...]:
@@ -106,6 +112,7 @@ def make_plan(profile: Profile | None, options: BenchOptions) -> BenchPlan:
     _check_range("threads", threads, 1, 1024)
     _check_range("min-seconds", min_seconds, 0, 86_400)
     _check_range("lease-wait", options.lease_wait_seconds, 0, MAX_LEASE_WAIT_SECONDS)
+    _check_range("sustained", options.sustained_minutes, 0, MAX_SUSTAINED_MINUTES)
     _check_range("seed", options.seed or 0, 0, (1 << 63) - 1)
     cpus = options.cpus if options.cpus is not None else (bench.cpus if bench is not None else None)
     cooling = bench if bench is not None and options.cool else None
@@ -125,4 +132,5 @@ def make_plan(profile: Profile | None, options: BenchOptions) -> BenchPlan:
         else 0.0,
         seed=options.seed if options.seed is not None else secrets.randbits(31),
         privileged=options.privileged,
+        sustained_minutes=options.sustained_minutes,
     )

@@ -177,7 +177,15 @@ gate_options = _all(
     click.option("--junit", metavar="FILE", help="Write the gates and the verdict as JUnit XML."),
 )
 
-bench_options = _all(measure_options, gate_options)
+sustained_option = click.option(
+    "--sustained",
+    type=float,
+    default=0.0,
+    metavar="MINUTES",
+    help="One more launch, so long: latency, frequency and temperature by the minute.",
+)
+
+bench_options = _all(measure_options, sustained_option, gate_options)
 
 
 def bench_options_of(values: dict[str, Any]) -> Any:
@@ -190,6 +198,8 @@ def bench_options_of(values: dict[str, Any]) -> Any:
         iterations=values.pop("iterations"),
         warmup_iterations=values.pop("warmup_iterations"),
         min_seconds=values.pop("min_seconds"),
+        sustained_minutes=values.pop("sustained", 0.0),
+        evaluation=values.pop("device_evaluation", None),
         threads=values.pop("threads"),
         cpus=values.pop("cpus"),
         runtime=values.pop("runtime"),

@@ -62,7 +62,11 @@ def render_record(session: Session, record: Any) -> None:
         found = record.accuracy
         before = "" if found.source_value is None else f"; {figure(found, found.source_value)} before"
         flips = "" if found.flips is None else f", {found.flips} flips"
-        table.add_row("accuracy", escape(f"{figure(found, found.value)} ({found.metric}{before}{flips})"))
+        where = ", on the device" if found.scored_on == "device" else ""
+        figures = f"{figure(found, found.value)} ({found.metric}{before}{flips}{where})"
+        table.add_row("accuracy", escape(figures))
+    if record.sustained is not None:
+        table.add_row("sustained", escape("\n".join(sustained_lines(record.sustained))))
     table.add_row("outputs", f"{record.accuracy.golden} against the host's")
     style = STATE_STYLE[record.verdict.state]
     table.add_row("verdict", f"[{style}]{record.verdict.state}[/]")
@@ -72,6 +76,25 @@ def render_record(session: Session, record: Any) -> None:
         table.add_row("", f"[dim]note: {escape(note)}[/]")
     table.add_row("run", escape(record.id))
     session.console.print(table)
+
+
+def sustained_lines(found: Any) -> list[str]:
+    """A line for each minute, and last against first."""
+    from edgekit import units
+
+    lines = []
+    for minute in found.minutes:
+        parts = [f"minute {minute.minute + 1}"]
+        if minute.median_us is not None:
+            parts.append(f"{units.format_quantity('time', minute.median_us)} median of {minute.count}")
+        if minute.frequency_khz is not None:
+            parts.append(units.format_quantity("frequency", minute.frequency_khz))
+        if minute.temperature_mc is not None:
+            parts.append(units.format_quantity("temperature", minute.temperature_mc))
+        lines.append(", ".join(parts))
+    if found.last_over_first is not None:
+        lines.append(f"last minute {found.last_over_first:.3f} times the first")
+    return lines
 
 
 def render_outcome(session: Session, outcome: Any) -> None:

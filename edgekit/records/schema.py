@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from edgekit.records.sustained import Sustained
 from edgekit.stats.types import Latency
 
 SCHEMA = "edgekit.record/1"
@@ -120,6 +121,7 @@ class Accuracy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     source_value: float | None = None
     flips: int | None = None
     samples: int | None = None
+    scored_on: Literal["host", "device"] | None = None
     golden: Literal["passed", "failed", "unchecked"] = "unchecked"
     max_abs_error: float | None = None
     rms_error: float | None = None
@@ -215,6 +217,7 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     memory: Memory = Memory()
     energy: Energy = Energy(unavailable="no meter was used")
     accuracy: Accuracy = Accuracy()
+    sustained: Sustained | None = None
     verdict: Verdict
     labels: dict[str, str] = {}
     launches: tuple[Launch, ...] = ()

@@ -15,6 +15,7 @@ from edgekit.deployment.runtime_there import choose, install
 from edgekit.devices import Device
 from edgekit.errors import InputError
 from edgekit.events import ignore
+from tests.cli.running import edgekit as run
 
 pytest.importorskip("ai_edge_litert", reason="a converter is needed")
 DIGITS = Path(__file__).parents[2] / "examples/digits"
@@ -77,3 +78,14 @@ def test_data_that_cannot_be_scored_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="neither labels nor targets") as caught:
             load_evaluation(release, device, unlabelled)
     assert caught.value.code == "E_EVALUATION"
+
+
+def test_bench_scores_on_the_device_and_a_gate_holds_for_it(tmp_path: Path) -> None:
+    quick = ("--launches", "3", "--iterations", "20", "--min-seconds", "0")
+    done = run("bench", DIGITS / "digits.tflite", "-d", "local:", *quick, "--evaluation", DATA, "--gate", "accuracy>=0.95", "--json")  # fmt: skip
+    record = done.ok().json()
+    assert (record["accuracy"]["scored_on"], record["accuracy"]["metric"]) == ("device", "top1")
+    assert record["accuracy"]["value"] > 0.95
+    assert record["gates"][0]["passed"] is True
+    missing = run("bench", DIGITS / "digits.tflite", "-d", "local:", *quick, "--evaluation", tmp_path / "none.npz", "--json")  # fmt: skip
+    assert (missing.code, missing.error()["code"]) == (1, "E_DATA_MISSING")

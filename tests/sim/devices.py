@@ -62,4 +62,5 @@ def push(
 def bench(device: Device, name: str = "digits", **options: object) -> tuple[Outcome, Samples]:
     wanted = BenchOptions(**{"runtime": RUNTIME, "seed": 1, "lease_wait_seconds": 1.0, **options})  # type: ignore[arg-type]
     release = release_on_device(device, name, None)
-    return measure(release, device, profile=load_profile(PROFILE), options=wanted)
+    record, samples = measure(release, device, profile=load_profile(PROFILE), options=wanted)
+    return Outcome(record), samples

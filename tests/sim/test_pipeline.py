@@ -286,3 +286,19 @@ def test_power_follows_the_load() -> None:
         assert device.read_texts([path])[path] == "1000000\n"
     assert set(seen) == {1_000_000, 4_000_000}
     assert seen.count(4_000_000) > 90
+
+
+def test_sustained_load_on_a_device_that_throttles() -> None:
+    """D1.3: three minutes of device time, without waiting for them."""
+    where = address(median_us=20_000, throttle_at_s=90, throttle_factor=1.5)
+    with opened(where) as device:
+        push(open_model(MODEL), device)
+        outcome, samples = bench(device, launches=3, iterations=10, min_seconds=0.5, sustained_minutes=3.0)
+    found = outcome.record.sustained
+    assert found is not None
+    assert [m.minute for m in found.minutes[:3]] == [0, 1, 2]
+    assert found.minutes[0].median_us == pytest.approx(20_000, rel=0.03)
+    assert found.last_over_first == pytest.approx(1.5, rel=0.03)
+    assert outcome.record.latency.count < 1000, "the long launch is not among the others"
+    series = [s for s in samples.telemetry if s.name == "sustained latency"]
+    assert len(series[0].value) == sum(m.count for m in found.minutes)

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 @device_option(multiple=True)
 @profile_option
 @bench_options
+@click.option(
+    "--evaluation",
+    "device_evaluation",
+    metavar="FILE",
+    help="Samples with labels or targets (.npz): the task's metric, scored on the device.",
+)
 @command
 def bench(session: Session, model: str, junit: str | None, **values: Any) -> None:
     """Measure MODEL (a file, an artifact, or NAME[@VERSION] on the device) and keep the run."""
