@@ -30,10 +30,27 @@ def pipes() -> Iterator[None]:
 
 
 def prepare() -> None:
-    """What an encoding cannot say (names of files in an ASCII terminal) is written by its number."""
+    """What an encoding cannot say (names of files in an ASCII terminal) is written by its number. A standard stream
+    that is closed (`2>&-`) leads nowhere: its number would be the next file's or pipe's, and that get our messages."""
+    for number in range(3):
+        if not _is_open(number):
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def flush() -> None:

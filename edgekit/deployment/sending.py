@@ -14,6 +14,7 @@ from edgekit.agent import requests
 from edgekit.agent.encoding import patch_file, sample_patch_bytes
 from edgekit.agent.requests import Request
 from edgekit.agent.transfer import PutSpec
+from edgekit.cache import host_errors, sha256_file
 from edgekit.deployment import bases, rates
 from edgekit.deployment.looking import Elsewhere, Seen, Staged
 from edgekit.deployment.put_files import link_to, put_files, zstd_ratio
@@ -28,7 +29,7 @@ from edgekit.deployment.travel import (
     patch_pays,
 )
 from edgekit.devices import Device
-from edgekit.errors import DeviceError, DeviceLost, HostError, VerificationError
+from edgekit.errors import DeviceError, DeviceLost, EdgekitError, HostError, VerificationError
 from edgekit.events import Event, Sink
 
 KEEP_PART_BYTES = 256 << 10
@@ -163,6 +164,8 @@ def send(
     except DeviceLost:
         raise
     except (DeviceError, VerificationError) as error:
+        if error.code == "E_TRANSFER_HASH":
+            _refuse_changed(payload, error)
         clever = [t for t in plan.travels if t.encoding in ("copy", "patch", "zstd") or t.offset]
         if not clever or not _is_about_content(error):
             raise
@@ -176,6 +179,22 @@ def send(
     return replace(plain, travels=tuple(_sum(a, b) for a, b in zip(plan.travels, whole, strict=True))), (
         note,
     )
+
+
+def _refuse_changed(payload: Payload, error: EdgekitError) -> None:
+    """Where another hash arrived since a file here is no longer what was hashed before: no second try mends that, and
+    the device is not to blame. Raises VerificationError E_SOURCE_CHANGED."""
+    for entry in payload.manifest.files:
+        source = payload.sources[entry.file]
+        with host_errors(source):
+            same = sha256_file(source) == entry.sha256
+        if not same:
+            raise VerificationError(
+                f"{source} changed while it was sent",
+                code="E_SOURCE_CHANGED",
+                device=error.device,
+                hint="push it when it is written to no more; on the device nothing changed",
+            ) from error
 
 
 def _sum(first: Travel, second: Travel) -> Travel:

@@ -438,3 +438,18 @@ def test_no_room_for_a_patch_on_this_host_costs_the_patch_and_no_more(
             assert not list(small.iterdir())
     assert pushed.method in ("raw", "zstd")
     assert bench.active() == {"model.tflite": sha256(new)}
+
+
+def test_a_model_that_is_written_to_while_it_is_sent(bench: Bench) -> None:
+    """C1.1: the device's storage was blamed for it."""
+    bench.push(bench.model(b"1"), version="1")
+    model = bench.model(random_bytes=300_000)
+    info = open_model(model)
+    with open(model, "r+b") as file:
+        file.seek(-1000, os.SEEK_END)
+        file.write(b"x" * 100)
+    wishes: dict[str, Any] = {"profile": None, "activate": True, "smoke": False, "lease_wait_seconds": 20.0}
+    with bench.open() as device, pytest.raises(VerificationError) as caught:
+        push_payload(info, device, name=NAME, version="2", **wishes)
+    assert caught.value.code == "E_SOURCE_CHANGED"
+    assert (bench.root / "models" / NAME / "current").read_text() == "1\n"

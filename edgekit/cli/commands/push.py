@@ -122,7 +122,8 @@ def render_push(result: PushResult) -> None:
     cost = f"sent {format_size(result.bytes_sent)} of {format_size(result.bytes_total)}"
     click.echo(f"  {cost} in {format_time(result.seconds * 1e6, 3)}, {result.round_trips} round trips")
     if result.previous and result.previous != result.version:
-        click.echo(f"  before: {result.previous}  (edgekit rollback {result.name} -d {result.named})")
+        back = f"edgekit rollback {result.name} --to {result.previous} -d {result.named or result.device}"
+        click.echo(f"  before: {result.previous}  ({back})")
 
 
 _HOW = {
