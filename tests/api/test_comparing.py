@@ -109,3 +109,14 @@ def test_d1_10_a_gate_against_a_baseline(project: Path) -> None:
     assert "::error title=edgekit%3A regression::" in slow.stderr
     cases = ElementTree.parse(junit).getroot().findall("./testsuite/testcase")
     assert [case.find("failure") is not None for case in cases[1:]] == [True, False]
+
+
+def test_d1_10_a_command_that_measures_nothing_is_an_error_for_the_ci_too(project: Path) -> None:
+    """Not an empty JUnit file, which a CI takes for a success."""
+    junit = project / "junit.xml"
+    lost = run(project, "bench", "nobody", "-d", "it", "--junit", junit, env={"GITHUB_ACTIONS": "true"})
+    assert lost.code == 1
+    assert "::error title=edgekit%3A E_NO_RELEASE::" in lost.stderr
+    error = ElementTree.parse(junit).getroot().find("./testsuite/testcase/error")
+    assert error is not None
+    assert error.get("type") == "E_NO_RELEASE"
