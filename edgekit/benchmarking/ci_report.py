@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from edgekit.benchmarking.gates import GateResult, show
 from edgekit.benchmarking.outcome import Outcome
+from edgekit.errors import EdgekitError
 from edgekit.records.metrics import metric
 
 
@@ -52,24 +53,36 @@ def problems(outcome: Outcome, *, strict: bool) -> list[tuple[str, str, str]]:
 
 def annotation_lines(outcome: Outcome, environ: Mapping[str, str], *, strict: bool) -> list[str]:
     """Lines for the log of the CI that `environ` names; none elsewhere."""
-    found = problems(outcome, strict=strict)
     name = outcome.record.model.name
+    return _lines(
+        [(level, title, f"{name}: {text}") for level, title, text in problems(outcome, strict=strict)],
+        environ,
+    )
+
+
+def error_lines(error: EdgekitError, environ: Mapping[str, str]) -> list[str]:
+    """The same for a command that measured nothing."""
+    return _lines([("error", f"edgekit: {error.code}", error.message)], environ)
+
+
+def _lines(found: Sequence[tuple[str, str, str]], environ: Mapping[str, str]) -> list[str]:
     if environ.get("GITHUB_ACTIONS") == "true":
-        return [
-            f"::{level} title={_property(title)}::{_data(f'{name}: {text}')}" for level, title, text in found
-        ]
+        return [f"::{level} title={_property(title)}::{_data(text)}" for level, title, text in found]
     if environ.get("GITLAB_CI") == "true":
         colour = {"error": "31", "warning": "33"}
-        return [
-            f"\x1b[{colour[level]};1m{title}\x1b[0m {_line(f'{name}: {text}')}"
-            for level, title, text in found
-        ]
+        return [f"\x1b[{colour[level]};1m{title}\x1b[0m {_line(text)}" for level, title, text in found]
     return []
 
 
-def junit(outcomes: Sequence[Outcome], *, strict: bool) -> str:
-    """One suite a run: a case for its verdict, one for each gate."""
+def junit(outcomes: Sequence[Outcome], *, strict: bool, error: EdgekitError | None = None) -> str:
+    """One suite a run: a case for its verdict, one for each gate. `error`: what ended the command, a suite of its own."""
     root = Element("testsuites", name="edgekit")
+    if error is not None:
+        suite = SubElement(
+            root, "testsuite", name="edgekit", tests="1", failures="0", errors="1", skipped="0"
+        )
+        case = SubElement(suite, "testcase", classname="edgekit", name="measure")
+        SubElement(case, "error", type=error.code, message=_xml(error.message)).text = _xml(error.hint or "")
     for outcome in outcomes:
         record = outcome.record
         cases = 1 + len(outcome.gates)

@@ -36,7 +36,6 @@ class Seen:
 def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit_mc: int | None) -> Evidence:
     """What speaks for and against the run."""
     done = [launch for launch in seen.launches if launch.ok]
-    resolution = max((launch.clock_resolution_ns or 0 for launch in done), default=0)
     return Evidence(
         launches_planned=plan.launches,
         launches_done=len(done),
@@ -46,7 +45,7 @@ def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit
         interval_width=_interval_width(latency),
         drift=None if latency.drift is None else abs(latency.drift - 1),
         stability=latency.stability,
-        clock_resolution_us=resolution / 1000 or None,
+        clock_resolution_us=clock_step_us(done) or None,
         throttled=throttled(seen.before, seen.after),
         thermal_status=max(
             (s for s in (seen.before.thermal_status, seen.after.thermal_status) if s is not None),
@@ -60,7 +59,7 @@ def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit
         battery_percent=seen.after.conditions.battery_percent,
         charging=seen.after.conditions.charging,
         rebooted=rebooted(seen.before, seen.after),
-        clock_skew_us=clock_skew_us(seen.before, seen.after),
+        clock_skew_us=None if seen.simulated else clock_skew_us(seen.before, seen.after),
         run_us=_elapsed(seen.before.host_us, seen.after.host_us),
         golden=seen.golden.state,
         fewest_iterations=min((launch.count for launch in done), default=None),
@@ -120,6 +119,11 @@ def _elapsed(before: float | None, after: float | None) -> float | None:
 
 def _grown(before: int | None, after: int | None) -> int | None:
     return None if before is None or after is None else max(0, after - before)
+
+
+def clock_step_us(launches: Sequence[Launch]) -> float:
+    """The coarsest step that a launch reports of its clock; 0 where none does."""
+    return max((launch.clock_resolution_ns or 0 for launch in launches), default=0) / 1000
 
 
 def timed_from_us(launch: Launch) -> float | None:

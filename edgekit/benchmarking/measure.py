@@ -12,6 +12,7 @@ from edgekit.benchmarking.evaluation import Evaluated, evaluate, load_evaluation
 from edgekit.benchmarking.evidence import (
     Seen,
     actual_accelerator,
+    clock_step_us,
     evidence_of,
     fully_accelerated,
     timed_from_us,
@@ -130,6 +131,7 @@ def judged(
         first_inference_us=[launch.first_inference_us for launch in ran.launches],
         load_us=[launch.load_us for launch in ran.launches],
         starts_us=[timed_from_us(launch) for launch in ran.launches],
+        clock_step_us=clock_step_us(ran.launches),
     )
     limit_mc = profile.limits.temperature_mc if profile is not None else None
     record = make_record(

@@ -32,12 +32,14 @@ def summarize(
     first_inference_us: Sequence[float | None] = (),
     load_us: Sequence[float | None] = (),
     starts_us: Sequence[float | None] = (),
+    clock_step_us: float = 0.0,
 ) -> Latency:
     """Summarize the raw latencies of several launches (processes), each float64 microseconds in order.
 
     - `median`, `mean`, `min`, `max`, `stddev` (n - 1), `mad` (median absolute deviation from the median,
       not scaled) and the percentiles (Hyndman and Fan's type 7, NumPy's default) are over all samples.
-    - `ci95_low`, `ci95_high`: see `median_interval`. `between_launch_cv`: standard deviation (n - 1) of the
+    - `ci95_low`, `ci95_high`: see `median_interval`; widened by half a step of the clock (`clock_step_us`) on each
+      side, as a median of such readings is no finer. `between_launch_cv`: standard deviation (n - 1) of the
       launches' medians over their mean; null with one launch.
     - `outliers`: samples outside Tukey's outer fences of their own launch; counted, never dropped.
     - `drift`: median of the last half over median of the first half, of the launch in which that is farthest
@@ -66,7 +68,9 @@ def summarize(
     median = float(np.median(samples))
     percentiles, unavailable = _percentiles(samples)
     low, high = median_interval([float(np.median(array)) for array in arrays])
-    if low is None:
+    if low is not None and high is not None:
+        low, high = max(0.0, low - clock_step_us / 2), high + clock_step_us / 2
+    else:
         unavailable["ci95"] = "one launch cannot tell how much launches differ; at least 2 are needed"
         unavailable["between_launch_cv"] = unavailable["ci95"]
     return Latency(

@@ -209,6 +209,12 @@ def test_medians_below_the_clock_give_an_interval_all_the_same() -> None:
     assert high > 1.0
 
 
+def test_an_interval_is_no_finer_than_the_clock() -> None:
+    """D1.4: three launches that read the same on a clock that steps by 1 us are not known to the nanosecond."""
+    found = summarize([[100.0] * 30] * 3, clock_step_us=1.0)
+    assert (found.ci95_low, found.ci95_high) == (pytest.approx(99.5), pytest.approx(100.5))
+
+
 def test_between_launch_cv_is_that_of_the_medians() -> None:
     found = summarize([[90.0] * 11, [100.0] * 11, [110.0] * 11])
     assert found.between_launch_cv == pytest.approx(0.1)

@@ -29,12 +29,11 @@ def bench(session: Session, model: str, junit: str | None, **values: Any) -> Non
     """Measure MODEL (a file, an artifact, or NAME[@VERSION] on the device) and keep the run."""
     from edgekit.api.devices import connect, profile_for
     from edgekit.api.pipelines import bench_outcome as work
-    from edgekit.cli.ci import tell_ci
+    from edgekit.cli.ci import ci_told
     from edgekit.cli.many import on_devices
     from edgekit.cli.render import render_outcome
 
     options = bench_options_of(values)
-    outcomes: list[Outcome] = []
 
     def one(address: str) -> Outcome:
         with connect(
@@ -52,7 +51,7 @@ def bench(session: Session, model: str, junit: str | None, **values: Any) -> Non
         outcomes.append(outcome)
         return outcome
 
-    try:
+    with ci_told(junit, strict=options.strict) as outcomes:
         on_devices(
             session,
             one,
@@ -60,5 +59,3 @@ def bench(session: Session, model: str, junit: str | None, **values: Any) -> Non
             document=lambda outcome: outcome.document(),
             exit_code=lambda outcome: outcome.exit_code(strict=options.strict),
         )
-    finally:
-        tell_ci(outcomes, junit, strict=options.strict)

@@ -18,7 +18,6 @@ from edgekit.cli.options import (
 
 if TYPE_CHECKING:
     from edgekit.api.pipelines import RunOutcome
-    from edgekit.benchmarking import Outcome
 
 
 @click.command()
@@ -38,15 +37,13 @@ def run(session: Session, model: str, report: str | None, junit: str | None, **v
     """Convert MODEL for the device, verify it, push it, measure it there, keep the run and write a report."""
     from edgekit.api.devices import connect, profile_for
     from edgekit.api.pipelines import run as work
-    from edgekit.cli.ci import tell_ci
+    from edgekit.cli.ci import ci_told
     from edgekit.cli.many import on_devices
 
     options = bench_options_of(values)
     wishes = convert_wishes(values)
     if report is not None and len(session.devices) > 1 and not Path(report).is_dir():
         raise click.UsageError("with several devices, --report takes a folder that is there")
-
-    outcomes: list[Outcome] = []
 
     def one(address: str) -> RunOutcome:
         with connect(
@@ -80,7 +77,7 @@ def run(session: Session, model: str, report: str | None, junit: str | None, **v
         render_outcome(session, outcome.bench)
         click.echo(f"report: {outcome.report}")
 
-    try:
+    with ci_told(junit, strict=options.strict) as outcomes:
         on_devices(
             session,
             one,
@@ -88,5 +85,3 @@ def run(session: Session, model: str, report: str | None, junit: str | None, **v
             document=lambda outcome: outcome.document(),
             exit_code=lambda outcome: outcome.bench.exit_code(strict=options.strict),
         )
-    finally:
-        tell_ci(outcomes, junit, strict=options.strict)

@@ -1,0 +1,122 @@
+"""compare, baselines and gates on this machine as a device (D1.5, D1.10)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.cli.running import MODEL, QUICK, Ran, edgekit
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "edgekit.yaml").write_text(
+        f'devices: {{it: {{address: "local:", root: "{tmp_path}/device"}}}}\nresults: "{tmp_path}/results.sqlite"\n'
+    )
+    return tmp_path
+
+
+def run(project: Path, *arguments: str | Path, env: Any = None) -> Ran:
+    return edgekit(*arguments, env=env, cwd=project)
+
+
+def test_d1_5_a_model_against_itself_and_against_another(project: Path) -> None:
+    """The JSON of the interface page; both records are kept; the order is random, balanced and of the kept seed."""
+    out = project / "f.ekm"
+    run(project, "convert", MODEL, "--recipe", "float32", "-o", out).ok()
+    found = (
+        run(project, "compare", MODEL, out, "-d", "it", "--json", *QUICK, "--launches", "4", "--seed", "7")
+        .ok()
+        .json()
+    )
+    assert found["verdict"] in {"faster", "slower", "no_difference"}
+    assert found["ci95_low"] < found["ratio"] < found["ci95_high"]
+    assert 0 <= found["p_value"] <= 1
+    assert found["smallest_effect"] > 0
+    assert (found["pairs"], found["seed"], sorted(found["order"])) == (4, 7, ["a"] * 4 + ["b"] * 4)
+    assert len(set(found["records"])) == 2
+    records = [run(project, "results", "show", one, "--json").ok().json() for one in found["records"]]
+    orders = [[launch["order"] for launch in record["launches"]] for record in records]
+    assert sorted(orders[0] + orders[1]) == list(range(8))
+    assert [record["plan"]["launches"] for record in records] == [4, 4]
+
+
+def test_d1_5_a_resolution_plans_pairs_from_a_pilot(project: Path) -> None:
+    """The pilot's 5 pairs are in the records and not in the result. A release may be compared with itself."""
+    run(project, "push", MODEL, "-d", "it", "--name", "one").ok()
+    found = (
+        run(project, "compare", "one", "one", "-d", "it", "--json", *QUICK, "--resolution", "90%").ok().json()
+    )
+    assert (found["pilot_pairs"], found["resolution"]) == (5, 0.9)
+    assert found["pairs"] == found["planned_pairs"] >= 5
+    assert len(found["order"]) == 2 * (5 + found["pairs"])
+    text = run(project, "compare", "one", "one", "-d", "it", *QUICK).ok().stdout
+    assert "b / a" in text
+    assert "9 of 10 runs" in text
+
+
+def test_d1_5_what_cannot_be_compared_is_refused(project: Path) -> None:
+    assert run(project, "compare", MODEL, "nobody", "-d", "it", "--json").error()["code"] == "E_NO_RELEASE"
+    assert (
+        run(project, "compare", MODEL, MODEL, "-d", "it", "--json", "--resolution", "200%").error()["code"]
+        == "E_PLAN"
+    )
+    two = run(project, "compare", MODEL, MODEL, "-d", "it", "--json", *QUICK, "--launches", "2")
+    assert (two.code, two.json()["verdict"]) == (4, "invalid")
+
+
+def test_d1_10_a_gate_against_a_baseline(project: Path) -> None:
+    """No baseline: refused before anything is measured. A regression: measured twice, exit 5, in JUnit and annotations."""
+    gate = ("--gate", "median_latency<=baseline*1.03", "--gate", "peak_rss<=baseline*2")
+    missing = run(project, "bench", MODEL, "-d", "it", "--json", *QUICK, *gate)
+    assert (missing.code, missing.error()["code"]) == (1, "E_NO_BASELINE")
+    assert run(project, "results", "list", "--json").ok().json()["runs"] == []
+
+    first = (
+        run(project, "bench", MODEL, "-d", "it", "--json", *QUICK, "--gate", "median_latency<=1s").ok().json()
+    )
+    assert first["gates"][0]["passed"]
+    named = run(project, "results", "baseline", "--json").ok().json()
+    assert (named["baseline"], named["runtime"]) == (first["id"], "litert")
+    same = (
+        run(project, "bench", MODEL, "-d", "it", "--json", *QUICK, "--gate", "median_latency<=baseline*50")
+        .ok()
+        .json()
+    )
+    assert same["gates"][0]["limit"] == pytest.approx(50 * first["latency"]["median"])
+    assert "second_run" not in same
+
+    # the baseline as a file, ten times faster than this machine is
+    record = {**first, "latency": {**first["latency"], "median": first["latency"]["median"] / 10}}
+    record["launches"] = [{**launch, "median_us": launch["median_us"] / 10} for launch in first["launches"]]
+    del record["gates"]
+    fast = project / "fast.json"
+    fast.write_text(json.dumps(record))
+    junit = project / "junit.xml"
+    slow = run(
+        project, "bench", MODEL, "-d", "it", "--json", *QUICK, *gate, "--baseline", fast, "--junit", junit,
+        env={"GITHUB_ACTIONS": "true"},
+    )  # fmt: skip
+    assert slow.code == 5
+    latency, memory = slow.json()["gates"]
+    assert (latency["passed"], latency["confirmed"], memory["passed"]) == (False, True, True)
+    assert latency["p_value"] <= 1e-4
+    assert slow.json()["second_run"] != slow.json()["id"]
+    assert "::error title=edgekit%3A regression::" in slow.stderr
+    cases = ElementTree.parse(junit).getroot().findall("./testsuite/testcase")
+    assert [case.find("failure") is not None for case in cases[1:]] == [True, False]
+
+
+def test_d1_10_a_command_that_measures_nothing_is_an_error_for_the_ci_too(project: Path) -> None:
+    """Not an empty JUnit file, which a CI takes for a success."""
+    junit = project / "junit.xml"
+    lost = run(project, "bench", "nobody", "-d", "it", "--junit", junit, env={"GITHUB_ACTIONS": "true"})
+    assert lost.code == 1
+    assert "::error title=edgekit%3A E_NO_RELEASE::" in lost.stderr
+    error = ElementTree.parse(junit).getroot().find("./testsuite/testcase/error")
+    assert error is not None
+    assert error.get("type") == "E_NO_RELEASE"

@@ -1,0 +1,59 @@
+"""What a comparison concludes (D1.5)."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from edgekit.benchmarking.comparison import MAX_PAIRS, compare_pairs, conclude, pair_order, planned_pairs
+from tests.benchmarking.records import record
+
+pytestmark = pytest.mark.base
+
+A = [100.0, 101.0, 99.5, 100.2, 100.4]
+SLOWER = [103.0, 104.2, 102.4, 103.3, 103.1]
+FINE = record(A)
+
+
+def test_each_goes_first_in_one_of_two_neighbouring_pairs_at_random() -> None:
+    orders = [pair_order(3, pair) for pair in range(400)]
+    assert all(set(orders[i : i + 2]) == {("a", "b"), ("b", "a")} for i in range(0, 400, 2))
+    assert 60 < Counter(orders[::2])["a", "b"] < 140
+    assert orders == [pair_order(3, pair) for pair in range(400)]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "verdict"),
+    [(A, SLOWER, "slower"), (SLOWER, A, "faster"), (A, [99.0, 102.0, 99.4, 100.9, 100.1], "no_difference")],
+)
+def test_verdicts(a: list[float], b: list[float], verdict: str) -> None:
+    assert conclude(compare_pairs(a, b), FINE, FINE, None, None) == (verdict, (), ())
+
+
+def test_a_run_that_is_invalid_makes_the_comparison_so_and_a_suspect_one_is_a_note() -> None:
+    found = compare_pairs(A, SLOWER)
+    verdict, reasons, _ = conclude(found, FINE, record(A, "invalid"), None, None)
+    assert (verdict, reasons) == ("invalid", ("b: it swapped",))
+    verdict, reasons, notes = conclude(found, record(A, "suspect"), FINE, None, None)
+    assert (verdict, reasons, notes) == ("slower", (), ("a is suspect: it swapped",))
+
+
+def test_pairs_that_lost_a_launch_do_not_count_and_too_few_are_invalid() -> None:
+    found = compare_pairs([100.0, None, 101.0], [100.0, 99.0, 102.0])
+    assert found is not None
+    assert found.pairs == 2
+    verdict, reasons, _ = conclude(found, FINE, FINE, None, None)
+    assert (verdict, reasons) == ("invalid", ("2 pairs are too few; at least 3 are needed",))
+    assert compare_pairs([None], [1.0]) is None
+    assert conclude(None, FINE, FINE, None, None)[0] == "invalid"
+
+
+def test_a_resolution_that_was_not_reached_is_said() -> None:
+    noisy = [95.0, 108.0, 99.0, 104.0, 97.0]
+    wanted = planned_pairs(A, noisy, 0.01)
+    assert wanted > MAX_PAIRS
+    _, _, notes = conclude(compare_pairs(A, noisy), FINE, FINE, 0.01, wanted)
+    assert notes[0] == f"1.00% would have taken {wanted} pairs; 50 is the most that is run"
+    assert notes[1].startswith("differences below")
+    assert planned_pairs(A, A, 0.01) == 5

@@ -1,0 +1,140 @@
+"""A baseline gate that failed: what is called a regression, and what a CI is told (D1.10)."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+
+from edgekit.benchmarking import Outcome
+from edgekit.benchmarking.ci_report import annotation_lines, junit
+from edgekit.benchmarking.gates import check_gate, parse_gate
+from edgekit.benchmarking.regression import confirm, is_worse
+from edgekit.errors import InputError
+from edgekit.records import Accuracy, Verdict
+from tests.benchmarking.records import record
+
+pytestmark = pytest.mark.base
+
+GATE = parse_gate("median_latency <= baseline * 1.03")
+BASE = [100.0, 100.3, 99.8, 100.1, 99.9]
+SLOW = [value * 1.1 for value in BASE]
+LITTLE = [value * 1.031 for value in (92, 95, 100, 104, 109)]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("median_latency<=baseline*1.03", 1.03), ("accuracy>=baseline", 1.0), ("peak_rss < baseline * 2", 2.0)],
+)
+def test_a_baseline_is_part_of_the_gates_language(text: str, value: float) -> None:
+    gate = parse_gate(text)
+    assert (gate.baseline, gate.value) == (True, value)
+
+
+@pytest.mark.parametrize(
+    "text", ["median_latency<=baseline+1", "median_latency<=baseline*-1", "median_latency<=base*1.1"]
+)
+def test_what_is_no_baseline_is_refused(text: str) -> None:
+    with pytest.raises(InputError):
+        parse_gate(text)
+
+
+def test_the_limit_is_a_share_of_the_baselines_value() -> None:
+    passed = check_gate(GATE, record([103.0] * 3), record([100.0] * 3))
+    assert (passed.passed, passed.limit) == (True, pytest.approx(103))
+    assert not check_gate(GATE, record([103.1] * 3), record([100.0] * 3)).passed
+    nothing = check_gate(GATE, record([103.0] * 3), record([]))
+    assert (nothing.passed, nothing.note) == (False, "the baseline does not have it")
+
+
+def test_a_slowdown_that_all_launches_show_is_a_regression() -> None:
+    found = confirm(GATE, record(SLOW), record(SLOW), record(BASE))
+    assert (found.passed, found.confirmed) == (False, True)
+    assert found.p_value is not None
+    assert found.p_value < 1e-4
+
+
+def test_a_second_measurement_that_passes_calls_it_off() -> None:
+    found = confirm(GATE, record(SLOW), record(BASE), record(BASE))
+    assert (found.passed, found.confirmed) == (True, False)
+    assert "passed when it was measured again" in (found.note or "")
+
+
+def test_launches_that_scatter_are_no_regression_though_both_fail() -> None:
+    found = confirm(GATE, record([104.0, *LITTLE]), record([104.0, *LITTLE]), record(BASE))
+    assert (found.passed, found.confirmed) == (True, False)
+    assert "launches differ too much" in (found.note or "")
+
+
+def test_a_metric_without_launches_is_confirmed_by_failing_twice() -> None:
+    gate = parse_gate("accuracy>=baseline")
+    worse = record(BASE, accuracy=Accuracy(value=0.90))
+    found = confirm(gate, worse, worse, record(BASE, accuracy=Accuracy(value=0.95)))
+    assert (found.passed, found.confirmed, found.p_value) == (False, True, None)
+
+
+@pytest.mark.parametrize(
+    ("now", "why"),
+    [
+        ([105.0] * 9 + [100.2], "one launch as fast as the baseline's"),
+        ([105.0] * 9 + [100.4], "launches in two modes, of which the baseline saw one"),
+        ([100.31, 100.32] * 5, "too small for the scatter"),
+    ],
+)
+def test_doubts_that_keep_a_regression_from_being_called(now: list[float], why: str) -> None:
+    assert not is_worse(BASE, now)[0], why
+
+
+def test_too_few_launches_confirm_nothing() -> None:
+    assert is_worse([100.0], [200.0] * 3) == (False, None)
+    assert is_worse([], []) == (False, None)
+
+
+def outcome(state: str = "valid") -> Outcome:
+    slow, base = record(SLOW, state), record(BASE)
+    confirmed = confirm(GATE, slow, slow, base)
+    doubtful = confirm(GATE, slow, base, base)
+    passed = check_gate(parse_gate("median_latency<1s"), slow)
+    return Outcome(slow, (confirmed, doubtful, passed), slow)
+
+
+def test_exit_codes() -> None:
+    """5 for a confirmed regression, not for one that is not; 4 beats 5, of either measurement."""
+    whole = outcome()
+    assert whole.exit_code() == 5
+    assert Outcome(whole.record, whole.gates[1:], whole.second).exit_code() == 0
+    invalid = msgspec.structs.replace(whole.record, verdict=Verdict(state="invalid"))
+    assert Outcome(whole.record, whole.gates, invalid).exit_code() == 4
+    assert outcome("suspect").exit_code() == 5
+    assert outcome("suspect").exit_code(strict=True) == 4
+
+
+def test_github_gets_workflow_commands_and_gitlab_coloured_lines() -> None:
+    """Newlines and percent signs would end or change a command."""
+    lines = annotation_lines(outcome("suspect"), {"GITHUB_ACTIONS": "true"}, strict=False)
+    assert [line.split(" ")[0] for line in lines] == ["::warning", "::error", "::warning"]
+    assert lines[0] == "::warning title=edgekit%3A suspect run::m: it swapped"
+    assert (
+        "title=edgekit%3A regression::m: median_latency <= baseline * 1.03 (measured 110 us, again 110 us"
+        in lines[1]
+    )
+    assert annotation_lines(outcome("suspect"), {"GITHUB_ACTIONS": "true"}, strict=True)[0].startswith(
+        "::error"
+    )
+    gitlab = annotation_lines(outcome(), {"GITLAB_CI": "true"}, strict=False)
+    assert gitlab[0].startswith("\x1b[31;1medgekit: regression\x1b[0m m: ")
+    assert annotation_lines(outcome(), {}, strict=False) == []
+
+
+def test_junit_has_a_case_for_the_verdict_and_one_for_each_gate() -> None:
+    text = junit([outcome("suspect")], strict=False)
+    suite = ElementTree.fromstring(text.removeprefix('<?xml version="1.0" encoding="UTF-8"?>')).find(
+        "testsuite"
+    )
+    assert suite is not None
+    assert (suite.get("tests"), suite.get("failures")) == ("4", "1")
+    cases = suite.findall("testcase")
+    assert [case.find("failure") is not None for case in cases] == [False, True, False, False]
+    strict = ElementTree.fromstring(junit([outcome("suspect")], strict=True).split("\n", 1)[1])
+    assert strict.find("testsuite").get("failures") == "2"  # type: ignore[union-attr]
