@@ -1,9 +1,10 @@
 /* The lease: who works with this device now. ROOT/lease, text, one field a line:
  *     edgekit-lease 1 / boot id / expiry in ns of CLOCK_BOOTTIME / token / holder
- * read and written under the lock on ROOT/lease.lock. One of another boot, or past its expiry, is void. */
+ * read and written under the lock on ROOT/lease.lock. One of another boot, or past its expiry, is void. Once there it stays. */
 #include "agent.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,21 +31,21 @@ static bool load(struct lease *lease)
     return fields >= 3 && !strcmp(lease->boot_id, agent.boot_id) && lease->expiry_ns > clock_ns(CLOCK_BOOTTIME);
 }
 
-/* Not fsynced: after a power cut the boot id is another one, and it is void anyway. */
+/* In place, so that a full disk needs no new block: everybody reads it under the lock. Not fsynced: after a power cut
+ * the boot id is another one, and it is void anyway. */
 static int store(uint64_t expiry_ns)
 {
-    char path[PATH_MAX], temp[PATH_MAX], text[512];
+    char path[PATH_MAX], text[512];
     int err = root_path(path, "lease");
-    if (!err) err = root_path(temp, ".lease.ek-tmp");
     if (err) return err;
     int n = snprintf(text, sizeof text, "edgekit-lease 1\n%s\n%llu\n%s\n%s\n", agent.boot_id,
                      (unsigned long long)expiry_ns, agent.token, ours.holder);
-    FILE *file = fopen(temp, "we");
-    if (!file) return errno;
-    if (fwrite(text, 1, (size_t)n, file) != (size_t)n) err = errno;
-    if (fclose(file) && !err) err = errno;
-    if (!err && rename(temp, path)) err = errno;
-    if (err) unlink(temp);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0) return errno;
+    ssize_t done = pwrite(fd, text, (size_t)n, 0);
+    if (done != n) err = done < 0 ? errno : ENOSPC;
+    else if (ftruncate(fd, n)) err = errno;
+    close(fd);
     return err;
 }
 
@@ -142,6 +143,6 @@ void lease_drop(const char *token)
     int fd = lock_file("lease.lock", LEASE_WAIT_NS);
     if (fd < 0) return;
     load(&lease);
-    if (!strcmp(lease.token, token)) unlink(path);
+    if (!strcmp(lease.token, token)) store(0); /* kept, void: on a full disk the next one could not be made anew */
     close(fd);
 }

@@ -169,3 +169,12 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def leased(root: Path) -> bool:
+    """Whether somebody holds the device by its lease file, which stays there, void, when it was given back."""
+    try:
+        lines = (root / "lease").read_text().splitlines()
+    except FileNotFoundError:
+        return False
+    return lines[2] != "0"

@@ -23,6 +23,7 @@ from tests.agent.starting import (
     eventually,
     guardian_of,
     kill,
+    leased,
     names,
     open_stream,
     processes_with,
@@ -59,8 +60,8 @@ def _busy(client: AgentClient, knobs: list[Path], mark: str) -> int:
 
 
 def _nothing_left(root: Path, mark: str, guardian: int) -> bool:
-    left = [root / "lease", root / "knobs.journal"]
-    return not processes_with(mark) and not any(p.exists() for p in left) and not alive(guardian)
+    left = leased(root) or (root / "knobs.journal").exists()
+    return not processes_with(mark) and not left and not alive(guardian)
 
 
 def _lost(client: AgentClient) -> bool:
@@ -119,7 +120,7 @@ def test_clean_close_has_cleaned_up_before_it_returns(root: Path, tmp_path: Path
         client.lease_acquire("me")
         client.knob_set(str(tree), b"b")
     assert tree.read_text() == "a\n"
-    assert not (root / "lease").exists()
+    assert not leased(root)
     with agent(root) as client:
         client.lease_acquire("me again")
 
@@ -300,7 +301,7 @@ def test_lease_runs_out_by_itself(root: Path) -> None:
         assert "next" in (root / "lease").read_text()
         with pytest.raises(EdgekitError):
             first.lease_renew()
-    assert not (root / "lease").exists()
+    assert not leased(root)
 
 
 def test_lease_of_another_boot_is_void(root: Path) -> None:

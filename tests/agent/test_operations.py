@@ -25,7 +25,17 @@ from edgekit.errors import (
     RemoteError,
     VerificationError,
 )
-from tests.agent.starting import ABIS, CHECKED, agent, alive, eventually, names, processes_with, sanitized
+from tests.agent.starting import (
+    ABIS,
+    CHECKED,
+    agent,
+    alive,
+    eventually,
+    leased,
+    names,
+    processes_with,
+    sanitized,
+)
 
 
 @pytest.fixture(scope="module", params=[*ABIS, CHECKED])
@@ -374,7 +384,7 @@ def test_lease(client: AgentClient) -> None:
     text = (Path(client.root) / "lease").read_text()
     assert "host a, pid 1 and more" in text
     client.lease_release()
-    assert not (Path(client.root) / "lease").exists()
+    assert not leased(Path(client.root))
     with pytest.raises(EdgekitError):
         client.lease_renew()
 

@@ -413,12 +413,12 @@ def test_garbage_that_cannot_be_removed_stops_no_push(bench: Bench) -> None:
     garbage = bench.root / "models" / "another" / ".1.ek-gone"
     garbage.mkdir(parents=True)
     (garbage / "file").touch()
-    if subprocess.run(["chattr", "+i", garbage / "file"], capture_output=True).returncode:
+    if subprocess.run(["chattr", "+i", garbage / "file"], capture_output=True, timeout=30).returncode:
         pytest.skip("no file here can be made immutable")
     try:
         assert bench.push(bench.model(b"2")).activated
     finally:
-        subprocess.run(["chattr", "-i", garbage / "file"], check=True)
+        subprocess.run(["chattr", "-i", garbage / "file"], check=True, timeout=30)
     bench.push(bench.model(b"3"))
     assert not garbage.exists()
 

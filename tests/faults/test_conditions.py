@@ -193,3 +193,22 @@ def test_files_from_the_future_and_the_past(tmp_path: Path, monkeypatch: pytest.
             push(models, device, "2")
             found = state.read_store(root, NAME)
             assert (found.current, found.problems(), found.strays) == ("2", [], ())
+
+
+def test_a_disk_without_a_free_block_can_be_cleared_by_edgekit_itself(small: Small) -> None:
+    """What the hint of a full disk says has to work there: nothing that makes room may need room."""
+    from edgekit.deployment import gc, releases, remove
+
+    place = small.grounds.place(CASE)
+    with place.reopen() as device:
+        push(small.grounds.models, device, "2")
+        push(small.grounds.models, device, "3")
+    small.fill()
+    assert small.free_bytes() < 4096
+    with place.reopen() as device:
+        remove(device, NAME, "2")
+        assert "2" not in {row.version for row in releases(device, NAME)}
+    small.fill()
+    with place.reopen() as device:
+        assert gc(device, keep=1).freed_bytes >= 0
+        assert {row.version for row in releases(device, NAME) if row.active} == {"3"}
