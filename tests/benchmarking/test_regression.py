@@ -123,7 +123,7 @@ def test_github_gets_workflow_commands_and_gitlab_coloured_lines() -> None:
     assert [line.split(" ")[0] for line in lines] == ["::warning", "::error", "::warning"]
     assert lines[0] == "::warning title=edgekit%3A suspect run::m: it swapped"
     assert (
-        "title=edgekit%3A regression::m: median_latency <= baseline * 1.03 (measured 110 us, again 110 us"
+        "title=edgekit%3A regression::m: median_latency <= baseline * 1.03 (measured: 110 us, again: 110 us, limit: 103 us"
         in lines[1]
     )
     assert annotation_lines(outcome("suspect"), {"GITHUB_ACTIONS": "true"}, strict=True)[0].startswith(
