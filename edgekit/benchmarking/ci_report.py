@@ -23,11 +23,11 @@ def gate_text(gate: GateResult) -> str:
     def shown(value: float | None) -> str:
         return "not measured" if value is None else show(metric(gate.metric), value)
 
-    parts = [f"measured {shown(gate.measured)}"]
+    parts = [f"measured: {shown(gate.measured)}" if gate.measured is not None else shown(None)]
     if gate.confirmed is not None:
-        parts.append(f"again {shown(gate.second)}")
-    if gate.limit is not None:
-        parts.append(f"limit {shown(gate.limit)}")
+        parts.append(f"again: {shown(gate.second)}")
+    if gate.limit is not None and "baseline" in gate.gate:
+        parts.append(f"limit: {shown(gate.limit)}")
     if gate.p_value is not None:
         parts.append(f"p = {gate.p_value:.1g}")
     if gate.note:

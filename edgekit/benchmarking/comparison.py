@@ -106,18 +106,8 @@ def conclude(
     A run that is invalid makes the comparison so. One that is suspect is a note: what disturbs both launches of a pair
     cancels out, what does not makes the interval wide.
     """
-    reasons = [
-        f"{name}: {reason}"
-        for name, record in (("a", a), ("b", b))
-        if record.verdict.state == "invalid"
-        for reason in record.verdict.reasons
-    ]
-    notes = [
-        f"{name} is suspect: {reason}"
-        for name, record in (("a", a), ("b", b))
-        if record.verdict.state == "suspect"
-        for reason in record.verdict.reasons
-    ]
+    reasons = [f"{who}: {reason}" for reason, who in _told(a, b, "invalid").items()]
+    notes = [f"{who} suspect: {reason}" for reason, who in _told(a, b, "suspect").items()]
     if found is None or found.p_value is None or found.pairs < MIN_PAIRS:
         reasons.append(f"{found.pairs if found else 0} pairs are too few; at least {MIN_PAIRS} are needed")
     if resolution is not None and found is not None and found.smallest_effect is not None:
@@ -134,3 +124,13 @@ def conclude(
     if found.p_value >= SIGNIFICANCE:
         return "no_difference", (), tuple(notes)
     return ("slower" if found.ratio > 1 else "faster"), (), tuple(notes)
+
+
+def _told(a: Record, b: Record, state: str) -> dict[str, str]:
+    """Reasons of the runs in this state, each with whose it is: what disturbs a device is told by both."""
+    found: dict[str, str] = {}
+    for name, record in (("a", a), ("b", b)):
+        if record.verdict.state == state:
+            for reason in record.verdict.reasons:
+                found[reason] = f"{found[reason]} and {name}" if reason in found else name
+    return found

@@ -121,5 +121,14 @@ def check_gate(gate: Gate, record: Record, baseline: Record | None = None) -> Ga
         unit=wanted.unit,
         passed=passed,
         limit=limit,
-        note="the baseline does not have it" if limit is None else None,
+        note=_note(record, baseline, limit) if gate.baseline else None,
     )
+
+
+def _note(record: Record, baseline: Record | None, limit: float | None) -> str | None:
+    if limit is None:
+        return "the baseline does not have it"
+    if baseline is not None and baseline.device.model and record.device.model:
+        other = baseline.device.model != record.device.model
+        return f"the baseline is of another device: {baseline.device.model}" if other else None
+    return None

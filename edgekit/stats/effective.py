@@ -36,10 +36,10 @@ def effective_count(launch: Floats) -> float | None:
     total = float(centred @ centred)
     if total <= 0:
         return float(count)
-    time = 1.0
-    for lag in range(1, int(count * MAX_LAG_SHARE), 2):
-        pair = float(centred[:-lag] @ centred[lag:]) + float(centred[: -lag - 1] @ centred[lag + 1 :])
-        if pair <= 0:
-            break
-        time += 2 * pair / total
-    return count / time
+    lags = int(count * MAX_LAG_SHARE) // 2 * 2
+    spectrum = np.fft.rfft(centred, 2 * count)  # padded: no lag wraps around
+    correlation = np.fft.irfft(spectrum.real**2 + spectrum.imag**2, 2 * count)[1 : lags + 1] / total
+    pairs = correlation.reshape(-1, 2).sum(axis=1)
+    ends = np.flatnonzero(pairs <= 0)
+    positive = pairs[: ends[0]] if ends.size else pairs
+    return count / (1 + 2 * float(positive.sum()))

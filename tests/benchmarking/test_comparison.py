@@ -36,7 +36,12 @@ def test_a_run_that_is_invalid_makes_the_comparison_so_and_a_suspect_one_is_a_no
     verdict, reasons, _ = conclude(found, FINE, record(A, "invalid"), None, None)
     assert (verdict, reasons) == ("invalid", ("b: it swapped",))
     verdict, reasons, notes = conclude(found, record(A, "suspect"), FINE, None, None)
-    assert (verdict, reasons, notes) == ("slower", (), ("a is suspect: it swapped",))
+    assert (verdict, reasons, notes) == ("slower", (), ("a suspect: it swapped",))
+
+
+def test_what_disturbed_both_is_told_once() -> None:
+    both = record(A, "suspect")
+    assert conclude(compare_pairs(A, SLOWER), both, both, None, None)[2] == ("a and b suspect: it swapped",)
 
 
 def test_pairs_that_lost_a_launch_do_not_count_and_too_few_are_invalid() -> None:

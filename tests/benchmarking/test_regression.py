@@ -12,7 +12,7 @@ from edgekit.benchmarking.ci_report import annotation_lines, junit
 from edgekit.benchmarking.gates import check_gate, parse_gate
 from edgekit.benchmarking.regression import confirm, is_worse
 from edgekit.errors import InputError
-from edgekit.records import Accuracy, Verdict
+from edgekit.records import Accuracy, Device, Verdict
 from tests.benchmarking.records import record
 
 pytestmark = pytest.mark.base
@@ -46,6 +46,13 @@ def test_the_limit_is_a_share_of_the_baselines_value() -> None:
     assert not check_gate(GATE, record([103.1] * 3), record([100.0] * 3)).passed
     nothing = check_gate(GATE, record([103.0] * 3), record([]))
     assert (nothing.passed, nothing.note) == (False, "the baseline does not have it")
+
+
+def test_a_baseline_of_another_device_is_noted() -> None:
+    base = record(BASE, device=Device(address="ssh://a", model="Raspberry Pi 5"))
+    same = check_gate(GATE, record(BASE, device=Device(address="ssh://b", model="Raspberry Pi 5")), base)
+    other = check_gate(GATE, record(BASE, device=Device(address="ssh://b", model="Jetson")), base)
+    assert (same.note, other.note) == (None, "the baseline is of another device: Raspberry Pi 5")
 
 
 def test_a_slowdown_that_all_launches_show_is_a_regression() -> None:
@@ -116,7 +123,7 @@ def test_github_gets_workflow_commands_and_gitlab_coloured_lines() -> None:
     assert [line.split(" ")[0] for line in lines] == ["::warning", "::error", "::warning"]
     assert lines[0] == "::warning title=edgekit%3A suspect run::m: it swapped"
     assert (
-        "title=edgekit%3A regression::m: median_latency <= baseline * 1.03 (measured 110 us, again 110 us"
+        "title=edgekit%3A regression::m: median_latency <= baseline * 1.03 (measured: 110 us, again: 110 us, limit: 103 us"
         in lines[1]
     )
     assert annotation_lines(outcome("suspect"), {"GITHUB_ACTIONS": "true"}, strict=True)[0].startswith(

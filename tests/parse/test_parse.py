@@ -26,6 +26,7 @@ from edgekit.parse.sysfs_cpufreq import (
 from edgekit.parse.sysfs_thermal import parse_temp
 from edgekit.parse.uname import abi_of, parse_uname
 from edgekit.parse.vcgencmd import parse_get_throttled, parse_measure_clock, parse_measure_temp
+from edgekit.parse.vmstat import parse_swapped_pages
 from tests.parse.outputs import FOLDER, HEADER, output
 
 pytestmark = pytest.mark.base
@@ -259,3 +260,12 @@ def test_error_says_the_tool_and_the_line() -> None:
     assert isinstance(error, ParseError)
     assert (error.code, error.tool, error.line) == ("E_PARSE", "getprop", 2)
     assert error.exit_code == 3
+
+
+def test_vmstat_counts_pages_that_were_swapped() -> None:
+    """D1.6: swap. Lines as Linux 6.1 prints them."""
+    text = "nr_free_pages 112233\npswpin 1042\npswpout 33\npswpin_zero 9\n"
+    assert parse_swapped_pages(text) == 1075
+    for damaged in ("nr_free_pages 1\n", "pswpin 1\n", "pswpin x\npswpout 1\n", "pswpin 1\npswpout 2"):
+        with pytest.raises(ParseError):
+            parse_swapped_pages(damaged)

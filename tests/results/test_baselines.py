@@ -1,0 +1,56 @@
+"""Baselines in the results store (D1.10)."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from edgekit.errors import InputError
+from edgekit.records import Model, Profile
+from edgekit.results.store import Store
+from tests.benchmarking.records import record
+
+pytestmark = pytest.mark.base
+
+
+def add(store: Store, run: str, **more: object) -> None:
+    store.add(record([100.0], id=run, **more))
+
+
+def test_a_baseline_is_of_a_model_a_profile_and_a_runtime(store: Store) -> None:
+    add(store, "20260101-000000000-aaaaaa")
+    add(store, "20260102-000000000-bbbbbb", profile=Profile(name="pi"))
+    add(store, "20260103-000000000-cccccc", model=Model(name="other"))
+    assert store.baseline("m", None) is None
+    for run in ("aaaaaa", "bbbbbb", "cccccc"):
+        store.set_baseline(run)
+    found = [store.baseline("m", None), store.baseline("m", "pi", "litert"), store.baseline("other", None)]
+    assert [one.id[-6:] if one else None for one in found] == ["aaaaaa", "bbbbbb", "cccccc"]
+    assert store.baseline("m", "pi", "onnxruntime") is None
+
+
+def test_a_later_baseline_takes_the_place(store: Store) -> None:
+    add(store, "20260101-000000000-aaaaaa")
+    add(store, "20260102-000000000-bbbbbb")
+    store.set_baseline("aaaaaa")
+    store.set_baseline("latest")
+    found = store.baseline("m", None, "litert")
+    assert found is not None
+    assert found.id.endswith("bbbbbb")
+    with pytest.raises(InputError):
+        store.set_baseline("nobody")
+
+
+def test_a_store_from_before_baselines_gets_them_with_the_first(store: Store) -> None:
+    add(store, "20260101-000000000-aaaaaa")
+    drop(store.path)
+    assert Store(store.path).baseline("m", None) is None
+    Store(store.path).set_baseline("latest")
+    assert Store(store.path).baseline("m", None) is not None
+
+
+def drop(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE baselines")
