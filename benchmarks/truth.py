@@ -164,7 +164,7 @@ def scenarios(runs: int, seed: int) -> Iterator[tuple[str, Callable[[int], Laten
     """(what, shape of run i, launches, "bad", "healthy" or "" for a row without a bar)."""
     seconds = simulate(USUAL, seed).seconds
     moments = np.random.default_rng(seed).uniform(0.05, 0.95, runs) * seconds
-    eight = launches_to_see_modes()
+    planned = launches_to_see_modes()
 
     def always(**change: object) -> Callable[[int], LatencyShape]:
         shape = replace(USUAL, **change)  # type: ignore[arg-type]
@@ -192,12 +192,18 @@ def scenarios(runs: int, seed: int) -> Iterator[tuple[str, Callable[[int], Laten
     yield "the same, 90 % and 10 %", always(modes=two, mode_shares=(0.9, 0.1)), 5, ""
     yield "two modes 5 % apart that stay for 50 ms", always(modes=two, mode_seconds=0.05), 5, "bad"
     yield "two modes 5 % apart that stay for 0.3 s", always(modes=two, mode_seconds=0.3), 5, "bad"
-    yield "two launch modes 5 % apart", always(launch_modes=two), eight, "bad"
+    yield "two launch modes 5 % apart", always(launch_modes=two), planned, "bad"
     yield (
         "two launch modes 5 % apart, 0.5 % between launches",
         always(launch_modes=two, launch_sd=0.005),
-        eight,
+        planned,
         "bad",
+    )
+    yield (
+        "two launch modes 5 % apart, planned for a miss of 1 %",
+        always(launch_modes=two),
+        launches_to_see_modes(miss=0.01),
+        "",
     )
     yield "two launch modes 5 % apart, with the default launches", always(launch_modes=two), 5, ""
     yield "healthy: usual", always(), 5, "healthy"

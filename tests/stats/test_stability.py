@@ -119,9 +119,10 @@ def test_launches_in_two_groups_disagree() -> None:
 
 
 def test_how_many_launches_show_modes() -> None:
-    """Five launches miss two equal modes in 6.25 %; for 1 % it takes 8."""
-    assert (launches_to_see_modes(0.5, 0.0625), launches_to_see_modes()) == (5, 8)
-    assert launches_to_see_modes(0.8) == 21
+    """Five launches miss two equal modes in 6.25 %; for 1 % it takes 8, for half of that 9."""
+    assert [launches_to_see_modes(0.5, miss) for miss in (0.0625, 0.01, 0.005)] == [5, 8, 9]
+    assert launches_to_see_modes() == 9
+    assert launches_to_see_modes(0.8, 0.01) == 21
     with pytest.raises(ValueError, match="inside 0 to 1"):
         launches_to_see_modes(1.0)
 
