@@ -69,13 +69,17 @@ def accuracy_part(release: ReleaseManifest, seen: Seen, evaluated: Evaluated | N
     """Accuracy as this device scored, else as the conversion found it; the outputs as this device gave them."""
     found = release.accuracy
     if evaluated is not None:
-        same = found is not None and (found.metric, found.samples) == (evaluated.metric, evaluated.samples)
+        same = found is not None and (found.metric, found.data_sha256) == (
+            evaluated.metric,
+            evaluated.data_sha256,
+        )
         return Accuracy(
             metric=evaluated.metric,
             value=evaluated.value,
             source_value=found.source_value if found is not None and same else None,
             samples=evaluated.samples,
             scored_on="device",
+            data_sha256=evaluated.data_sha256,
             flips=seen.golden.flips,
             golden=seen.golden.state,
             max_abs_error=seen.golden.max_abs_error,
@@ -87,6 +91,7 @@ def accuracy_part(release: ReleaseManifest, seen: Seen, evaluated: Evaluated | N
         flips=found.flips if found else seen.golden.flips,
         samples=found.samples if found else None,
         scored_on="host" if found else None,
+        data_sha256=found.data_sha256 if found else None,
         golden=seen.golden.state,
         max_abs_error=seen.golden.max_abs_error,
     )

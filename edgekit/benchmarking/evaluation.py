@@ -1,4 +1,4 @@
-"""The task itself on the device: a data set goes through the runner there, and its outputs are scored here (D1.9).
+"""The task itself on the device: a data set goes through the runner there, and its outputs are scored here.
 
 Not timed: the data goes through in processes of their own, after the launches that are. The model's signature is read from
 the bytes that the device has, so what is scored is what runs there.
@@ -6,6 +6,7 @@ the bytes that the device has, so what is scored is what runs there.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -71,6 +72,15 @@ def load_evaluation(release: Release, device: Device, path: Path) -> tuple[Signa
             f"evaluation data {path} has neither labels nor targets: there is nothing to score by",
             code="E_EVALUATION",
             hint="add `labels` (class numbers) or `targets` (what the first output should be) to the .npz",
+        )
+    first = signature.outputs[0]
+    classes = math.prod(first.fixed_shape())
+    if data.labels is not None and not 0 <= int(data.labels.min()) <= int(data.labels.max()) < classes:
+        raise InputError(
+            f"evaluation data {path}: labels from {data.labels.min()} to {data.labels.max()}, but output '{first.name}' has"
+            f" {classes} values",
+            code="E_DATA_LABELS",
+            hint="a label is the place of the right class in the first output, from 0",
         )
     return signature, data
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+
+
+CLOCK_SPARE = 1.1
+"""The runner's clock and the one of the process may differ by this much."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ class LaunchSeries:
         started_us = self.device.clock_us()
         try:
             done = launch(self.device, self.installed, job, cwd=self.scratch)
+            raw = read_samples(self.device.agent.get(job.samples), done, self.device.address)
         except DeviceLost:
             raise
         except (ModelError, RemoteError) as error:
@@ -94,9 +100,6 @@ class LaunchSeries:
             part = Launch(index=index, order=order, ok=False, error=f"{error.code}: {error.message}")
             raw = np.empty(0)
         else:
-            raw = read_samples(
-                self.device.agent.get(job.samples), done.result.iterations, self.device.address
-            )
             part = launch_part(index, order, self.plan.seed, started_us, done, raw)
             self._own_cpu_us += done.process.user_us + done.process.system_us
             self._last = done
@@ -130,18 +133,35 @@ def run_launches(
     return series.finish()
 
 
-def read_samples(data: bytes, iterations: int, device: str) -> Floats:
-    """The samples file: float64 little-endian, one per iteration. Raises RemoteError E_RUNNER_OUTPUT."""
+def read_samples(data: bytes, done: Launched, device: str) -> Floats:
+    """The samples file: float64 little-endian, one per iteration. Raises RemoteError E_RUNNER_OUTPUT for what no launch
+    gives: another number of them, a latency that is negative or no number, more time than the process had."""
     import numpy as np
 
-    if len(data) != iterations * 8:
-        raise RemoteError(
-            f"the runner says {iterations} iterations and gives {len(data)} bytes of samples",
-            code="E_RUNNER_OUTPUT",
-            device=device,
-            hint="the device's disk may be full: edgekit doctor",
+    if len(data) != done.result.iterations * 8:
+        raise _bad_samples(
+            f"the runner says {done.result.iterations} iterations and gives {len(data)} bytes of samples",
+            device,
         )
-    return np.frombuffer(data, dtype="<f8").astype(np.float64)
+    samples = np.frombuffer(data, dtype="<f8").astype(np.float64)
+    total_us = float(samples.sum())
+    if not math.isfinite(total_us) or (samples.size and float(samples.min()) < 0):
+        raise _bad_samples("a latency is negative or no number", device)
+    if total_us > done.process.wall_ns / 1000 * CLOCK_SPARE + 1e6:
+        raise _bad_samples(
+            f"latencies add up to {total_us / 1e6:.1f} s, in a process of {done.process.wall_ns / 1e9:.1f} s",
+            device,
+        )
+    return samples
+
+
+def _bad_samples(message: str, device: str) -> RemoteError:
+    return RemoteError(
+        message,
+        code="E_RUNNER_OUTPUT",
+        device=device,
+        hint="the device's disk may be full or damaged: edgekit doctor",
+    )
 
 
 def tell(sink: Sink, device: Device, done: int, total: int) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from edgekit.benchmarking.evidence import (
 )
 from edgekit.benchmarking.launches import Launches, run_launches
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
-from edgekit.benchmarking.sustained import run_sustained
+from edgekit.benchmarking.sustained import LongLaunch, sustained
 from edgekit.benchmarking.verdict import judge
 from edgekit.clock import utc_now
 from edgekit.deployment import Release
@@ -29,14 +30,15 @@ from edgekit.devices.knobs import applied
 from edgekit.devices.readiness import cool_down
 from edgekit.devices.sampling import Series, sampled
 from edgekit.devices.telemetry import Snapshot
-from edgekit.errors import InputError
+from edgekit.errors import DeviceLost, InputError, ModelError, RemoteError
 from edgekit.events import Sink, ignore
-from edgekit.records import Record, Runtime, Samples, TelemetryPoint
+from edgekit.records import Record, Runtime, Samples
 from edgekit.records.codec import new_id
-from edgekit.records.sustained import Sustained
 from edgekit.stats import summarize
 
 if TYPE_CHECKING:
+    from edgekit.conversion.datasets import DataSet
+    from edgekit.models.info import Signature
     from edgekit.profiles import Profile
 
 
@@ -65,14 +67,11 @@ def measure(
         after = device.snapshot(files_first=True)
         extra = Extra()
         if plan.sustained_minutes:
-            sustained, points = run_sustained(release, plan, installed, device, scratch, sink)
-            extra = replace(extra, sustained=sustained, points=points)
+            median_us = statistics.median(launch.median_us or 0.0 for launch in ran.launches if launch.ok)
+            long = sustained(release, plan, installed, device, scratch, median_us, sink)
+            extra = replace(extra, long=long)
         if data is not None:
-            signature, samples = data
-            scored = evaluate(
-                release, signature, samples, device, installed, scratch, threads=plan.threads, sink=sink
-            )
-            extra = replace(extra, evaluated=scored)
+            extra = _scored(extra, release, data, device, installed, scratch, plan, sink)
         device.agent.lease_renew()  # another host may have taken over while this one slept: then this is no measurement
     around = Around(before, after, series, cooled, knobs.not_set, ran.own_cpu_us)
     return judged(
@@ -84,9 +83,29 @@ def measure(
 class Extra:
     """What was done besides the launches that the latency is of."""
 
-    sustained: Sustained | None = None
-    points: tuple[TelemetryPoint, ...] = ()
+    long: LongLaunch = field(default_factory=LongLaunch)
     evaluated: Evaluated | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _scored(
+    extra: Extra,
+    release: Release,
+    data: tuple[Signature, DataSet],
+    device: Device,
+    installed: Installed,
+    scratch: str,
+    plan: BenchPlan,
+    sink: Sink,
+) -> Extra:
+    """Where it fails, what was measured before is worth no less. Raises DeviceLost."""
+    try:
+        scored = evaluate(release, *data, device, installed, scratch, threads=plan.threads, sink=sink)
+    except DeviceLost:
+        raise
+    except (ModelError, RemoteError) as error:
+        return replace(extra, notes=(f"not scored on the device: {error.code}: {error.message}",))
+    return replace(extra, evaluated=scored)
 
 
 @dataclass(frozen=True)
@@ -122,7 +141,12 @@ def judged(
         telemetry=tuple(around.telemetry.points),
         golden=ran.golden,
         cooled=around.cooled,
-        not_set=(*around.not_set, *_reason(ran)),
+        not_set=(
+            *around.not_set,
+            *_reason(ran),
+            *extra.notes,
+            *([extra.long.note] if extra.long.note else []),
+        ),
         own_cpu_us=around.own_cpu_us,
         simulated=device.kind == "sim",
     )
@@ -147,9 +171,10 @@ def judged(
         verdict=judge(evidence_of(plan, latency, seen, limit_mc)),
         labels=dict(options.labels),
         evaluated=extra.evaluated,
-        sustained=extra.sustained,
+        sustained=extra.long.found,
     )
-    return record, Samples.of(ran.samples, (*seen.telemetry, *extra.points))
+    samples = Samples.of(ran.samples, seen.telemetry)
+    return record, replace(samples, telemetry=(*samples.telemetry, *extra.long.series))
 
 
 def _reason(ran: Launches) -> tuple[str, ...]:

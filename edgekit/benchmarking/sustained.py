@@ -1,8 +1,10 @@
-"""A long launch, minute by minute: latency, frequency and temperature (D1.3)."""
+"""A long launch, minute by minute: latency, frequency and temperature."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -14,8 +16,10 @@ from edgekit.deployment import Release
 from edgekit.deployment.runtime_there import Installed, launch
 from edgekit.devices import Device
 from edgekit.devices.sampling import sampled
+from edgekit.errors import DeviceLost, ModelError, RemoteError
 from edgekit.events import Event, Sink
 from edgekit.records import TelemetryPoint
+from edgekit.records.samples import Series, series_of
 from edgekit.records.sustained import Minute, Sustained
 
 if TYPE_CHECKING:
@@ -27,6 +31,10 @@ if TYPE_CHECKING:
 MINUTE_US = 60e6
 LATENCY = "sustained latency"
 """Name of the series in which every sample of the long launch is kept beside the record."""
+MAX_SAMPLES = 20e6
+"""Of a long launch: 160 MB on the device and here."""
+KEPT_SAMPLES = 2_000_000
+"""So many of them are kept beside the record."""
 SPARE = 1.2
 """The launch is cut where it takes so much longer than asked, and a minute."""
 MIN_SAMPLES_P95 = 200
@@ -35,11 +43,44 @@ WHOLE = 0.9
 """A minute that has less than this of its time does not stand for one."""
 
 
-def run_sustained(
+@dataclass(frozen=True)
+class LongLaunch:
+    """`found`: None where it was left out or failed; `note` then says why. `series`: telemetry and latencies."""
+
+    found: Sustained | None = None
+    series: tuple[Series, ...] = ()
+    note: str | None = None
+
+
+def sustained(
+    release: Release,
+    plan: BenchPlan,
+    installed: Installed,
+    device: Device,
+    scratch: str,
+    median_us: float | None,
+    sink: Sink,
+) -> LongLaunch:
+    """One more launch, as long as the plan says, after those that the latency is taken from; `median_us` is theirs. Where it
+    fails, what was measured before is worth no less: that is a note. Raises DeviceLost."""
+    expected = plan.sustained_minutes * MINUTE_US / max(median_us or 0.0, 1e-3)
+    if expected > MAX_SAMPLES:
+        possible = MAX_SAMPLES * (median_us or 0.0) / MINUTE_US
+        return LongLaunch(
+            note=f"no sustained load: {expected / 1e6:.0f} million samples are more than {MAX_SAMPLES / 1e6:.0f} million; "
+            f"with this model --sustained can be {possible:.1f}"
+        )
+    try:
+        return _run(release, plan, installed, device, scratch, sink)
+    except DeviceLost:
+        raise
+    except (ModelError, RemoteError) as error:
+        return LongLaunch(note=f"no sustained load: {error.code}: {error.message}")
+
+
+def _run(
     release: Release, plan: BenchPlan, installed: Installed, device: Device, scratch: str, sink: Sink
-) -> tuple[Sustained, tuple[TelemetryPoint, ...]]:
-    """One more launch, as long as the plan says, after those that the latency is taken from. Returns what was seen by
-    the minute, and all of its samples and telemetry. Raises what a launch raises."""
+) -> LongLaunch:
     seconds = plan.sustained_minutes * 60
     index = plan.launches
     job = job_of(release, plan, scratch, index)
@@ -48,19 +89,26 @@ def run_sustained(
     )
     sink(Event("sustained", f"{plan.sustained_minutes:g} minutes", device=device.address))
     started_us = device.clock_us()
-    with sampled(device) as series:
+    with sampled(device) as telemetry:
         done = launch(device, installed, job, cwd=scratch)
-    raw = read_samples(device.agent.get(job.samples), done.result.iterations, device.address)
+    raw = read_samples(device.agent.get(job.samples), done, device.address)
     begin_us = timed_from_us(launch_part(index, index, plan.seed, started_us, done, raw)) or started_us
-    points = [TelemetryPoint(t, LATENCY, v, "us") for t, v in _timeline(raw, begin_us)]
-    return by_minute(raw, begin_us, series.points), (*series.points, *points)
+    return LongLaunch(
+        by_minute(raw, begin_us, telemetry.points),
+        (*series_of(telemetry.points), latency_series(raw, begin_us)),
+    )
 
 
-def _timeline(samples_us: Floats, start_us: float) -> Iterator[tuple[float, float]]:
-    """(when it ended, latency) of every sample."""
+def latency_series(samples_us: Floats, start_us: float) -> Series:
+    """When each ended, and what it took. Of more than KEPT_SAMPLES every second, third, ... is kept, as the name says."""
     import numpy as np
 
-    return zip((start_us + np.cumsum(samples_us)).tolist(), samples_us.tolist(), strict=True)
+    step = max(1, math.ceil(samples_us.size / KEPT_SAMPLES))
+    name = LATENCY if step == 1 else f"{LATENCY} (1 of {step})"
+    ends = start_us + np.cumsum(samples_us)
+    return Series(
+        name=name, unit="us", path="", t_us=ends[::step].copy(), value=samples_us[::step].astype(np.float64)
+    )
 
 
 def by_minute(
@@ -76,8 +124,12 @@ def by_minute(
     ends = np.cumsum(samples_us)
     count = int(ends[-1] // minute_us) + 1
     bounds = [*np.searchsorted(ends, np.arange(count) * minute_us), samples_us.size]
+    by_number: dict[int, list[TelemetryPoint]] = {}
+    for point in telemetry:
+        if point.value == point.value:  # NaN: it could not be read
+            by_number.setdefault(int((point.t_us - start_us) // minute_us), []).append(point)
     minutes = tuple(
-        _minute(number, samples_us[bounds[number] : bounds[number + 1]], start_us, telemetry, minute_us)
+        _minute(number, samples_us[bounds[number] : bounds[number + 1]], by_number.get(number, []))
         for number in range(count)
     )
     whole = [
@@ -96,13 +148,9 @@ def _covered(minute: Minute, total_us: float, minute_us: float) -> float:
     return min(1.0, (total_us - minute.minute * minute_us) / minute_us)
 
 
-def _minute(
-    number: int, own: Floats, start_us: float, telemetry: Sequence[TelemetryPoint], minute_us: float
-) -> Minute:
+def _minute(number: int, own: Floats, within: Sequence[TelemetryPoint]) -> Minute:
     import numpy as np
 
-    begin = start_us + number * minute_us
-    within = [p for p in telemetry if begin <= p.t_us < begin + minute_us and p.value == p.value]
     fastest: dict[float, float] = {}
     for point in within:
         if point.unit == "kHz":

@@ -166,6 +166,7 @@ def _accuracy(source: Manifest) -> ReleaseAccuracy | None:
         source_value=found.source_value,
         flips=found.flips,
         samples=found.samples,
+        data_sha256=source.evaluation.sha256 if source.evaluation is not None else None,
     )
 
 

@@ -69,6 +69,8 @@ class ReleaseAccuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     source_value: float
     flips: int | None
     samples: int
+    data_sha256: str | None = None
+    """Of the evaluation data, where it was a file."""
 
 
 class ReleaseManifest(msgspec.Struct, frozen=True, kw_only=True):

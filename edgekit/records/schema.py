@@ -122,6 +122,7 @@ class Accuracy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     flips: int | None = None
     samples: int | None = None
     scored_on: Literal["host", "device"] | None = None
+    data_sha256: str | None = None
     golden: Literal["passed", "failed", "unchecked"] = "unchecked"
     max_abs_error: float | None = None
     rms_error: float | None = None

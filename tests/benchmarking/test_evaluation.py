@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 import edgekit
+from edgekit import benchmarking as edgekit_benchmarking
 from edgekit.benchmarking import evaluation
 from edgekit.benchmarking.evaluation import Evaluated, evaluate, load_evaluation
 from edgekit.deployment import Release, release_on_device
@@ -78,6 +80,38 @@ def test_data_that_cannot_be_scored_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="neither labels nor targets") as caught:
             load_evaluation(release, device, unlabelled)
     assert caught.value.code == "E_EVALUATION"
+
+
+def test_labels_that_no_output_has_are_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    with np.load(DATA) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    outside = tmp_path / "outside.npz"
+    np.savez(outside, **{**arrays, "labels": arrays["labels"] + 1})
+    with edgekit.connect("local:") as device:
+        release, _ = pushed(device, "float32")
+        with pytest.raises(InputError) as caught:
+            load_evaluation(release, device, outside)
+    assert caught.value.code == "E_DATA_LABELS"
+
+
+def test_a_score_is_compared_with_the_sources_on_the_same_data_only(tmp_path: Path) -> None:
+    with np.load(DATA) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    other = tmp_path / "other.npz"
+    np.savez(other, **{name: array[::-1] for name, array in arrays.items()})
+    quick = edgekit_benchmarking.BenchOptions(launches=1, iterations=5, min_seconds=0.0)
+    with edgekit.connect("local:") as device:
+        release, _ = pushed(device, "int8-static")
+        same, different = (
+            edgekit.bench(
+                release, device, options=structs.replace(quick, evaluation=str(data)), store=False
+            ).accuracy
+            for data in (DATA, other)
+        )
+    assert same.source_value is not None
+    assert different.source_value is None
+    assert different.data_sha256 != same.data_sha256
+    assert different.value == same.value, "the same samples in another order"
 
 
 def test_bench_scores_on_the_device_and_a_gate_holds_for_it(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgekit.benchmarking.sustained import by_minute
+from edgekit.benchmarking import sustained
+from edgekit.benchmarking.sustained import by_minute, latency_series
 from edgekit.records import TelemetryPoint
 
 pytestmark = pytest.mark.base
@@ -48,3 +49,14 @@ def test_an_iteration_longer_than_a_minute_leaves_a_minute_without_samples() -> 
     found = by_minute(np.array([30e6, 130e6, 10e6]), 0.0, [])
     assert [m.count for m in found.minutes] == [1, 0, 2]
     assert found.minutes[1].median_us is None
+
+
+def test_more_samples_than_are_kept_are_thinned_and_the_name_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sustained, "KEPT_SAMPLES", 100)
+    samples = np.arange(1.0, 251.0)
+    found = latency_series(samples, 1000.0)
+    assert found.name == "sustained latency (1 of 3)"
+    assert list(found.value[:3]) == [1.0, 4.0, 7.0]
+    assert found.t_us[0] == 1001.0
+    assert len(found.value) == len(found.t_us) == 84
+    assert latency_series(samples[:100], 0.0).name == "sustained latency"

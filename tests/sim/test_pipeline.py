@@ -302,3 +302,25 @@ def test_sustained_load_on_a_device_that_throttles() -> None:
     assert outcome.record.latency.count < 1000, "the long launch is not among the others"
     series = [s for s in samples.telemetry if s.name == "sustained latency"]
     assert len(series[0].value) == sum(m.count for m in found.minutes)
+
+
+def test_a_long_load_that_is_too_long_for_a_quick_model_is_left_out_with_a_note() -> None:
+    """Millions of samples are memory on the device and here."""
+    with opened(address(median_us=100)) as device:
+        push(open_model(MODEL), device)
+        outcome, _ = bench(device, launches=3, iterations=10, min_seconds=0.1, sustained_minutes=60.0)
+    record = outcome.record
+    assert record.sustained is None
+    assert any("no sustained load: 36 million samples" in note for note in record.verdict.notes)
+    assert record.latency.count > 0
+
+
+@pytest.mark.parametrize("fault", ["crash", "garbage"])
+def test_a_long_load_that_fails_costs_nothing_that_was_measured(fault: str) -> None:
+    with opened(address(fault=fault, after=3)) as device:
+        push(open_model(MODEL), device, smoke=False)
+        outcome, _ = bench(device, launches=3, iterations=10, min_seconds=0.1, sustained_minutes=0.1)
+    record = outcome.record
+    assert record.sustained is None
+    assert any(note.startswith("no sustained load: E_RUNNER") for note in record.verdict.notes)
+    assert all(launch.ok for launch in record.launches)
