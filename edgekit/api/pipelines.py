@@ -19,6 +19,8 @@ from edgekit.errors import HostError, InputError
 from edgekit.events import Event, Sink, ignore
 from edgekit.models import Artifact
 
+FILE_ENDINGS = (".tflite", ".onnx", ".pte", ".mlpackage", ".keras", ".h5", ".pt2", ".pt", ".ekm")
+
 if TYPE_CHECKING:
     from edgekit.benchmarking import BenchOptions, Outcome
     from edgekit.conversion.options import ConvertWishes
@@ -71,6 +73,11 @@ def bench_outcome(
     return outcome
 
 
+def _looks_like_a_file(text: str) -> bool:
+    """What no one would call a release: a missing file is then said to be missing."""
+    return "/" in text or text.lower().endswith(FILE_ENDINGS)
+
+
 def release_of(
     target: str | Path | Artifact | PushResult | Release,
     device: Device,
@@ -83,7 +90,7 @@ def release_of(
         return target
     if isinstance(target, PushResult):
         return release_on_device(device, target.name, target.version)
-    if isinstance(target, str) and not Path(target).exists():
+    if isinstance(target, str) and not Path(target).exists() and not _looks_like_a_file(target):
         try:
             name, version = split_release(target)
         except InputError:

@@ -10,6 +10,7 @@ from edgekit.benchmarking.verdict import Evidence
 from edgekit.deployment.golden import Comparison
 from edgekit.devices.telemetry import Snapshot
 from edgekit.records import Latency, Launch, TelemetryPoint
+from edgekit.records.sustained import Sustained
 
 TICKS_PER_SECOND = 100.0
 """USER_HZ: the same on every ABI that Linux has (proc_stat(5), sysconf(_SC_CLK_TCK))."""
@@ -31,6 +32,7 @@ class Seen:
     own_cpu_us: float
     """CPU time that the launches and their start took, all threads."""
     simulated: bool = False
+    sustained: Sustained | None = None
 
 
 def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit_mc: int | None) -> Evidence:
@@ -68,6 +70,7 @@ def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit
         fully_accelerated=fully_accelerated(done),
         cooled=seen.cooled,
         simulated=seen.simulated,
+        sustained_slowdown=seen.sustained.worst_over_first if seen.sustained is not None else None,
         not_set=seen.not_set,
     )
 
@@ -149,7 +152,9 @@ def max_temperature_mc(seen: Seen) -> int | None:
         for s in (seen.before, seen.after)
         if s.conditions.temperature_mc is not None
     ]
-    return max([*during, *around], default=None)
+    minutes = seen.sustained.minutes if seen.sustained is not None else ()
+    long = [int(minute.temperature_mc) for minute in minutes if minute.temperature_mc is not None]
+    return max([*during, *around, *long], default=None)
 
 
 def frequency_drop(telemetry: Sequence[TelemetryPoint], launches: Sequence[Launch]) -> float | None:

@@ -149,6 +149,7 @@ def judged(
         ),
         own_cpu_us=around.own_cpu_us,
         simulated=device.kind == "sim",
+        sustained=extra.long.found,
     )
     latency = summarize(
         ran.samples,

@@ -39,6 +39,8 @@ SPARE = 1.2
 """The launch is cut where it takes so much longer than asked, and a minute."""
 MIN_SAMPLES_P95 = 200
 """Ten samples beyond it, as everywhere (edgekit.stats)."""
+LEAST_MINUTE = 0.1
+"""Less of a minute than this is added to the one before."""
 WHOLE = 0.9
 """A minute that has less than this of its time does not stand for one."""
 
@@ -122,7 +124,9 @@ def by_minute(
     if not samples_us.size:
         return Sustained(minutes=())
     ends = np.cumsum(samples_us)
-    count = int(ends[-1] // minute_us) + 1
+    whole_minutes, rest_us = divmod(float(ends[-1]), minute_us)
+    # what runs over the end by a moment is of the last minute
+    count = max(1, int(whole_minutes) + (rest_us >= LEAST_MINUTE * minute_us))
     bounds = [*np.searchsorted(ends, np.arange(count) * minute_us), samples_us.size]
     by_number: dict[int, list[TelemetryPoint]] = {}
     for point in telemetry:

@@ -26,6 +26,7 @@ MAX_OTHER_LOAD = 0.25
 MAX_INTERVAL_WIDTH = 0.20
 MIN_CLOCK_STEPS = 100
 THERMAL_STATUS_MODERATE = 2
+MAX_SUSTAINED_SLOWDOWN = 1.05
 SIMULATED = "the device is simulated: nothing was measured, the numbers are drawn as its address says"
 MAX_SWAPPED_PAGES = 256
 """A MiB of pages of 4 KiB."""
@@ -73,6 +74,8 @@ class Evidence:
     fewest_iterations: int | None = None
     planned_iterations: int | None = None
     simulated: bool = False
+    sustained_slowdown: float | None = None
+    """Slowest minute of a long load over its first; the latency is of the launches before it."""
     not_set: tuple[str, ...] = field(default=())
     """Settings that were asked for and could not be made, in words."""
 
@@ -180,6 +183,11 @@ def _notes(seen: Evidence) -> tuple[str, ...]:
     if seen.samples >= MIN_SAMPLES and seen.stability.run_drift is None:
         notes.append(
             "launches are too short to tell whether latency drifts or jumps: at least 20 iterations each"
+        )
+    if seen.sustained_slowdown is not None and seen.sustained_slowdown > MAX_SUSTAINED_SLOWDOWN:
+        notes.append(
+            f"under sustained load the slowest minute took {seen.sustained_slowdown:.2f} times the first"
+            " (a gate: sustained_slowdown<=1.1)"
         )
     if seen.golden == "unchecked":
         notes.append("the outputs on the device were not compared")

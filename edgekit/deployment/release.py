@@ -211,7 +211,10 @@ def decide(payload: Payload, there: OnDevice, *, activate: bool, smoke: bool = T
             code="E_RELEASE_EXISTS",
             hint="releases never change: give another --version, or none, or remove that one first",
         )
-    if _is_damaged(there) or _says_more(wanted, there.manifest):
+    if _is_damaged(there):
+        return "repair"
+    # one that would not be tried takes nothing from a release that was
+    if _says_more(wanted, there.manifest) and (smoke or there.manifest.smoke != "passed"):
         return "repair"
     if activate and there.current != wanted.version:
         return "check" if smoke and there.manifest.smoke != "passed" else "activate"

@@ -40,7 +40,11 @@ def resolve(text: str, config: Config | None = None) -> Target:
         raise InputError(
             f"no device is called '{text}'",
             code="E_ADDRESS",
-            hint=f"names in edgekit.yaml: {known}; addresses look like local:, ssh://pi@host, adb:SERIAL",
+            hint=f"names in edgekit.yaml: {known}; addresses look like local:, ssh://pi@host, adb:SERIAL"
+            if text not in ("local", "adb", "sim")
+            else f"this machine is `local:`, with the colon; names in edgekit.yaml: {known}"
+            if text == "local"
+            else f"an address has a colon: `{text}:...`; names in edgekit.yaml: {known}",
         )
     inner = parse(entry.address)
     if inner.kind == "name":

@@ -50,6 +50,13 @@ _ALL = (
     Metric("temperature", "mC", True, "conditions.after.temperature_mc", "Temperature after the run"),
     Metric("energy_per_inference", "uJ", True, "energy.per_inference_uj", "Energy per inference"),
     Metric("mean_power", "mW", True, "energy.mean_power_mw", "Mean power"),
+    Metric(
+        "sustained_slowdown",
+        "1",
+        True,
+        "sustained.worst_over_first",
+        "Slowest minute of a long load over its first",
+    ),
     Metric("accuracy", "1", False, "accuracy.value", "Accuracy"),
 )
 METRICS = MappingProxyType({metric.name: metric for metric in _ALL})

@@ -12,6 +12,7 @@ import edgekit
 from edgekit.addresses import parse
 from edgekit.api.devices import connect
 from edgekit.api.doctor import check_device
+from edgekit.benchmarking.gates import check_gate, parse_gate
 from edgekit.benchmarking.verdict import SIMULATED
 from edgekit.config import Config
 from edgekit.deployment import gc, releases, rollback
@@ -300,6 +301,9 @@ def test_sustained_load_on_a_device_that_throttles() -> None:
     assert found.minutes[0].median_us == pytest.approx(20_000, rel=0.03)
     assert found.last_over_first == pytest.approx(1.5, rel=0.03)
     assert outcome.record.latency.count < 1000, "the long launch is not among the others"
+    assert any("slowest minute took 1.5" in note for note in outcome.record.verdict.notes)
+    assert not check_gate(parse_gate("sustained_slowdown<=1.1"), outcome.record).passed
+    assert len(found.minutes) == 3, "a moment over the end is no minute"
     series = [s for s in samples.telemetry if s.name == "sustained latency"]
     assert len(series[0].value) == sum(m.count for m in found.minutes)
 
