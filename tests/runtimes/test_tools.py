@@ -87,7 +87,16 @@ def test_no_tool_takes_an_unknown_flag_accelerator_or_half_a_flag(name: str) -> 
 @pytest.mark.parametrize("name", TOOLS)
 @pytest.mark.parametrize(
     ("code", "expected"),
-    [(139, "E_RUNNER_CRASH"), (137, "E_RUNNER_KILLED"), (127, "E_TOOL_MISSING"), (1, "E_TOOL_FAILED")],
+    [
+        (139, "E_RUNNER_CRASH"),
+        (137, "E_RUNNER_KILLED"),
+        (192, "E_RUNNER_CRASH"),
+        (127, "E_TOOL_MISSING"),
+        (1, "E_TOOL_FAILED"),
+        (128, "E_TOOL_FAILED"),
+        (193, "E_TOOL_FAILED"),
+        (255, "E_TOOL_FAILED"),  # exit(-1)
+    ],
 )
 def test_a_tool_that_did_not_end_well_gives_no_number(name: str, code: int, expected: str) -> None:
     """D1-b3: not even where it had printed a whole result before."""
