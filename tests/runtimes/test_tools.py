@@ -328,6 +328,13 @@ def test_trtexec_times_of_another_run_are_refused() -> None:
         TrtexecRuntime().read(gpu, ended(output("trtexec_10"), times=times.encode()))
 
 
+def test_trtexec_that_timed_nothing_gives_no_number() -> None:
+    text = output("trtexec_10").replace("has 391 queries", "has 0 queries")
+    text = text.replace("Warmup completed 3 queries", "Warmup completed 1 queries")
+    with pytest.raises(ParseError, match="no queries were timed"):
+        TrtexecRuntime().read(job(accelerator="gpu"), ended(text, times=b'[{"latencyMs": 1}]'))
+
+
 def test_tools_are_made_from_what_the_settings_say() -> None:
     assert (
         tool_runtime("trtexec", RuntimeEntry(program="/opt/trtexec"))
