@@ -66,6 +66,24 @@ def test_every_tool_follows_the_protocol_and_says_how_it_was_verified(name: str)
     assert cells[6].endswith("never run") or runtime.verified == "real"
 
 
+PAGE = (Path(__file__).parents[2] / "docs" / "runtimes.md").read_text(encoding="utf-8")
+
+
+def test_an_accelerator_is_required_by_what_there_is() -> None:
+    """D1-b1: no command has an option for it; neither the page nor the hint says so."""
+    with pytest.raises(VerdictError) as caught:
+        TrtexecRuntime().read(
+            job(accelerator="dla", require_accelerator=True),
+            ended(
+                times_of(output("trtexec_10")).replace("DLACore: 0", "DLACore: "),
+                times=output("trtexec_times").encode(),
+            ),
+        )
+    assert "ToolJob.require_accelerator" in (caught.value.hint or "")
+    assert "ToolJob.require_accelerator" in PAGE
+    assert "--require-accelerator" not in PAGE + (caught.value.hint or "")
+
+
 @pytest.mark.parametrize("name", TOOLS)
 def test_no_tool_takes_an_unknown_flag_accelerator_or_half_a_flag(name: str) -> None:
     runtime = tool_runtime(name)
