@@ -14,9 +14,12 @@ from edgekit.config import RuntimeEntry
 from edgekit.errors import EdgekitError, InputError, RemoteError, VerdictError
 from edgekit.parse import ParseError
 from edgekit.parse.benchmark_model import parse_benchmark_model
-from edgekit.runtimes.base import LibcFacts, make_bundle
+from edgekit.runtimes.base import LibcFacts, Runtime, make_bundle
 from edgekit.runtimes.benchmark_model import BenchmarkModelRuntime, what_ran
+from edgekit.runtimes.litert import LiteRtRuntime
 from edgekit.runtimes.litert_benchmark import LitertBenchmarkRuntime
+from edgekit.runtimes.litert_python import LiteRtPythonRuntime
+from edgekit.runtimes.onnxruntime import OnnxRuntimeRuntime
 from edgekit.runtimes.tool import ToolJob, ToolOutput, ToolRuntime
 from edgekit.runtimes.tools import TOOLS, tool_runtime
 from edgekit.runtimes.trtexec import TrtexecRuntime
@@ -25,6 +28,7 @@ from tests.parse.results import result_file
 
 pytestmark = pytest.mark.base
 
+PAGE = (Path(__file__).parents[2] / "docs" / "runtimes.md").read_text(encoding="utf-8")
 BUNDLE = make_bundle("t", "1", [])
 JOB = ToolJob(model="/m/model", scratch="/s", threads=2, warmup_iterations=3, iterations=40, min_seconds=1.5)
 
@@ -47,26 +51,34 @@ def times_of(text: str) -> str:
     return text.replace(old, new).replace("has 391 queries", "has 3 queries")
 
 
+def row_of(runtime: ToolRuntime | Runtime) -> list[str]:
+    """Its row of "What measures, and what it tells", which agrees with what it says of itself."""
+    (row,) = [
+        line
+        for line in PAGE.partition("## What measures")[2].splitlines()
+        if line.startswith(f"| `{runtime.name}` |")
+    ]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1:3] == [", ".join(runtime.formats), ", ".join(runtime.accelerators)]
+    told = [runtime.raw_samples, runtime.op_profile, runtime.outputs]
+    assert [cell.startswith("yes") for cell in cells[3:6]] == told
+    return cells
+
+
+@pytest.mark.parametrize("runtime", [LiteRtRuntime(), LiteRtPythonRuntime(), OnnxRuntimeRuntime()])
+def test_every_runner_is_in_the_table(runtime: Runtime) -> None:
+    assert row_of(runtime)[6].startswith("real")
+
+
 @pytest.mark.parametrize("name", TOOLS)
 def test_every_tool_follows_the_protocol_and_says_how_it_was_verified(name: str) -> None:
     runtime = tool_runtime(name)
     assert isinstance(runtime, ToolRuntime)
     assert runtime.name == name
     assert runtime.verified == ("real" if name == "litert-benchmark" else "replayed")
-    page = (Path(__file__).parents[2] / "docs" / "runtimes.md").read_text(encoding="utf-8")
-    (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[2] == ", ".join(runtime.accelerators)
-    assert [cell.startswith("yes") for cell in cells[3:6]] == [
-        runtime.raw_samples,
-        runtime.op_profile,
-        runtime.outputs,
-    ]
+    cells = row_of(runtime)
     assert cells[6].startswith("real" if runtime.verified == "real" else "replayed")
     assert cells[6].endswith("never run") or runtime.verified == "real"
-
-
-PAGE = (Path(__file__).parents[2] / "docs" / "runtimes.md").read_text(encoding="utf-8")
 
 
 def test_an_accelerator_is_required_by_what_there_is() -> None:
