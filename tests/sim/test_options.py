@@ -70,6 +70,8 @@ def test_every_kind_of_option() -> None:
         ("modes=1,1e300", "modes"),
         ("modes=1,2&mode_shares=1e308,1e308", "mode_shares"),
         ("modes=1,2&mode_seconds=1e-9", "mode_seconds"),
+        ("median_us=1e9&modes=1,2&mode_seconds=1", "mode_seconds=1: from 10 with"),
+        ("launch_sd=1", "launch_sd"),
         ("within_sd=1000", "within_sd"),
         ("warmup_iterations=999999999999999999", "warmup_iterations"),
         ("power_active_mw=1e307", "power_active_mw"),
@@ -106,8 +108,9 @@ def test_every_number_has_bounds_and_its_usual_value_is_inside() -> None:
     [
         {"median_us": 1},
         {"median_us": 1e9, "first_factor": 100, "outlier_factor": 100, "outlier_share": 1, "drift": 99},
-        {"within_sd": 1, "launch_sd": 1, "autocorrelation": 0.999},
+        {"within_sd": 1, "launch_sd": 0.5, "autocorrelation": 0.999},
         {"modes": "1,100", "mode_seconds": 0.01, "median_us": 1e6},
+        {"modes": "1,100", "mode_seconds": 10, "median_us": 1e9},
         {
             "median_us": 1e8,
             "modes": "0.01,1",

@@ -74,7 +74,7 @@ _FACTOR: Final = (0.01, 100.0)
 _BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "median_us": (1.0, 1e9),
     "within_sd": (0.0, 1.0),
-    "launch_sd": (0.0, 1.0),
+    "launch_sd": (0.0, 0.5),
     "outlier_factor": _FACTOR,
     "drift": (-0.99, 99.0),
     "drift_seconds": (0.001, 1e9),
@@ -145,9 +145,12 @@ def _check(options: SimOptions) -> None:
     if not 0 < options.disk_bytes <= _MAX_DISK_BYTES:
         raise _bad("no device has such a disk", "up to 1PiB, for instance disk=64MiB")
     shape = options.shape
-    if 0 < shape.mode_seconds < _LEAST_MODE_SECONDS:
+    least_s = max(
+        _LEAST_MODE_SECONDS, shape.median_us / 1e8
+    )  # else each inference goes through no end of modes
+    if 0 < shape.mode_seconds < least_s:
         raise _bad(
-            f"mode_seconds={shape.mode_seconds:g}: from {_LEAST_MODE_SECONDS:g}, or 0",
+            f"mode_seconds={shape.mode_seconds:g}: from {least_s:g} with this median, or 0",
             "0 draws one of the modes for each iteration",
         )
     if (fastest_us := _fastest_us(shape)) < _LEAST_US:
