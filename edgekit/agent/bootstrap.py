@@ -53,7 +53,7 @@ def connect_agent(
         if error.code not in ("E_AGENT_START", "E_NATIVE_MISSING"):  # the latter: the guess may be wrong
             raise
         client = _install_and_start(transport, folder, silence_ms, deadline, error)
-    if client.hello.abi != remembered and transport.kind != "sim":
+    if client.hello.abi != remembered and not transport.simulated:
         _remember(memory, transport.address, client.hello.abi)
     return client
 

@@ -148,7 +148,7 @@ def judged(
             *([extra.long.note] if extra.long.note else []),
         ),
         own_cpu_us=around.own_cpu_us,
-        simulated=device.kind == "sim",
+        simulated=device.simulated,
         sustained=extra.long.found,
     )
     latency = summarize(

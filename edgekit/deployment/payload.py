@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -43,10 +44,12 @@ def payload_of_artifact(artifact: Artifact, name: str | None, version: str | Non
     """The artifact's model and golden files under the release's own names."""
     source = artifact.manifest
     model_file = "model" + Path(source.model.file).suffix
+    golden_files = _golden_files(artifact)
+    _check_apart((entry.file for entry in source.files), (model_file, *(file for file, _, _ in golden_files)))
     sources = _model_files(artifact, model_file)
     files = [_entry(artifact, file, path) for file, path in sources.items()]
     golden = _golden(source)
-    for file, entry, path in _golden_files(artifact):
+    for file, entry, path in golden_files:
         files.append(ReleaseFile(file=file, sha256=entry.sha256, size_bytes=entry.size_bytes))
         sources[file] = path
     _check_names(sources)
@@ -73,10 +76,10 @@ def payload_of_model(model: ModelInfo, name: str | None, version: str | None) ->
             code="E_SEVERAL_FILES",
             hint="convert its source with edgekit convert, and push the artifact",
         )
-    sources = {f"model.{model.format}": path}
-    sources |= {
-        file: path.parent / file for file in model.external_files
-    }  # by the names that are in the model
+    model_file = f"model.{model.format}"
+    _check_apart(model.external_files, (model_file,))
+    # by the names that are in the model
+    sources = {model_file: path} | {file: path.parent / file for file in model.external_files}
     _check_names(sources)
     if model.external_files:
         files = tuple(_hashed(file, place) for file, place in sources.items())
@@ -168,6 +171,20 @@ def _accuracy(source: Manifest) -> ReleaseAccuracy | None:
         samples=found.samples,
         data_sha256=source.evaluation.sha256 if source.evaluation is not None else None,
     )
+
+
+def _check_apart(beside: Iterable[str], own: Sequence[str]) -> None:
+    """Raises InputError E_NAME where a file beside the model has, or lies in, a name that the release gives itself."""
+    for file in beside:
+        for name in own:
+            first, second = file.lower(), name.lower()  # as in _check_names
+            if first == second or first.startswith(f"{second}/") or second.startswith(f"{first}/"):
+                raise InputError(
+                    f"the model's file {file!r} cannot lie beside the release's own {name!r}",
+                    code="E_NAME",
+                    hint="save the model with its weights under another name: onnx.save_model(model, path, "
+                    "save_as_external_data=True, location='weights.bin')",
+                )
 
 
 def _check_names(sources: dict[str, Path]) -> None:

@@ -59,6 +59,7 @@ class Device:
         self.target = target
         self.address = transport.address
         self.kind = transport.kind
+        self.simulated = transport.simulated
         self.transport = transport
         self.agent = agent
         self.layout = Layout(agent.hello.root)
@@ -108,7 +109,7 @@ class Device:
             hello.release,
             hello.machine,
         )
-        kept = self.kind != "sim"  # thousands of these would fill the cache, and they answer at once
+        kept = not self.simulated  # thousands of these would fill the cache, and they answer at once
         if kept and (known := description_cache.load(*key)) is not None:
             return known
         done = self.agent.run(facts_argv(self.target.sysroot), deadline_s=DESCRIBE_SECONDS)

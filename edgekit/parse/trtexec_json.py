@@ -73,11 +73,13 @@ def parse_trtexec_times(data: bytes) -> tuple[Query, ...]:
 def timed_queries(queries: Sequence[Query], timed: int | None, warmups: int | None) -> tuple[Query, ...]:
     """Those after the warm-up, by the counts in the text of the same run.
 
-    Raises ParseError where the file has another number of queries than the text tells: then nobody knows which are
-    the warm-up's.
+    Raises ParseError where none were timed, and where the file has another number of queries than the text tells:
+    then nobody knows which are the warm-up's.
     """
     if timed is None:
         fail(TIMES, "the text of the run does not tell how many queries were timed")
+    if timed < 1 or (warmups or 0) < 0:
+        fail(TIMES, f"no queries were timed: the text tells of {timed} after {warmups} of warm-up")
     if len(queries) == timed:
         return tuple(queries)
     if warmups is not None and len(queries) == timed + warmups:

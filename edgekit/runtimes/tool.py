@@ -19,6 +19,8 @@ from edgekit.runtimes.base import Bundle, LibcFacts
 from edgekit.runtimes.result import ended_by_signal, last_line
 
 Verified = Literal["real", "replayed"]
+LAST_SIGNAL = 64
+"""SIGRTMAX on Linux."""
 
 
 class ToolJob(Struct, frozen=True, kw_only=True):
@@ -54,7 +56,7 @@ class ToolCommand(Struct, frozen=True, kw_only=True):
 
 
 class ToolOutput(Struct, frozen=True, kw_only=True):
-    """How a launch ended. `exit_code` is 128 + signal where a signal ended it; `files` by role, those there are."""
+    """How a launch ended. `exit_code` is 128 + signal (129 to 192) where a signal ended it; `files` by role, those there are."""
 
     exit_code: int
     stdout: bytes
@@ -156,7 +158,7 @@ def check_ended(runtime: str, output: ToolOutput, argv: Sequence[str] = ()) -> N
     if output.exit_code == 0:
         return
     stderr = output.stderr.decode("utf-8", "replace")
-    if output.exit_code > 128:
+    if 128 < output.exit_code <= 128 + LAST_SIGNAL:  # what is above is a tool's own: exit(-1) is 255
         raise ended_by_signal(runtime, output.exit_code, stderr, argv=argv)
     if output.exit_code == 127:
         raise RemoteError(
@@ -199,5 +201,5 @@ def check_accelerator(job: ToolJob, result: ToolResult) -> ToolResult:
     raise VerdictError(
         f"{result.runtime} was to run on {job.accelerator}, but {what}",
         code="E_ACCELERATOR",
-        hint="leave out --require-accelerator to measure it all the same; the record says what ran",
+        hint="without ToolJob.require_accelerator it is measured all the same, and the result says what ran",
     )

@@ -51,6 +51,7 @@ class AdbTransport:
     """Commands run in `/` as adb's user. A stream on an adbd without shell_v2 cannot end its stdin."""
 
     kind = "adb"
+    simulated = False
     default_root = f"{SCRATCH}/edgekit"
 
     def __init__(

@@ -79,6 +79,8 @@ class Transport(Protocol):
     """The address as the user would type it, without secrets."""
     default_root: str
     """edgekit's folder on the device; relative to the login folder where it does not begin with '/'."""
+    simulated: bool
+    """There is no device: nothing that is measured there is true, and nothing about it is kept on this host."""
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float) -> Completed:
         """Run one command to its end.

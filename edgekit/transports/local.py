@@ -27,6 +27,7 @@ class LocalTransport:
     """Commands run in the home folder (as over ssh) with this process's environment."""
 
     kind = "local"
+    simulated = False
 
     def __init__(self, address: str = "local:") -> None:
         self.address = address

@@ -29,6 +29,7 @@ class SshTransport:
     """Commands go to the login shell as one quoted line, which needs a POSIX-like one (or fish)."""
 
     kind = "ssh"
+    simulated = False
     default_root = ".edgekit"
 
     def __init__(self, connection: SshConnection, address: str) -> None:

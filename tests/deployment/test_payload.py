@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.deployment.payload import _check_names, payload_of_artifact
+from edgekit.deployment.payload import _check_names, payload_of_artifact, payload_of_model
 from edgekit.deployment.release import ReleaseFile, content_sha256
 from edgekit.errors import InputError
 from edgekit.models.artifact import FileEntry, Manifest, Named, Origin, Verification, write_artifact
-from edgekit.models.info import Signature
+from edgekit.models.info import ModelInfo, Signature
 from edgekit.models.inspect import hash_folder
 
 pytestmark = pytest.mark.base
@@ -107,4 +107,32 @@ def test_the_hash_of_several_files_is_that_of_their_sorted_list() -> None:
 def test_names_that_cannot_be_files_of_a_release(names: tuple[str, ...]) -> None:
     with pytest.raises(InputError) as caught:
         _check_names({name: Path("x") for name in names})
+    assert caught.value.code == "E_NAME"
+
+
+@pytest.mark.parametrize("location", ["model.onnx", "Model.ONNX", "model.onnx/weights"])
+def test_weights_never_take_the_place_of_the_model(tmp_path: Path, location: str) -> None:
+    """foo.onnx becomes model.onnx in the release: weights of that name would be what runs."""
+    bare = ModelInfo(
+        format="onnx",
+        path=str(tmp_path / "foo.onnx"),
+        sha256="0" * 64,
+        size_bytes=1,
+        external_files=(location,),
+    )
+    with pytest.raises(InputError, match="cannot lie beside") as caught:
+        payload_of_model(bare, None, None)
+    assert (caught.value.code, "another name" in (caught.value.hint or "")) == ("E_NAME", True)
+
+
+def test_an_artifacts_weights_have_no_name_of_the_release(tmp_path: Path) -> None:
+    (tmp_path / "m").write_bytes(b"graph")
+    (tmp_path / "w").write_bytes(b"weights")
+    artifact = write_artifact(
+        tmp_path / "a.ekm",
+        manifest(entry(tmp_path / "m", "foo.onnx"), "onnx", entry(tmp_path / "w", "model.onnx")),
+        {"foo.onnx": tmp_path / "m", "model.onnx": tmp_path / "w"},
+    )
+    with pytest.raises(InputError) as caught:
+        payload_of_artifact(artifact, None, None)
     assert caught.value.code == "E_NAME"

@@ -47,6 +47,7 @@ class Cutting:
 
     def __init__(self, inner: Transport, at: int, *, after_start: bool) -> None:
         self.kind, self.address, self.default_root = inner.kind, inner.address, inner.default_root
+        self.simulated = inner.simulated
         self.calls = 0
         self._inner, self._at, self._after_start = inner, at, after_start
 

@@ -228,6 +228,7 @@ class CuttingTransport:
         self.wire = wire
         self._wrap = tuple(wrap)
         self.kind = inner.kind
+        self.simulated = inner.simulated
         self.address = inner.address
         self.default_root = inner.default_root
 

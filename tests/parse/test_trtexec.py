@@ -80,7 +80,7 @@ def test_times_with_the_warm_up_of_older_versions_in_them() -> None:
     queries = parse_trtexec_times(output("trtexec_times").encode())
     assert timed_queries(queries, 3, 7) == queries
     assert timed_queries(queries, 1, 2) == queries[2:]
-    for timed, warmups in ((2, 2), (2, None), (None, 1), (4, 0)):
+    for timed, warmups in ((2, 2), (2, None), (None, 1), (4, 0), (0, 3), (-1, 4), (5, -2)):
         with pytest.raises(ParseError):
             timed_queries(queries, timed, warmups)
 

@@ -45,3 +45,14 @@ def test_the_readme_is_finished() -> None:
     for line in text.splitlines():
         for link in re.findall(r"\]\(([^)#]+)\)", line):
             assert link.startswith("http") or (ROOT / link).exists(), link
+
+
+def test_every_kind_of_address_is_in_the_reference() -> None:
+    """Those that edgekit.addresses tells of in its own docstring."""
+    from edgekit import addresses
+
+    kinds = set(re.findall(r"^    ([a-z+]+:)", addresses.__doc__ or "", re.MULTILINE))
+    assert kinds >= {"local:", "adb:", "ssh:", "adb+ssh:", "sim:"}
+    table = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8").partition("## Device addresses")[2]
+    rows = table.partition("##")[0]
+    assert [kind for kind in sorted(kinds) if f"| `{kind}" not in rows] == []

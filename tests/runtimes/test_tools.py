@@ -14,9 +14,12 @@ from edgekit.config import RuntimeEntry
 from edgekit.errors import EdgekitError, InputError, RemoteError, VerdictError
 from edgekit.parse import ParseError
 from edgekit.parse.benchmark_model import parse_benchmark_model
-from edgekit.runtimes.base import LibcFacts, make_bundle
+from edgekit.runtimes.base import LibcFacts, Runtime, make_bundle
 from edgekit.runtimes.benchmark_model import BenchmarkModelRuntime, what_ran
+from edgekit.runtimes.litert import LiteRtRuntime
 from edgekit.runtimes.litert_benchmark import LitertBenchmarkRuntime
+from edgekit.runtimes.litert_python import LiteRtPythonRuntime
+from edgekit.runtimes.onnxruntime import OnnxRuntimeRuntime
 from edgekit.runtimes.tool import ToolJob, ToolOutput, ToolRuntime
 from edgekit.runtimes.tools import TOOLS, tool_runtime
 from edgekit.runtimes.trtexec import TrtexecRuntime
@@ -25,6 +28,7 @@ from tests.parse.results import result_file
 
 pytestmark = pytest.mark.base
 
+PAGE = (Path(__file__).parents[2] / "docs" / "runtimes.md").read_text(encoding="utf-8")
 BUNDLE = make_bundle("t", "1", [])
 JOB = ToolJob(model="/m/model", scratch="/s", threads=2, warmup_iterations=3, iterations=40, min_seconds=1.5)
 
@@ -47,23 +51,49 @@ def times_of(text: str) -> str:
     return text.replace(old, new).replace("has 391 queries", "has 3 queries")
 
 
+def row_of(runtime: ToolRuntime | Runtime) -> list[str]:
+    """Its row of "What measures, and what it tells", which agrees with what it says of itself."""
+    (row,) = [
+        line
+        for line in PAGE.partition("## What measures")[2].splitlines()
+        if line.startswith(f"| `{runtime.name}` |")
+    ]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1:3] == [", ".join(runtime.formats), ", ".join(runtime.accelerators)]
+    told = [runtime.raw_samples, runtime.op_profile, runtime.outputs]
+    assert [cell.startswith("yes") for cell in cells[3:6]] == told
+    return cells
+
+
+@pytest.mark.parametrize("runtime", [LiteRtRuntime(), LiteRtPythonRuntime(), OnnxRuntimeRuntime()])
+def test_every_runner_is_in_the_table(runtime: Runtime) -> None:
+    assert row_of(runtime)[6].startswith("real")
+
+
 @pytest.mark.parametrize("name", TOOLS)
 def test_every_tool_follows_the_protocol_and_says_how_it_was_verified(name: str) -> None:
     runtime = tool_runtime(name)
     assert isinstance(runtime, ToolRuntime)
     assert runtime.name == name
     assert runtime.verified == ("real" if name == "litert-benchmark" else "replayed")
-    page = (Path(__file__).parents[2] / "docs" / "runtimes.md").read_text(encoding="utf-8")
-    (row,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[2] == ", ".join(runtime.accelerators)
-    assert [cell.startswith("yes") for cell in cells[3:6]] == [
-        runtime.raw_samples,
-        runtime.op_profile,
-        runtime.outputs,
-    ]
+    cells = row_of(runtime)
     assert cells[6].startswith("real" if runtime.verified == "real" else "replayed")
     assert cells[6].endswith("never run") or runtime.verified == "real"
+
+
+def test_an_accelerator_is_required_by_what_there_is() -> None:
+    """D1-b1: no command has an option for it; neither the page nor the hint says so."""
+    with pytest.raises(VerdictError) as caught:
+        TrtexecRuntime().read(
+            job(accelerator="dla", require_accelerator=True),
+            ended(
+                times_of(output("trtexec_10")).replace("DLACore: 0", "DLACore: "),
+                times=output("trtexec_times").encode(),
+            ),
+        )
+    assert "ToolJob.require_accelerator" in (caught.value.hint or "")
+    assert "ToolJob.require_accelerator" in PAGE
+    assert "--require-accelerator" not in PAGE + (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("name", TOOLS)
@@ -87,7 +117,16 @@ def test_no_tool_takes_an_unknown_flag_accelerator_or_half_a_flag(name: str) -> 
 @pytest.mark.parametrize("name", TOOLS)
 @pytest.mark.parametrize(
     ("code", "expected"),
-    [(139, "E_RUNNER_CRASH"), (137, "E_RUNNER_KILLED"), (127, "E_TOOL_MISSING"), (1, "E_TOOL_FAILED")],
+    [
+        (139, "E_RUNNER_CRASH"),
+        (137, "E_RUNNER_KILLED"),
+        (192, "E_RUNNER_CRASH"),
+        (127, "E_TOOL_MISSING"),
+        (1, "E_TOOL_FAILED"),
+        (128, "E_TOOL_FAILED"),
+        (193, "E_TOOL_FAILED"),
+        (255, "E_TOOL_FAILED"),  # exit(-1)
+    ],
 )
 def test_a_tool_that_did_not_end_well_gives_no_number(name: str, code: int, expected: str) -> None:
     """D1-b3: not even where it had printed a whole result before."""
@@ -317,6 +356,13 @@ def test_trtexec_times_of_another_run_are_refused() -> None:
         TrtexecRuntime().read(gpu, ended(text))
     with pytest.raises(ParseError, match="3 queries"):
         TrtexecRuntime().read(gpu, ended(output("trtexec_10"), times=times.encode()))
+
+
+def test_trtexec_that_timed_nothing_gives_no_number() -> None:
+    text = output("trtexec_10").replace("has 391 queries", "has 0 queries")
+    text = text.replace("Warmup completed 3 queries", "Warmup completed 1 queries")
+    with pytest.raises(ParseError, match="no queries were timed"):
+        TrtexecRuntime().read(job(accelerator="gpu"), ended(text, times=b'[{"latencyMs": 1}]'))
 
 
 def test_tools_are_made_from_what_the_settings_say() -> None:

@@ -328,3 +328,28 @@ def test_a_long_load_that_fails_costs_nothing_that_was_measured(fault: str) -> N
     assert record.sustained is None
     assert any(note.startswith("no sustained load: E_RUNNER") for note in record.verdict.notes)
     assert all(launch.ok for launch in record.launches)
+
+
+def test_a_folder_is_not_that_of_a_smaller_disk(tmp_path: Path) -> None:
+    """Refused with what to do, again and again, and the folder stays as it was."""
+    state = tmp_path / "board"
+    where, small = address(state=state), address(state=state, disk="10KiB")
+    with opened(where) as device:
+        push(open_model(MODEL), device, smoke=False)
+    for _ in range(2):
+        with pytest.raises(HostError, match="No space left") as caught:
+            connect(small)
+        assert (caught.value.code, "disk" in (caught.value.hint or "")) == ("E_SIM_STATE", True)
+    with opened(where) as device:
+        assert [row.name for row in releases(device)] == ["digits"]
+
+
+@pytest.mark.parametrize("name", ["caf\udce9", "100%25", "café"])
+def test_a_folder_keeps_names_that_are_no_text(tmp_path: Path, name: str) -> None:
+    where = address(state=tmp_path / "board")
+    with opened(where) as device:
+        path = f"{device.layout.root}/{name}"
+        device.agent.put(b"1", path, mode=0o640)
+    with opened(where) as device:
+        assert device.agent.get(path) == b"1"
+        assert device.agent.stat(path).mode & 0o777 == 0o640

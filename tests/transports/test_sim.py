@@ -5,14 +5,22 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
 
 import pytest
 
 from edgekit.addresses import parse
 from edgekit.agent.bootstrap import connect_agent
+from edgekit.devices import Device
+from edgekit.devices.opening import resolve
 from edgekit.errors import DeviceFull, DeviceLost, DeviceReadOnly
 from edgekit.transports import Transport, connect
-from edgekit.transports.sim.transport import forget
+from edgekit.transports.adb import AdbTransport
+from edgekit.transports.adb_ssh import AdbOverSshTransport
+from edgekit.transports.local import LocalTransport
+from edgekit.transports.sim.transport import SimTransport, forget
+from edgekit.transports.ssh import SshTransport
 from tests.sim.devices import address
 from tests.transports.contract import MIB, LimitsContract, RunContract, StreamContract
 
@@ -116,3 +124,29 @@ def test_limits(fault: str, kind: type[Exception]) -> None:
     with connect_agent(transport), pytest.raises(kind):
         transport.put(os.urandom(8 * MIB), "f", mode=0o644, timeout=60)
     forget(parse(where))
+
+
+class PlugIn(SimTransport):
+    """A simulated device of another package: it has a kind of its own."""
+
+    kind = "toy"
+
+
+@pytest.mark.parametrize("kind", [SimTransport, PlugIn])
+def test_nothing_is_kept_of_a_device_that_says_it_is_simulated(
+    kind: type[SimTransport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEKIT_CACHE_DIR", str(tmp_path))
+    where = address()
+    transport = cast(Transport, kind.connect(parse(where), timeout=5))
+    with Device(resolve(where), transport, connect_agent(transport)) as device:
+        assert (device.simulated, device.kind) == (True, kind.kind)
+        assert device.facts.abi == "arm64-v8a"
+    forget(parse(where))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_all_other_devices_are_real() -> None:
+    assert not any(
+        kind.simulated for kind in (LocalTransport, SshTransport, AdbTransport, AdbOverSshTransport)
+    )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, Literal, TypeVar, cast, get_args
 
 from edgekit.addresses import Address
 from edgekit.errors import InputError
@@ -25,8 +26,10 @@ Fault = Literal[
     "reboot",
     "clock-jump",
 ]
+Number = TypeVar("Number", int, float)
 FAULTS: Final[tuple[str, ...]] = get_args(Fault)
 _DISK_BYTES: Final = 16 << 30
+_MAX_DISK_BYTES: Final = 1 << 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,36 @@ _PLAIN: Final[Mapping[str, str]] = {
     "power_active_mw": "power_active_mw",
 }
 """Options that are one number, and the field that each is."""
+_FACTOR: Final = (0.01, 100.0)
+_BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
+    "median_us": (1.0, 1e9),
+    "within_sd": (0.0, 1.0),
+    "launch_sd": (0.0, 0.5),
+    "outlier_factor": _FACTOR,
+    "drift": (-0.99, 99.0),
+    "drift_seconds": (0.001, 1e9),
+    "throttle_at_s": (0.0, 1e9),
+    "throttle_factor": _FACTOR,
+    "modes": _FACTOR,
+    "mode_shares": (0.0, 1e9),
+    "mode_seconds": (0.0, 1e9),
+    "launch_modes": _FACTOR,
+    "launch_mode_shares": (0.0, 1e9),
+    "first_factor": _FACTOR,
+    "warmup_iterations": (0, 1e9),
+    "warmup_factor": _FACTOR,
+    "clock_step_us": (0.0, 1e9),
+    "temperature": (-40.0, 200.0),
+    "temperature_start": (-40.0, 200.0),
+    "temperature_rise": (0.0, 200.0),
+    "temperature_seconds": (0.001, 1e9),
+    "power_idle_mw": (0.0, 1e7),
+    "power_active_mw": (0.0, 1e7),
+}
+"""From and to, of each number of a list too: past them a bench takes host time or memory without end, or overflows."""
+_LEAST_US: Final = 1.0
+"""What all factors together may leave of a latency."""
+_LEAST_MODE_SECONDS: Final = 0.01
 _OTHER: Final = ("seed", "disk", "sensors", "fault", "after", "at", "state")
 _SHAPE: Final[Mapping[str, Any]] = {field.name: field.default for field in fields(LatencyShape)}
 KNOWN: Final[tuple[str, ...]] = (*_OTHER, *_PLAIN, *_SHAPE)
@@ -109,19 +142,43 @@ def sim_options(address: Address) -> SimOptions:
 def _check(options: SimOptions) -> None:
     if options.at is not None and options.fault != "vanish":
         raise _bad("'at' belongs to fault=vanish", "for other faults: after=LAUNCHES")
-    if not options.temperature_seconds > 0:
-        raise _bad("temperature_seconds must be above 0", "for instance temperature_seconds=60")
-    if min(options.power_idle_mw, options.power_active_mw) < 0:
-        raise _bad("a power is negative", "for instance power_idle_mw=2500")
-    if not all(-40 < t < 200 for t in (options.temperature_c, options.temperature_start_c)):
-        raise _bad("a temperature is none that a device has", "degrees Celsius, for instance temperature=45")
+    if not 0 < options.disk_bytes <= _MAX_DISK_BYTES:
+        raise _bad("no device has such a disk", "up to 1PiB, for instance disk=64MiB")
+    shape = options.shape
+    least_s = max(
+        _LEAST_MODE_SECONDS, shape.median_us / 1e8
+    )  # else each inference goes through no end of modes
+    if 0 < shape.mode_seconds < least_s:
+        raise _bad(
+            f"mode_seconds={shape.mode_seconds:g}: from {least_s:g} with this median, or 0",
+            "0 draws one of the modes for each iteration",
+        )
+    if (fastest_us := _fastest_us(shape)) < _LEAST_US:
+        raise _bad(
+            f"the factors make a latency of {fastest_us:g} us; from {_LEAST_US:g} us",
+            "give a higher median_us, or factors nearer to 1",
+        )
+    if shape.clock_step_us and shape.clock_step_us >= fastest_us:
+        raise _bad(
+            f"clock_step_us={shape.clock_step_us:g} is no less than a latency ({fastest_us:g} us)",
+            "a clock that is coarser than what it measures reads 0: give a smaller step",
+        )
+
+
+def _fastest_us(shape: LatencyShape) -> float:
+    """The median with all that can make it shorter; without the noise."""
+    factors = (1 + shape.drift, shape.throttle_factor, shape.outlier_factor, shape.warmup_factor)
+    shorter = (min(1.0, factor) for factor in factors)
+    return shape.median_us * math.prod((*shorter, min(shape.modes), min(shape.launch_modes)))
 
 
 def _shape_value(key: str, text: str) -> Any:
     default = _SHAPE[key]
     if isinstance(default, tuple):
         return tuple(_number(key, part) for part in text.split(","))
-    return _whole(key, text) if isinstance(default, int) else _number(key, text)
+    if isinstance(default, int):
+        return _bounded(key, text, _whole(key, text))
+    return _number(key, text)
 
 
 def _number(key: str, text: str) -> float:
@@ -131,6 +188,13 @@ def _number(key: str, text: str) -> float:
         value = float("nan")
     if not abs(value) < float("inf"):
         raise _bad(f"{key}={text}: not a number", f"for instance {key}=1.5")
+    return _bounded(key, text, value)
+
+
+def _bounded(key: str, text: str, value: Number) -> Number:
+    low, high = _BOUNDS.get(key, (-math.inf, math.inf))
+    if not low <= value <= high:
+        raise _bad(f"{key}={text}: no device has that", f"{key} is from {low:g} to {high:g}")
     return value
 
 

@@ -10,13 +10,15 @@ import fcntl
 import shutil
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote, unquote
 
 import msgspec
 
 from edgekit.cache import atomic_write, host_errors
 from edgekit.errors import DeviceBusy, HostError
 from edgekit.transports.sim.device import SimDevice
-from edgekit.transports.sim.files import File, Folder
+from edgekit.transports.sim.files import File, FileError, Folder
+from edgekit.transports.sim.programs import strerror
 
 SCHEMA = "edgekit.sim/1"
 _FACTS = "device.json"
@@ -32,7 +34,7 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     rests: int
     operations: int
     permissions: dict[str, int]
-    """Of each file and folder of the device, by its path."""
+    """Of each file and folder of the device, by its path as in a URL: a name need not be text, JSON has to be."""
 
 
 class State:
@@ -55,7 +57,11 @@ class State:
                 hint="wait until it has ended, or give another state=FOLDER",
                 device=device.address,
             ) from error
-        self._load()
+        try:
+            self._load()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._lock.close()
@@ -74,21 +80,28 @@ class State:
             raise self._foreign(f"it holds a {kept.profile}")
         device.boots, device.launches = kept.boots, kept.launches
         device.rests, device.operations = kept.rests, kept.operations
-        for name, permissions in kept.permissions.items():
-            source = self.folder / _FILES / name.lstrip("/")
-            with host_errors(source):
-                if source.is_dir():
-                    device.files.mkdir(name, permissions)
-                else:
-                    device.files.write(name, source.read_bytes(), permissions)
+        for quoted, permissions in kept.permissions.items():
+            name = unquote(quoted, errors="surrogateescape")
+            try:
+                self._load_entry(name, permissions)
+            except FileError as error:
+                raise self._foreign(f"{name!r} cannot be on it ({strerror(error.errno)})") from error
             self._note(name)
 
+    def _load_entry(self, name: str, permissions: int) -> None:
+        """Raises FileError where this device has no place for it: one with a smaller disk, for instance."""
+        source = self.folder / _FILES / name.lstrip("/")
+        with host_errors(source):
+            if source.is_dir():
+                self._device.files.mkdir(name, permissions)
+            else:
+                self._device.files.write(name, source.read_bytes(), permissions)
+
     def _foreign(self, why: str) -> HostError:
-        self.close()
         return HostError(
             f"the folder {self.folder} is not the state of this simulated device: {why}",
             code="E_SIM_STATE",
-            hint="give another state=FOLDER",
+            hint="give the options that it was made with (disk among them), or another state=FOLDER",
         )
 
     def _note(self, name: str) -> None:
@@ -123,7 +136,9 @@ class State:
             launches=device.launches,
             rests=device.rests,
             operations=device.operations,
-            permissions={name: entry.mode & 0o7777 for name, entry in entries.items()},
+            permissions={
+                quote(name, errors="surrogateescape"): entry.mode & 0o7777 for name, entry in entries.items()
+            },
         )
         atomic_write(self.folder / _FACTS, msgspec.json.encode(kept))
         self._changes = device.files.changes

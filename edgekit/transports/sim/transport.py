@@ -56,6 +56,7 @@ class SimTransport:
     """A connection to a simulated device."""
 
     kind = "sim"
+    simulated = True
 
     def __init__(self, device: SimDevice, state: State | None = None) -> None:
         self.address = device.address
