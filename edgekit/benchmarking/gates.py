@@ -56,7 +56,8 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True):
     passed: bool
     limit: float | None = None
     confirmed: bool | None = None
-    """Of a baseline gate that failed: whether the second measurement made it a regression; null where there was none."""
+    """Of a baseline gate that failed: whether the second measurement made it a regression; null where there was none.
+    False with `passed` False: it failed twice, and could not be tested."""
     second: float | None = None
     p_value: float | None = None
     note: str | None = None

@@ -93,9 +93,20 @@ def test_doubts_that_keep_a_regression_from_being_called(now: list[float], why: 
     assert not is_worse(BASE, now)[0], why
 
 
-def test_too_few_launches_confirm_nothing() -> None:
-    assert is_worse([100.0], [200.0] * 3) == (False, None)
-    assert is_worse([], []) == (False, None)
+@pytest.mark.parametrize(("base", "now"), [(1, 1), (1, 5), (2, 5), (5, 1)])
+def test_with_too_few_launches_to_test_a_gate_that_failed_twice_stays_failed(base: int, now: int) -> None:
+    """Else a baseline of one launch makes a gate that cannot fail (D1.10)."""
+    assert is_worse([100.0], [1000.0, 1001.0]) == (False, None)
+    slow = record([1000.0, 1001.0, 1002.0, 1003.0, 1004.0][:now])
+    found = confirm(GATE, slow, slow, record(BASE[:base]))
+    assert (found.passed, found.confirmed) == (False, False)
+    assert "too few launches to test" in (found.note or "")
+    assert Outcome(slow, (found,), slow).exit_code() == 5
+
+
+def test_few_launches_that_pass_the_second_time_are_called_off() -> None:
+    found = confirm(GATE, record([200.0]), record([100.0]), record([100.0]))
+    assert (found.passed, found.confirmed) == (True, False)
 
 
 def outcome(state: str = "valid") -> Outcome:
