@@ -71,7 +71,7 @@ def confirm(gate: Gate, first: Record, second: Record, baseline: Record) -> Gate
             done,
             passed=False,
             confirmed=True,
-            note="both measurements failed; this metric has no test by launches",
+            note=_noted(done, "both measurements failed; this metric has no test by launches"),
         )
     worse_is_more = gate.op in ("<=", "<")
     worse, p_value = is_worse(old, new) if worse_is_more else is_worse(new, old)
@@ -104,4 +104,11 @@ def _untested(result: GateResult, why: str) -> GateResult:
 
 
 def _unconfirmed(result: GateResult, why: str) -> GateResult:
-    return msgspec.structs.replace(result, passed=True, confirmed=False, note=f"not confirmed: {why}")
+    return msgspec.structs.replace(
+        result, passed=True, confirmed=False, note=_noted(result, f"not confirmed: {why}")
+    )
+
+
+def _noted(result: GateResult, text: str) -> str:
+    """What was noted of the baseline stays."""
+    return f"{text}; {result.note}" if result.note else text

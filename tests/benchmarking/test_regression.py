@@ -55,6 +55,15 @@ def test_a_baseline_of_another_device_is_noted() -> None:
     assert (same.note, other.note) == (None, "the baseline is of another device: Raspberry Pi 5")
 
 
+@pytest.mark.parametrize("state", ["invalid", "suspect"])
+def test_a_baseline_that_is_not_valid_is_noted(state: str) -> None:
+    """Also after the second measurement, which has notes of its own."""
+    found = check_gate(GATE, record(BASE), record(BASE, state))
+    assert (found.passed, found.note) == (True, f"the baseline is {state}: it swapped")
+    again = confirm(GATE, record(SLOW), record(BASE), record(BASE, state))
+    assert (again.note or "").endswith(f"measured again; the baseline is {state}: it swapped")
+
+
 def test_a_slowdown_that_all_launches_show_is_a_regression() -> None:
     found = confirm(GATE, record(SLOW), record(SLOW), record(BASE))
     assert (found.passed, found.confirmed) == (False, True)
