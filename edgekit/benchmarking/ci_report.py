@@ -14,6 +14,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from edgekit.benchmarking.gates import GateResult, show
 from edgekit.benchmarking.outcome import Outcome
 from edgekit.errors import EdgekitError
+from edgekit.records import Record
 from edgekit.records.metrics import metric
 
 
@@ -37,11 +38,13 @@ def gate_text(gate: GateResult) -> str:
 
 def problems(outcome: Outcome, *, strict: bool) -> list[tuple[str, str, str]]:
     """(level, title, text) of what a CI should show: errors for what fails the command, warnings for the rest."""
-    record = outcome.record
     found = []
-    if record.verdict.state != "valid":
-        level = "error" if strict or record.verdict.state == "invalid" else "warning"
-        found.append((level, f"edgekit: {record.verdict.state} run", "; ".join(record.verdict.reasons)))
+    for record, again in _runs(outcome):
+        if record.verdict.state != "valid":
+            level = "error" if _bad(record, strict=strict) else "warning"
+            found.append(
+                (level, f"edgekit: {record.verdict.state} run{again}", "; ".join(record.verdict.reasons))
+            )
     for gate in outcome.gates:
         if not gate.passed:
             what = "regression" if gate.confirmed else "gate failed"
@@ -49,6 +52,17 @@ def problems(outcome: Outcome, *, strict: bool) -> list[tuple[str, str, str]]:
         elif gate.confirmed is False:
             found.append(("warning", "edgekit: not confirmed", gate_text(gate)))
     return found
+
+
+def _runs(outcome: Outcome) -> list[tuple[Record, str]]:
+    """The runs that the exit code looks at, with what tells the second from the first."""
+    runs = [(outcome.record, "")]
+    return runs if outcome.second is None else [*runs, (outcome.second, ", measured again")]
+
+
+def _bad(record: Record, *, strict: bool) -> bool:
+    """Whether the verdict fails the command."""
+    return record.verdict.state == "invalid" or (strict and record.verdict.state == "suspect")
 
 
 def annotation_lines(outcome: Outcome, environ: Mapping[str, str], *, strict: bool) -> list[str]:
@@ -75,7 +89,7 @@ def _lines(found: Sequence[tuple[str, str, str]], environ: Mapping[str, str]) ->
 
 
 def junit(outcomes: Sequence[Outcome], *, strict: bool, error: EdgekitError | None = None) -> str:
-    """One suite a run: a case for its verdict, one for each gate. `error`: what ended the command, a suite of its own."""
+    """One suite a run: a case for its verdict, one for that of its second measurement, one for each gate. `error`: what ended the command, a suite of its own."""
     root = Element("testsuites", name="edgekit")
     if error is not None:
         suite = SubElement(
@@ -85,21 +99,24 @@ def junit(outcomes: Sequence[Outcome], *, strict: bool, error: EdgekitError | No
         SubElement(case, "error", type=error.code, message=_xml(error.message)).text = _xml(error.hint or "")
     for outcome in outcomes:
         record = outcome.record
-        cases = 1 + len(outcome.gates)
-        bad = record.verdict.state == "invalid" or (strict and record.verdict.state == "suspect")
-        failures = sum(not gate.passed for gate in outcome.gates) + bad
+        runs = _runs(outcome)
+        failures = sum(not gate.passed for gate in outcome.gates)
+        failures += sum(_bad(run, strict=strict) for run, _ in runs)
         suite = SubElement(
             root,
             "testsuite",
             name=_xml(f"{record.model.name} on {record.device.address}"),
-            tests=str(cases),
+            tests=str(len(runs) + len(outcome.gates)),
             failures=str(failures),
             errors="0",
             skipped="0",
             timestamp=record.started_at,
         )
-        verdict = SubElement(suite, "testcase", classname="edgekit.verdict", name=_xml(record.model.name))
-        _told(verdict, bad, record.verdict.state, "; ".join((*record.verdict.reasons, *record.verdict.notes)))
+        for run, again in runs:
+            name = _xml(record.model.name + again)
+            case = SubElement(suite, "testcase", classname="edgekit.verdict", name=name)
+            text = "; ".join((*run.verdict.reasons, *run.verdict.notes))
+            _told(case, _bad(run, strict=strict), run.verdict.state, text)
         for gate in outcome.gates:
             case = SubElement(suite, "testcase", classname="edgekit.gate", name=_xml(gate.gate))
             _told(case, not gate.passed, "regression" if gate.confirmed else "gate failed", gate_text(gate))

@@ -26,6 +26,7 @@ class Outcome:
             document["gates"] = msgspec.to_builtins(self.gates)
         if self.second is not None:
             document["second_run"] = self.second.id
+            document["second_verdict"] = msgspec.to_builtins(self.second.verdict)
         return document
 
     def exit_code(self, *, strict: bool = False) -> int:

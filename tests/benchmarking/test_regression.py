@@ -11,6 +11,8 @@ from edgekit.benchmarking import Outcome
 from edgekit.benchmarking.ci_report import annotation_lines, junit
 from edgekit.benchmarking.gates import check_gate, parse_gate
 from edgekit.benchmarking.regression import confirm, is_worse
+from edgekit.cli.common import Session
+from edgekit.cli.render import render_outcome
 from edgekit.errors import InputError
 from edgekit.records import Accuracy, Device, Verdict
 from tests.benchmarking.records import record
@@ -123,7 +125,7 @@ def outcome(state: str = "valid") -> Outcome:
     confirmed = confirm(GATE, slow, slow, base)
     doubtful = confirm(GATE, slow, base, base)
     passed = check_gate(parse_gate("median_latency<1s"), slow)
-    return Outcome(slow, (confirmed, doubtful, passed), slow)
+    return Outcome(slow, (confirmed, doubtful, passed), record(SLOW))
 
 
 def test_exit_codes() -> None:
@@ -160,8 +162,25 @@ def test_junit_has_a_case_for_the_verdict_and_one_for_each_gate() -> None:
         "testsuite"
     )
     assert suite is not None
-    assert (suite.get("tests"), suite.get("failures")) == ("4", "1")
+    assert (suite.get("tests"), suite.get("failures")) == ("5", "1")
     cases = suite.findall("testcase")
-    assert [case.find("failure") is not None for case in cases] == [False, True, False, False]
+    assert [case.find("failure") is not None for case in cases] == [False, False, True, False, False]
     strict = ElementTree.fromstring(junit([outcome("suspect")], strict=True).split("\n", 1)[1])
     assert strict.find("testsuite").get("failures") == "2"  # type: ignore[union-attr]
+
+
+def test_the_verdict_of_the_second_measurement_is_told_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
+    """It decides the exit code (4), so a CI that is shown nothing could not tell why the command failed."""
+    slow, again = record(SLOW), record(SLOW, "invalid")
+    done = Outcome(slow, (confirm(GATE, slow, again, record(BASE)),), again)
+    assert done.exit_code() == 4
+    lines = annotation_lines(done, {"GITHUB_ACTIONS": "true"}, strict=False)
+    assert lines[0] == "::error title=edgekit%3A invalid run%2C measured again::m: it swapped"
+    cases = ElementTree.fromstring(junit([done], strict=False).split("\n", 1)[1]).findall(".//testcase")
+    assert [case.get("name") for case in cases[:2]] == ["m", "m, measured again"]
+    assert [case.find("failure") is not None for case in cases] == [False, True, True]
+    assert done.document()["second_verdict"] == {"state": "invalid", "reasons": ("it swapped",), "notes": ()}
+    render_outcome(Session(color=False), done)
+    shown = capsys.readouterr().out
+    assert "measured again: run 20260131-120000000-aaaaaa, invalid" in shown
+    assert "  - it swapped" in shown
