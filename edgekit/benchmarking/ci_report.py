@@ -74,9 +74,10 @@ def annotation_lines(outcome: Outcome, environ: Mapping[str, str], *, strict: bo
     )
 
 
-def error_lines(error: EdgekitError, environ: Mapping[str, str]) -> list[str]:
-    """The same for a command that measured nothing."""
-    return _lines([("error", f"edgekit: {error.code}", error.message)], environ)
+def error_lines(error: EdgekitError, environ: Mapping[str, str], where: str = "") -> list[str]:
+    """The same for a command that measured nothing; `where`: the device, if others were measured."""
+    text = f"{where}: {error.message}" if where else error.message
+    return _lines([("error", f"edgekit: {error.code}", text)], environ)
 
 
 def _lines(found: Sequence[tuple[str, str, str]], environ: Mapping[str, str]) -> list[str]:
@@ -88,15 +89,20 @@ def _lines(found: Sequence[tuple[str, str, str]], environ: Mapping[str, str]) ->
     return []
 
 
-def junit(outcomes: Sequence[Outcome], *, strict: bool, error: EdgekitError | None = None) -> str:
-    """One suite a run: a case for its verdict, one for that of its second measurement, one for each gate. `error`: what ended the command, a suite of its own."""
+def junit(
+    outcomes: Sequence[Outcome],
+    *,
+    strict: bool,
+    error: EdgekitError | None = None,
+    failed: Sequence[tuple[str, EdgekitError]] = (),
+) -> str:
+    """One suite a run: a case for its verdict, one for that of its second measurement, one for each gate. A suite of its
+    own for `error`, which ended the command, and for each device that `failed` where several were asked for."""
     root = Element("testsuites", name="edgekit")
     if error is not None:
-        suite = SubElement(
-            root, "testsuite", name="edgekit", tests="1", failures="0", errors="1", skipped="0"
-        )
-        case = SubElement(suite, "testcase", classname="edgekit", name="measure")
-        SubElement(case, "error", type=error.code, message=_xml(error.message)).text = _xml(error.hint or "")
+        _error_suite(root, "edgekit", error)
+    for address, failure in failed:
+        _error_suite(root, address, failure)
     for outcome in outcomes:
         record = outcome.record
         runs = _runs(outcome)
@@ -121,6 +127,12 @@ def junit(outcomes: Sequence[Outcome], *, strict: bool, error: EdgekitError | No
             case = SubElement(suite, "testcase", classname="edgekit.gate", name=_xml(gate.gate))
             _told(case, not gate.passed, "regression" if gate.confirmed else "gate failed", gate_text(gate))
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode") + "\n"
+
+
+def _error_suite(root: Element, name: str, error: EdgekitError) -> None:
+    suite = SubElement(root, "testsuite", name=_xml(name), tests="1", failures="0", errors="1", skipped="0")
+    case = SubElement(suite, "testcase", classname="edgekit", name="measure")
+    SubElement(case, "error", type=error.code, message=_xml(error.message)).text = _xml(error.hint or "")
 
 
 def _told(case: Element, failed: bool, message: str, text: str) -> None:

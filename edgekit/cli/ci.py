@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,32 +17,46 @@ if TYPE_CHECKING:
     from edgekit.benchmarking import Outcome
 
 
+@dataclass
+class Told:
+    """What the CI is told. `failed`: of several devices, those that gave no outcome."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    failed: list[tuple[str, EdgekitError]] = field(default_factory=list)
+
+
 @contextmanager
-def ci_told(junit_file: str | None, *, strict: bool) -> Iterator[list[Outcome]]:
-    """The block appends its outcomes; they, or the error that ends it, are told at its end, whatever the exit code.
+def ci_told(junit_file: str | None, *, strict: bool) -> Iterator[Told]:
+    """The block adds its outcomes and failures; they, or the error that ends it, are told at its end, whatever the exit
+    code.
 
     Annotations go to stderr, where they do not mix with --json. Raises HostError where the file cannot be made.
     """
-    outcomes: list[Outcome] = []
+    told = Told()
     try:
-        yield outcomes
+        yield told
     except EdgekitError as error:
-        _tell(outcomes, junit_file, strict, error)
+        _tell(told, junit_file, strict, error)
         raise
     except click.exceptions.Exit:
-        _tell(outcomes, junit_file, strict, None)
+        _tell(told, junit_file, strict, None)
         raise
-    _tell(outcomes, junit_file, strict, None)
+    _tell(told, junit_file, strict, None)
 
 
-def _tell(outcomes: list[Outcome], junit_file: str | None, strict: bool, error: EdgekitError | None) -> None:
+def _tell(told: Told, junit_file: str | None, strict: bool, error: EdgekitError | None) -> None:
     from edgekit.benchmarking.ci_report import annotation_lines, error_lines, junit
     from edgekit.cache import atomic_write
 
-    lines = [line for outcome in outcomes for line in annotation_lines(outcome, os.environ, strict=strict)]
+    lines = [
+        line for outcome in told.outcomes for line in annotation_lines(outcome, os.environ, strict=strict)
+    ]
+    for address, failure in told.failed:
+        lines += error_lines(failure, os.environ, address)
     if error is not None:
         lines += error_lines(error, os.environ)
     for line in lines:
         click.echo(line, err=True)
     if junit_file is not None:
-        atomic_write(Path(junit_file), junit(outcomes, strict=strict, error=error).encode("utf-8"))
+        document = junit(told.outcomes, strict=strict, error=error, failed=told.failed)
+        atomic_write(Path(junit_file), document.encode("utf-8"))

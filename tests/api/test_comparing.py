@@ -120,3 +120,22 @@ def test_d1_10_a_command_that_measures_nothing_is_an_error_for_the_ci_too(projec
     error = ElementTree.parse(junit).getroot().find("./testsuite/testcase/error")
     assert error is not None
     assert error.get("type") == "E_NO_RELEASE"
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_d1_10_a_device_of_several_that_failed_is_an_error_for_the_ci(project: Path, good: bool) -> None:
+    """One of several (exit 6) or all of them: a suite with an error and an annotation each."""
+    junit = project / "junit.xml"
+    devices = ("-d", "it" if good else "sim:unknown-nowhere", "-d", "sim:unknown-one")
+    done = run(
+        project, "bench", MODEL, *devices, *QUICK, "--json", "--junit", junit, env={"GITHUB_ACTIONS": "true"}
+    )
+    failed = done.json()["failed"]
+    assert len(failed) == (1 if good else 2)
+    assert done.code == (6 if good else 1)
+    suites = ElementTree.parse(junit).getroot().findall("./testsuite[@errors='1']")
+    assert [suite.get("name") for suite in suites] == [one["device"] for one in failed]
+    for one in failed:
+        assert any(
+            line.startswith("::error") and f"::{one['device']}: " in line for line in done.stderr.splitlines()
+        )
