@@ -75,6 +75,7 @@ def test_d1_10_a_gate_against_a_baseline(project: Path) -> None:
     missing = run(project, "bench", MODEL, "-d", "it", "--json", *QUICK, *gate)
     assert (missing.code, missing.error()["code"]) == (1, "E_NO_BASELINE")
     assert run(project, "results", "list", "--json").ok().json()["runs"] == []
+    assert releases(project) == []
 
     first = (
         run(project, "bench", MODEL, "-d", "it", "--json", *QUICK, "--gate", "median_latency<=1s").ok().json()
@@ -93,7 +94,6 @@ def test_d1_10_a_gate_against_a_baseline(project: Path) -> None:
     # the baseline as a file, ten times faster than this machine is
     record = {**first, "latency": {**first["latency"], "median": first["latency"]["median"] / 10}}
     record["launches"] = [{**launch, "median_us": launch["median_us"] / 10} for launch in first["launches"]]
-    del record["gates"]
     fast = project / "fast.json"
     fast.write_text(json.dumps(record))
     junit = project / "junit.xml"
@@ -109,6 +109,21 @@ def test_d1_10_a_gate_against_a_baseline(project: Path) -> None:
     assert "::error title=edgekit%3A regression::" in slow.stderr
     cases = ElementTree.parse(junit).getroot().findall("./testsuite/testcase")
     assert [case.find("failure") is not None for case in cases[2:]] == [True, False]
+
+
+def test_d1_10_a_baseline_that_cannot_be_read_is_found_before_anything_is_sent(project: Path) -> None:
+    """By bench and by run; also one that the store does not have."""
+    broken = project / "broken.json"
+    broken.write_text("{}")
+    gate = (*QUICK, "--json", "--gate", "median_latency<=baseline")
+    for command in ("bench", "run"):
+        for given, code in ((("--baseline", broken), "E_RECORD"), ((), "E_NO_BASELINE")):
+            assert run(project, command, MODEL, "-d", "it", *gate, *given).error()["code"] == code
+    assert releases(project) == []
+
+
+def releases(project: Path) -> Any:
+    return run(project, "releases", "-d", "it", "--json").ok().json()["releases"]
 
 
 def test_d1_10_a_command_that_measures_nothing_is_an_error_for_the_ci_too(project: Path) -> None:
