@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from edgekit.cache import host_errors
 from edgekit.errors import InputError
@@ -63,13 +65,25 @@ def measured(
     if baseline is None or not any(doubtful):
         return Outcome(record, tuple(results)), samples
     sink(Event("measure", "a gate against the baseline failed: measuring once more", level="info"))
-    second, second_samples = measure(release, device, profile=profile, options=options, sink=sink)
+    failed = [gate for gate, again in zip(gates, doubtful, strict=True) if again]
+    second, second_samples = measure(
+        release, device, profile=profile, options=options_again(options, failed), sink=sink
+    )
     keep(second, second_samples)
     results = [
         confirm(gate, record, second, baseline) if again else found
         for gate, found, again in zip(gates, results, doubtful, strict=True)
     ]
     return Outcome(record, tuple(results), second), samples
+
+
+def options_again(options: BenchOptions, failed: Sequence[Gate]) -> BenchOptions:
+    """What the second measurement needs, to decide on the gates that failed: launches, and a score only where a gate is
+    on the accuracy. No gate is on the minutes of --sustained."""
+    scored = any(gate.metric == "accuracy" for gate in failed)
+    return msgspec.structs.replace(
+        options, sustained_minutes=0.0, evaluation=options.evaluation if scored else None
+    )
 
 
 def require_baseline(

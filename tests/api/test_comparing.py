@@ -99,6 +99,7 @@ def test_d1_10_a_gate_against_a_baseline(project: Path) -> None:
     junit = project / "junit.xml"
     slow = run(
         project, "bench", MODEL, "-d", "it", "--json", *QUICK, *gate, "--baseline", fast, "--junit", junit,
+        "--sustained", "0.02",
         env={"GITHUB_ACTIONS": "true"},
     )  # fmt: skip
     assert slow.code == 5
@@ -106,6 +107,9 @@ def test_d1_10_a_gate_against_a_baseline(project: Path) -> None:
     assert (latency["passed"], latency["confirmed"], memory["passed"]) == (False, True, True)
     assert latency["p_value"] <= 1e-4
     assert slow.json()["second_run"] != slow.json()["id"]
+    assert slow.json()["sustained"] is not None
+    again = run(project, "results", "show", slow.json()["second_run"], "--json").ok().json()
+    assert again["sustained"] is None
     assert "::error title=edgekit%3A regression::" in slow.stderr
     cases = ElementTree.parse(junit).getroot().findall("./testsuite/testcase")
     assert [case.find("failure") is not None for case in cases[2:]] == [True, False]

@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from edgekit.benchmarking import Outcome
+from edgekit.api.gating import options_again
+from edgekit.benchmarking import BenchOptions, Outcome
 from edgekit.benchmarking.ci_report import annotation_lines, junit
 from edgekit.benchmarking.gates import check_gate, parse_gate
 from edgekit.benchmarking.regression import confirm, is_worse
@@ -126,6 +127,15 @@ def outcome(state: str = "valid") -> Outcome:
     doubtful = confirm(GATE, slow, base, base)
     passed = check_gate(parse_gate("median_latency<1s"), slow)
     return Outcome(slow, (confirmed, doubtful, passed), record(SLOW))
+
+
+def test_the_second_measurement_does_only_what_its_gates_need() -> None:
+    """Neither the minutes of --sustained again, nor a score that no gate asks for."""
+    asked = BenchOptions(launches=7, sustained_minutes=30.0, evaluation="data.npz")
+    again = options_again(asked, [GATE])
+    assert again == BenchOptions(launches=7)
+    scored = options_again(asked, [GATE, parse_gate("accuracy>=baseline")])
+    assert scored == BenchOptions(launches=7, evaluation="data.npz")
 
 
 def test_exit_codes() -> None:
