@@ -8,6 +8,7 @@ colours, and its merge requests the JUnit report.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from xml.etree.ElementTree import Element, SubElement, tostring
 
@@ -16,6 +17,9 @@ from edgekit.benchmarking.outcome import Outcome
 from edgekit.errors import EdgekitError
 from edgekit.records import Record
 from edgekit.records.metrics import metric
+
+_NO_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""A carriage return is allowed there, but read as a newline."""
 
 
 def gate_text(gate: GateResult) -> str:
@@ -65,28 +69,32 @@ def _bad(record: Record, *, strict: bool) -> bool:
     return record.verdict.state == "invalid" or (strict and record.verdict.state == "suspect")
 
 
-def annotation_lines(outcome: Outcome, environ: Mapping[str, str], *, strict: bool) -> list[str]:
-    """Lines for the log of the CI that `environ` names; none elsewhere."""
+def annotation_lines(
+    outcome: Outcome, environ: Mapping[str, str], *, strict: bool, color: bool = True
+) -> list[str]:
+    """Lines for the log of the CI that `environ` names; none elsewhere. `color`, and NO_COLOR: of GitLab's."""
     name = outcome.record.model.name
-    return _lines(
-        [(level, title, f"{name}: {text}") for level, title, text in problems(outcome, strict=strict)],
-        environ,
-    )
+    found = [(level, title, f"{name}: {text}") for level, title, text in problems(outcome, strict=strict)]
+    return _lines(found, environ, color=color)
 
 
-def error_lines(error: EdgekitError, environ: Mapping[str, str], where: str = "") -> list[str]:
+def error_lines(
+    error: EdgekitError, environ: Mapping[str, str], where: str = "", *, color: bool = True
+) -> list[str]:
     """The same for a command that measured nothing; `where`: the device, if others were measured."""
     text = f"{where}: {error.message}" if where else error.message
-    return _lines([("error", f"edgekit: {error.code}", text)], environ)
+    return _lines([("error", f"edgekit: {error.code}", text)], environ, color=color)
 
 
-def _lines(found: Sequence[tuple[str, str, str]], environ: Mapping[str, str]) -> list[str]:
+def _lines(found: Sequence[tuple[str, str, str]], environ: Mapping[str, str], *, color: bool) -> list[str]:
     if environ.get("GITHUB_ACTIONS") == "true":
         return [f"::{level} title={_property(title)}::{_data(text)}" for level, title, text in found]
-    if environ.get("GITLAB_CI") == "true":
-        colour = {"error": "31", "warning": "33"}
-        return [f"\x1b[{colour[level]};1m{title}\x1b[0m {_line(text)}" for level, title, text in found]
-    return []
+    if environ.get("GITLAB_CI") != "true":
+        return []
+    if not color or "NO_COLOR" in environ:
+        return [f"{level}: {title} {_line(text)}" for level, title, text in found]
+    codes = {"error": "31", "warning": "33"}
+    return [f"\x1b[{codes[level]};1m{title}\x1b[0m {_line(text)}" for level, title, text in found]
 
 
 def junit(
@@ -143,8 +151,8 @@ def _told(case: Element, failed: bool, message: str, text: str) -> None:
 
 
 def _xml(text: str) -> str:
-    """Without the control characters that XML 1.0 has no room for."""
-    return "".join(char if char >= " " or char in "\t\n" else "?" for char in text)
+    """Without what XML 1.0 has no room for (section 2.2, Char): control characters, lone surrogates, U+FFFE, U+FFFF."""
+    return _NO_XML.sub("?", text)
 
 
 def _data(text: str) -> str:

@@ -141,6 +141,26 @@ def test_d1_10_a_command_that_measures_nothing_is_an_error_for_the_ci_too(projec
     assert error.get("type") == "E_NO_RELEASE"
 
 
+def test_d1_10_a_junit_file_that_cannot_be_written_costs_no_measurement(project: Path) -> None:
+    (project / "file").touch()
+    lost = run(
+        project, "bench", MODEL, "-d", "it", *QUICK, "--json", "--junit", project / "file" / "junit.xml"
+    )
+    assert lost.code == 8
+    assert run(project, "results", "list", "--json").ok().json()["runs"] == []
+
+
+def test_d1_10_a_command_that_is_ended_leaves_an_error_in_junit(project: Path) -> None:
+    """Not the file of the command before, which a CI takes for this one's."""
+    junit = project / "junit.xml"
+    junit.write_text("<testsuites/>")
+    late = run(project, "bench", MODEL, "-d", "it", "--min-seconds", "60", "--timeout", "6", "--junit", junit)
+    assert late.code == 3
+    error = ElementTree.parse(junit).getroot().find("./testsuite/testcase/error")
+    assert error is not None
+    assert error.get("type") == "E_INTERRUPTED"
+
+
 @pytest.mark.parametrize("good", [True, False])
 def test_d1_10_a_device_of_several_that_failed_is_an_error_for_the_ci(project: Path, good: bool) -> None:
     """One of several (exit 6) or all of them: a suite with an error and an annotation each."""

@@ -15,7 +15,7 @@ from edgekit.benchmarking.regression import confirm, is_worse
 from edgekit.cli.common import Session
 from edgekit.cli.render import render_outcome
 from edgekit.errors import InputError
-from edgekit.records import Accuracy, Device, Verdict
+from edgekit.records import Accuracy, Device, Model, Verdict
 from tests.benchmarking.records import record
 
 pytestmark = pytest.mark.base
@@ -164,6 +164,22 @@ def test_github_gets_workflow_commands_and_gitlab_coloured_lines() -> None:
     gitlab = annotation_lines(outcome(), {"GITLAB_CI": "true"}, strict=False)
     assert gitlab[0].startswith("\x1b[31;1medgekit: regression\x1b[0m m: ")
     assert annotation_lines(outcome(), {}, strict=False) == []
+
+
+def test_gitlabs_colours_can_be_turned_off() -> None:
+    for environ, color in (({"NO_COLOR": "1"}, True), ({}, False)):
+        plain = annotation_lines(outcome(), {"GITLAB_CI": "true", **environ}, strict=False, color=color)
+        assert plain[0].startswith("error: edgekit: regression m: ")
+        assert "\x1b" not in "".join(plain)
+
+
+@pytest.mark.parametrize("odd", ["\udc80", "\ufffe", "\uffff", "\x1b", "\0", "\r"])
+def test_what_xml_has_no_room_for_is_replaced(odd: str) -> None:
+    """Names come from files and devices; one of them must not cost the CI its report."""
+    text = junit([Outcome(record(BASE, model=Model(name=f"m{odd}\U0001f600")))], strict=False)
+    case = ElementTree.fromstring(text.encode().split(b"\n", 1)[1]).find(".//testcase")
+    assert case is not None
+    assert case.get("name") == "m?\U0001f600"
 
 
 def test_junit_has_a_case_for_the_verdict_and_one_for_each_gate() -> None:

@@ -51,7 +51,7 @@ def bench(session: Session, model: str, junit: str | None, **values: Any) -> Non
         told.outcomes.append(outcome)
         return outcome
 
-    with ci_told(junit, strict=options.strict) as told:
+    with ci_told(junit, strict=options.strict, color=session.color) as told:
         on_devices(
             session,
             one,

@@ -77,7 +77,7 @@ def run(session: Session, model: str, report: str | None, junit: str | None, **v
         render_outcome(session, outcome.bench)
         click.echo(f"report: {outcome.report}")
 
-    with ci_told(junit, strict=options.strict) as told:
+    with ci_told(junit, strict=options.strict, color=session.color) as told:
         on_devices(
             session,
             one,
