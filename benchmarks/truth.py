@@ -1,8 +1,8 @@
 """Truth tests of the statistics (D1-b1): what edgekit says of simulated devices whose truth is known.
 
-    python benchmarks/truth.py [--runs 1000] [--gates 200000] [--seed 1] [--only coverage,detection,compare,gates]
+    python benchmarks/truth.py [--runs 1000] [--gates 200000] [--seed 1] [--only PARTS]
 
-Latencies come from `edgekit.transports.sim.latency`, in virtual time; they go through the same pure functions as the
+Parts: coverage, detection, pauses, compare, gates. Latencies come from `edgekit.transports.sim.latency`, in virtual time; they go through the same pure functions as the
 samples of a real device. Prints the tables of docs/measuring.md and exits 1 where a bar is missed. The same seed prints
 the same numbers.
 """
@@ -66,16 +66,20 @@ def timed(one: LaunchDraw) -> Floats:
     return np.concatenate(taken)
 
 
-def simulate(shape: LatencyShape, seed: int, launches: int = 5) -> SimulatedRun:
+def simulate(
+    shape: LatencyShape, seed: int, launches: int = 5, gap_s: float = GAP_S, pause_s: float = 0.0
+) -> SimulatedRun:
+    """Between launches the device spends `gap_s`, in which it drifts as under load, and `pause_s`, in which it does not.
+    `seconds` is without the latter."""
     draw, now_s = LatencyDraw(shape, seed), 0.0
     samples: list[Floats] = []
     starts = []
     for index in range(launches):
         one = draw.launch(index, now_s)
         samples.append(timed(one))
-        starts.append(one.now_us - float(samples[-1].sum()))
-        now_s = one.now_us / 1e6 + GAP_S
-    return SimulatedRun(tuple(samples), tuple(starts), now_s - GAP_S)
+        starts.append(one.now_us - float(samples[-1].sum()) + index * pause_s * 1e6)
+        now_s = one.now_us / 1e6 + gap_s
+    return SimulatedRun(tuple(samples), tuple(starts), now_s - gap_s)
 
 
 def verdict_of(run: SimulatedRun) -> Verdict:
@@ -90,10 +94,18 @@ def verdict_of(run: SimulatedRun) -> Verdict:
     return judge(evidence_of(plan, summarize(run.samples, starts_us=run.starts_us), seen, None))
 
 
-def not_valid(shape_of: Callable[[int], LatencyShape], runs: int, seed: int, launches: int = 5) -> float:
+def not_valid(
+    shape_of: Callable[[int], LatencyShape],
+    runs: int,
+    seed: int,
+    launches: int = 5,
+    gap_s: float = GAP_S,
+    pause_s: float = 0.0,
+) -> float:
     """Share of runs that are suspect or invalid."""
-    states = [verdict_of(simulate(shape_of(i), seed * 1_000_000 + i, launches)).state for i in range(runs)]
-    return sum(state != "valid" for state in states) / runs
+    seeds = range(seed * 1_000_000, seed * 1_000_000 + runs)
+    done = (simulate(shape_of(i), one, launches, gap_s, pause_s) for i, one in enumerate(seeds))
+    return sum(verdict_of(run).state != "valid" for run in done) / runs
 
 
 def upper_bound(count: int, of: int, confidence: float = 0.95) -> float:
@@ -230,6 +242,33 @@ def detection(report: Report, runs: int, seed: int) -> None:
         share = not_valid(shape_of, runs, seed, launches)
         held = {"bad": share >= 0.99, "healthy": 1 - share >= 0.98}.get(kind)
         report.row(what, str(launches), f"{share:.1%}", f"{1 - share:.1%}", held=held)
+
+
+def paused(seed: int) -> Iterator[tuple[str, LatencyShape, float, float, str]]:
+    """(what, shape, gap_s, pause_s, kind as in `scenarios`): launches with pauses between them."""
+    under_load = simulate(USUAL, seed, gap_s=0.0).seconds
+    for pause_s in (1.0, 5.0):
+        for launch_sd in (0.003, 0.005):
+            what = f"healthy: {launch_sd:.1%} between launches, pauses of {pause_s:g} s"
+            yield what, replace(USUAL, launch_sd=launch_sd), 0.0, pause_s, "healthy"
+        for drift in (0.03, -0.03):
+            what = f"drift of {drift:+.0%} over the time under load, pauses of {pause_s:g} s"
+            yield what, replace(USUAL, drift=drift, drift_seconds=under_load), 0.0, pause_s, "bad"
+    for pause_s in (1.0, 5.0):
+        whole = simulate(USUAL, seed, gap_s=pause_s).seconds
+        what = f"drift of +3% over the whole time, pauses of {pause_s:g} s"
+        yield what, replace(USUAL, drift=0.03, drift_seconds=whole), pause_s, 0.0, ""
+
+
+def pauses(report: Report, runs: int, seed: int) -> None:
+    report.head(
+        f"Verdicts where launches have pauses between them, {runs} runs a row, 5 launches (bars as above)",
+        "device", "suspect or invalid", "valid", "bar",
+    )  # fmt: skip
+    for what, shape, gap_s, pause_s, kind in paused(seed):
+        share = not_valid(lambda _, shape=shape: shape, runs, seed, 5, gap_s, pause_s)  # type: ignore[misc]
+        held = {"bad": share >= 0.99, "healthy": 1 - share >= 0.98}.get(kind)
+        report.row(what, f"{share:.1%}", f"{1 - share:.1%}", held=held)
 
 
 def compare_once(
@@ -369,9 +408,9 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--gates", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="coverage,detection,compare,gates")
+    parser.add_argument("--only", default="coverage,detection,pauses,compare,gates")
     asked = parser.parse_args()
-    parts = {"coverage": coverage, "detection": detection, "compare": compare}
+    parts = {"coverage": coverage, "detection": detection, "pauses": pauses, "compare": compare}
     wanted = asked.only.split(",")
     if unknown := set(wanted) - {*parts, "gates"}:
         parser.error(f"no part called {', '.join(sorted(unknown))}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from edgekit.cache import host_errors
 from edgekit.errors import InputError
@@ -50,8 +52,7 @@ def measured(
     gates = gates_of(profile, options)
     needed = any(gate.baseline for gate in gates)
     profile_name = profile.name if profile is not None else None
-    if needed:
-        baseline_of(options, release.manifest.name, profile_name, None, open_store)
+    require_baseline(profile, options, release.manifest.name, open_store)
     record, samples = measure(release, device, profile=profile, options=options, sink=sink)
     keep(record, samples)
     baseline = (
@@ -64,13 +65,37 @@ def measured(
     if baseline is None or not any(doubtful):
         return Outcome(record, tuple(results)), samples
     sink(Event("measure", "a gate against the baseline failed: measuring once more", level="info"))
-    second, second_samples = measure(release, device, profile=profile, options=options, sink=sink)
+    failed = [gate for gate, again in zip(gates, doubtful, strict=True) if again]
+    second, second_samples = measure(
+        release, device, profile=profile, options=options_again(options, failed), sink=sink
+    )
     keep(second, second_samples)
     results = [
         confirm(gate, record, second, baseline) if again else found
         for gate, found, again in zip(gates, results, doubtful, strict=True)
     ]
     return Outcome(record, tuple(results), second), samples
+
+
+def options_again(options: BenchOptions, failed: Sequence[Gate]) -> BenchOptions:
+    """What the second measurement needs, to decide on the gates that failed: launches, and a score only where a gate is
+    on the accuracy. No gate is on the minutes of --sustained."""
+    scored = any(gate.metric == "accuracy" for gate in failed)
+    return msgspec.structs.replace(
+        options, sustained_minutes=0.0, evaluation=options.evaluation if scored else None
+    )
+
+
+def require_baseline(
+    profile: Profile | None, options: BenchOptions, model_name: str | None, open_store: Callable[[], Store]
+) -> None:
+    """Before anything is sent or measured; `model_name`: None where it is not known yet, which leaves out only the
+    store's baseline. Raises InputError E_NO_BASELINE, E_RECORD or E_NO_RUN."""
+    if not any(gate.baseline for gate in gates_of(profile, options)):
+        return
+    if options.baseline is not None or model_name is not None:
+        profile_name = profile.name if profile is not None else None
+        baseline_of(options, model_name or "", profile_name, None, open_store)
 
 
 def baseline_of(
@@ -81,12 +106,12 @@ def baseline_of(
     open_store: Callable[[], Store],
 ) -> Record:
     """The record to compare with: the file or run that was named, else the store's. Raises InputError E_NO_BASELINE."""
-    from edgekit.records import decode
+    from edgekit.benchmarking.outcome import decode_printed
 
     if options.baseline is not None and Path(options.baseline).is_file():
         with host_errors(options.baseline):
             data = Path(options.baseline).read_bytes()
-        return decode(data)
+        return decode_printed(data)
     if options.baseline is not None:
         return open_store().get(options.baseline)
     found = open_store().baseline(model_name, profile_name, runtime)

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from edgekit.api.gating import gates_of, measured
+from edgekit.api.gating import gates_of, measured, require_baseline
 from edgekit.api.models import conversion_document, convert, refuse_options
 from edgekit.api.pushing import push
 from edgekit.cache import atomic_write, data_dir
 from edgekit.deployment import PushResult, Release, release_on_device
 from edgekit.devices import Device
-from edgekit.devices.layout import split_release
+from edgekit.devices.layout import name_from_file, split_release
 from edgekit.errors import HostError, InputError
 from edgekit.events import Event, Sink, ignore
-from edgekit.models import Artifact
+from edgekit.models import Artifact, is_artifact
 
 FILE_ENDINGS = (".tflite", ".onnx", ".pte", ".mlpackage", ".keras", ".h5", ".pt2", ".pt", ".ekm")
 
@@ -63,6 +63,9 @@ def bench_outcome(
     place = None if store is True or store is False else store
     if store is not False:
         open_store(place)
+    if isinstance(target, str | Path) and is_artifact(target):
+        target = Artifact.load(target)
+    require_baseline(profile, asked, name_there(target, None), lambda: open_store(place))
     release = release_of(target, device, profile, asked, sink)
 
     def kept(record: Record, samples: Samples) -> None:
@@ -107,6 +110,19 @@ def release_of(
         sink=sink,
     )
     return release_on_device(device, sent.name, sent.version)
+
+
+def name_there(target: str | Path | Artifact | PushResult | Release, name: str | None) -> str | None:
+    """What the release is, or will be, called; None where only a conversion or the device can tell."""
+    if isinstance(target, PushResult):
+        return target.name
+    if isinstance(target, Release):
+        return target.manifest.name
+    if name is not None:
+        return name
+    if isinstance(target, Artifact):
+        return name_from_file(target.manifest.name)
+    return name_from_file(Path(target).stem) if Path(target).is_file() else None
 
 
 def check_options(profile: Profile | None, options: BenchOptions) -> None:
@@ -192,7 +208,6 @@ def run(
     """Convert (`wishes` say how), verify, push, measure, keep and report, in one go."""
     from edgekit.benchmarking import BenchOptions as Options
     from edgekit.conversion.options import ConvertOptions
-    from edgekit.models import is_artifact
     from edgekit.results.report import write_report
 
     asked = options if options is not None else Options()
@@ -202,7 +217,9 @@ def run(
     if is_artifact(model):
         refuse_options(model, asked=ConvertOptions(**wishes).asked)
         artifact = Artifact.load(model)
+        require_baseline(profile, asked, name_there(artifact, name), lambda: open_store(store))
     else:
+        require_baseline(profile, asked, name_there(model, name), lambda: open_store(store))
         artifact = convert(model, profile=profile, name=name, sink=sink, **wishes)
     convert_seconds = time.monotonic() - started
     pushed = push(

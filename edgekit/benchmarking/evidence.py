@@ -66,6 +66,7 @@ def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit
         golden=seen.golden.state,
         fewest_iterations=min((launch.count for launch in done), default=None),
         planned_iterations=plan.iterations,
+        step_iterations=step_iterations(latency, seen.launches),
         actual_accelerator=actual_accelerator(done),
         fully_accelerated=fully_accelerated(done),
         cooled=seen.cooled,
@@ -85,6 +86,13 @@ def fully_accelerated(launches: Sequence[Launch]) -> bool | None:
     """Whether it ran all of the model in every launch; None without launches."""
     done = [launch for launch in launches if launch.ok]
     return all(launch.fully_accelerated is not False for launch in done) if done else None
+
+
+def step_iterations(latency: Latency, launches: Sequence[Launch]) -> int | None:
+    """Iterations of the launch in which the step was seen; `step_launch` counts launches that gave samples."""
+    step_launch = latency.stability.step_launch
+    counts = [launch.count for launch in launches if launch.count]
+    return counts[step_launch] if step_launch is not None and step_launch < len(counts) else None
 
 
 def throttled(before: Snapshot, after: Snapshot) -> bool | None:

@@ -56,7 +56,8 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True):
     passed: bool
     limit: float | None = None
     confirmed: bool | None = None
-    """Of a baseline gate that failed: whether the second measurement made it a regression; null where there was none."""
+    """Of a baseline gate that failed: whether the second measurement made it a regression; null where there was none.
+    False with `passed` False: it failed twice, and could not be tested."""
     second: float | None = None
     p_value: float | None = None
     note: str | None = None
@@ -126,9 +127,12 @@ def check_gate(gate: Gate, record: Record, baseline: Record | None = None) -> Ga
 
 
 def _note(record: Record, baseline: Record | None, limit: float | None) -> str | None:
-    if limit is None:
-        return "the baseline does not have it"
-    if baseline is not None and baseline.device.model and record.device.model:
-        other = baseline.device.model != record.device.model
-        return f"the baseline is of another device: {baseline.device.model}" if other else None
-    return None
+    notes = [] if limit is not None else ["the baseline does not have it"]
+    if baseline is None:
+        return notes[0] if notes else None
+    if baseline.verdict.state != "valid":
+        notes.append(f"the baseline is {baseline.verdict.state}: {'; '.join(baseline.verdict.reasons)}")
+    old, new = baseline.device.model, record.device.model
+    if old and new and old != new:
+        notes.append(f"the baseline is of another device: {old}")
+    return "; ".join(notes) or None

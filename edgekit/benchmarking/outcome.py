@@ -9,7 +9,10 @@ import msgspec
 
 from edgekit.benchmarking.gates import GateResult
 from edgekit.errors import GateError, VerdictError
-from edgekit.records import Record, to_builtins
+from edgekit.records import Record, decode, to_builtins
+
+BESIDE = ("gates", "second_run", "second_verdict")
+"""Keys that `Outcome.document` puts beside those of the record."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Outcome:
             document["gates"] = msgspec.to_builtins(self.gates)
         if self.second is not None:
             document["second_run"] = self.second.id
+            document["second_verdict"] = msgspec.to_builtins(self.second.verdict)
         return document
 
     def exit_code(self, *, strict: bool = False) -> int:
@@ -37,3 +41,14 @@ class Outcome:
         if not all(gate.passed for gate in self.gates):
             return GateError.exit_code
         return 0
+
+
+def decode_printed(data: bytes) -> Record:
+    """A record as it stands in a file, or as `bench --json` prints it. Raises InputError E_RECORD."""
+    try:
+        document = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return decode(data)
+    if not isinstance(document, dict):
+        return decode(data)
+    return decode(msgspec.json.encode({key: value for key, value in document.items() if key not in BESIDE}))

@@ -15,16 +15,17 @@ WARM_UP_SHARE = 0.3
 """A fall of latency within this first share of a launch is its warm-up."""
 
 
-def pace_doubts(seen: Stability, fewest_iterations: int | None) -> list[str]:
-    """Why the latencies are no repetitions of one quantity, in words with numbers."""
-    return [*_step(seen, fewest_iterations), *_modes(seen), *_launches(seen), *_drift(seen), *_steady(seen)]
+def pace_doubts(seen: Stability, step_iterations: int | None) -> list[str]:
+    """Why the latencies are no repetitions of one quantity, in words with numbers. `step_iterations`: of the launch that
+    has the step."""
+    return [*_step(seen, step_iterations), *_modes(seen), *_launches(seen), *_drift(seen), *_steady(seen)]
 
 
-def _step(seen: Stability, fewest_iterations: int | None) -> list[str]:
+def _step(seen: Stability, step_iterations: int | None) -> list[str]:
     if seen.step is None or seen.step_launch is None or seen.step_iteration is None:
         return []
     where = f"in launch {seen.step_launch + 1} at iteration {seen.step_iteration}"
-    if seen.step < 0 and seen.step_iteration <= WARM_UP_SHARE * (fewest_iterations or 0):
+    if seen.step < 0 and seen.step_iteration <= WARM_UP_SHARE * (step_iterations or 0):
         return [
             f"latency fell by {-seen.step:.1%} {where}: it was still warming up (raise --warmup-iterations)"
         ]

@@ -21,6 +21,8 @@ from edgekit.records.metrics import metric
 from edgekit.stats.comparing import welch_p_slower
 
 SIGNIFICANCE = 1e-4
+MIN_LAUNCHES = 3
+"""On each side; the scatter of fewer says nothing, so a gate that failed stays failed."""
 _BY_LAUNCH = {
     "median_latency": "median_us",
     "p50_latency": "median_us",
@@ -52,8 +54,9 @@ def is_worse(baseline: Sequence[float], now: Sequence[float]) -> tuple[bool, flo
 def confirm(gate: Gate, first: Record, second: Record, baseline: Record) -> GateResult:
     """The result of a gate that failed in `first`, after it was measured again.
 
-    `passed` is False only for a regression that is confirmed. A metric that has no value for each launch
-    (a percentile, an accuracy) is confirmed where both measurements fail, without a test.
+    `passed` is False for a regression that is confirmed, and where no test can be made: a gate that cannot be tested
+    must not become one that cannot fail. A metric that has no value for each launch (a percentile, an accuracy) is
+    confirmed where both measurements fail, without a test.
     """
     one, two = check_gate(gate, first, baseline), check_gate(gate, second, baseline)
     done = msgspec.structs.replace(one, second=two.measured)
@@ -68,11 +71,16 @@ def confirm(gate: Gate, first: Record, second: Record, baseline: Record) -> Gate
             done,
             passed=False,
             confirmed=True,
-            note="both measurements failed; this metric has no test by launches",
+            note=_noted(done, "both measurements failed; this metric has no test by launches"),
         )
     worse_is_more = gate.op in ("<=", "<")
     worse, p_value = is_worse(old, new) if worse_is_more else is_worse(new, old)
     done = msgspec.structs.replace(done, p_value=p_value)
+    if min(len(old), len(new)) < MIN_LAUNCHES:
+        why = f"too few launches to test: {len(old)} in the baseline, {len(new)} now, {MIN_LAUNCHES} needed on each side"
+        return _untested(done, why)
+    if p_value is None:
+        return _untested(done, "a launch has a value of 0: nothing to test")
     if not worse:
         return _unconfirmed(
             done, "both measurements failed, but launches differ too much to call it a regression"
@@ -89,5 +97,18 @@ def values_by_launch(record: Record, name: str) -> list[float]:
     return [float(value) for value in values if value is not None]
 
 
+def _untested(result: GateResult, why: str) -> GateResult:
+    return msgspec.structs.replace(
+        result, passed=False, confirmed=False, note=f"both measurements failed; {why}"
+    )
+
+
 def _unconfirmed(result: GateResult, why: str) -> GateResult:
-    return msgspec.structs.replace(result, passed=True, confirmed=False, note=f"not confirmed: {why}")
+    return msgspec.structs.replace(
+        result, passed=True, confirmed=False, note=_noted(result, f"not confirmed: {why}")
+    )
+
+
+def _noted(result: GateResult, text: str) -> str:
+    """What was noted of the baseline stays."""
+    return f"{text}; {result.note}" if result.note else text

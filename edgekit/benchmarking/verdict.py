@@ -73,6 +73,8 @@ class Evidence:
     cooled: bool | None = None
     fewest_iterations: int | None = None
     planned_iterations: int | None = None
+    step_iterations: int | None = None
+    """Of the launch that has the step; launches take time, not iterations, so they differ."""
     simulated: bool = False
     sustained_slowdown: float | None = None
     """Slowest minute of a long load over its first; the latency is of the launches before it."""
@@ -126,7 +128,7 @@ def _doubts(seen: Evidence) -> tuple[str, ...]:
         found.append(
             f"{seen.samples} samples that follow each other are worth only {seen.effective_samples:.0f} independent ones"
         )
-    found += pace_doubts(seen.stability, seen.fewest_iterations)
+    found += pace_doubts(seen.stability, seen.step_iterations)
     found += _ratio(seen.interval_width, MAX_INTERVAL_WIDTH, "the 95 % interval of the median is {} wide")
     found += _ratio(seen.drift, MAX_DRIFT, "latency drifted by {} within a launch")
     found += _ratio(seen.frequency_drop, MAX_FREQUENCY_DROP, "the CPU frequency fell by {} under load")

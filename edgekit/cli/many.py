@@ -27,13 +27,15 @@ def on_devices(
     document: Callable[[T], Any] = _itself,
     exit_code: Callable[[T], int] = lambda _: 0,
     at_once: int = 1,
+    on_failure: Callable[[str, EdgekitError], None] | None = None,
 ) -> None:
     """Do `work(address)` for each chosen device and print `document(result)` or `render(result)`.
 
     With one device its error is the command's error. With several the document is {"results": [...],
     "failed": [{"device", "error"}]}; the exit code is 6 where some failed, the first failure's own where all
     did. A result may ask for an exit code of its own (a verdict, a gate). `at_once`: how many devices are worked on
-    together; results keep the order in which the devices were named.
+    together; results keep the order in which the devices were named. `on_failure` gets each of several devices that
+    failed, before anything is printed.
     """
     devices = chosen_devices(session)
     if len(devices) == 1:
@@ -46,6 +48,8 @@ def on_devices(
     for address, outcome in zip(devices, _worked(work, devices, at_once), strict=True):
         if isinstance(outcome, EdgekitError):
             failed.append((address, outcome))
+            if on_failure is not None:
+                on_failure(address, outcome)
         else:
             results.append(outcome)
 

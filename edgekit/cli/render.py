@@ -105,7 +105,11 @@ def render_outcome(session: Session, outcome: Any) -> None:
 
     render_record(session, outcome.record)
     if outcome.second is not None:
-        session.console.print(f"measured again: run {escape(outcome.second.id)}")
+        verdict = outcome.second.verdict
+        style = STATE_STYLE[verdict.state]
+        session.console.print(f"measured again: run {escape(outcome.second.id)}, [{style}]{verdict.state}[/]")
+        for reason in verdict.reasons:
+            session.console.print(f"  - {escape(reason)}")
     for gate in outcome.gates:
         state = "[bold red]failed[/]" if not gate.passed else "[green]passed[/]"
         if gate.confirmed is False and gate.passed:

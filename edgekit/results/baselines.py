@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, delete, insert, inspect, select
 
+from edgekit.errors import InputError
 from edgekit.records import Record
 from edgekit.results.tables import baselines
 
@@ -15,6 +16,17 @@ def key_of(record: Record) -> dict[str, str]:
         "profile": record.profile.name if record.profile is not None else "",
         "runtime": record.runtime.name,
     }
+
+
+def refuse_invalid(record: Record) -> None:
+    """Numbers that do not say what they seem to say are nothing to hold others against: a throttled run would let every
+    slowdown pass. Raises InputError E_BASELINE_INVALID."""
+    if record.verdict.state == "invalid":
+        raise InputError(
+            f"{record.id} is invalid: {'; '.join(record.verdict.reasons)}",
+            code="E_BASELINE_INVALID",
+            hint="measure anew, or name it all the same with --force",
+        )
 
 
 def set_baseline(connection: Connection, record: Record) -> None:

@@ -165,9 +165,14 @@ class Store:
         except InputError as error:
             raise damaged(self.path, f"samples of {run_id}: {error.message}") from error
 
-    def set_baseline(self, run: str) -> Record:
-        """Make a run the baseline of its model's name, profile and runtime. Returns its record."""
+    def set_baseline(self, run: str, *, force: bool = False) -> Record:
+        """Make a run the baseline of its model's name, profile and runtime. Returns its record.
+
+        Raises InputError E_BASELINE_INVALID for a run whose verdict is invalid, unless `force`.
+        """
         record = self.get(run)
+        if not force:
+            baselines.refuse_invalid(record)
         with writing(self._engine, self.path) as connection:
             baselines.set_baseline(connection, record)
         return record

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from edgekit.stats.levels import Levels
@@ -34,8 +35,8 @@ class Slope:
 
 @dataclass(frozen=True)
 class RunDrift:
-    """Share by which latency grew from the first sample of a run to its last, with a 98.5 % interval; whether it is certain
-    that it drifted at all."""
+    """Share by which latency grew over a run's time under load, with a 98.5 % interval; whether it is certain that it
+    drifted at all."""
 
     value: float
     low: float
@@ -46,16 +47,29 @@ class RunDrift:
 def run_drift(launches: Sequence[Levels], starts_s: Sequence[float]) -> RunDrift | None:
     """Drift over the run; `starts_s` is when each launch's first sample began, on the device's clock.
 
-    Launches differ for reasons that are no drift, so a line through all of a run's samples would call their
-    differences a drift. Two estimates that do not share that: the slope inside launches, pooled, whose error
-    comes from the scatter of block means about it; and the slope through the launches' levels, whose error
-    comes from how launches scatter about it (from 3 launches on). They are weighted by their precision (Graybill
-    and Deal, Biometrics 15, 1959), with Satterthwaite's degrees of freedom. None where no launch has levels.
+    The slope inside launches knows nothing of the pauses between them (a process that starts, a model that loads), so
+    the time under load is what growth is told over, and what it can be ruled out for: stretched over pauses, its error
+    would make long pauses look like noise. A growth that goes on in pauses is seen in the launches' levels; where it is
+    certain over the whole time, and larger, that is what is told. None where no launch has levels.
     """
     if not launches:
         return None
-    inside = _inside(launches)
-    slopes = [slope for slope in (inside, _between(launches, starts_s)) if slope is not None]
+    ends_s = list(accumulate(one.seconds for one in launches))
+    under_load = _drift_over(launches, [0.0, *ends_s[:-1]])
+    certain = [
+        one for one in (under_load, _drift_over(launches, starts_s)) if one is not None and one.certain
+    ]
+    return max(certain, key=lambda one: abs(one.value)) if certain else under_load
+
+
+def _drift_over(launches: Sequence[Levels], starts_s: Sequence[float]) -> RunDrift | None:
+    """Launches differ for reasons that are no drift, so a line through all of a run's samples would call their
+    differences a drift. Two estimates that do not share that: the slope inside launches, pooled, whose error
+    comes from the scatter of block means about it; and the slope through the launches' levels, whose error
+    comes from how launches scatter about it (from 3 launches on). They are weighted by their precision (Graybill
+    and Deal, Biometrics 15, 1959), with Satterthwaite's degrees of freedom.
+    """
+    slopes = [slope for slope in (_inside(launches), _between(launches, starts_s)) if slope is not None]
     if not slopes:
         return None
     slope = combine(slopes)

@@ -12,7 +12,8 @@ class Stability(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     `step` and `modes`) none was seen. Formulas: `edgekit.stats.stability`.
 
     - `effective_count`: independent samples that all samples are worth, autocorrelation taken off.
-    - `run_drift`: growth of latency from the first sample of the run to its last, with its 98.5 % interval;
+    - `run_drift`: growth of latency over the run's time under load, with its 98.5 % interval; or over the whole time,
+      pauses between launches included, where that is certain and larger.
       `run_drift_certain`: 0 lies outside a 99.8 % interval.
     - `step`: change of level within launch `step_launch`, at iteration `step_iteration`.
     - `modes_apart`: distance of two modes within launches, `modes_share` of the samples in the smaller one;

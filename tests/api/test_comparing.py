@@ -75,6 +75,7 @@ def test_d1_10_a_gate_against_a_baseline(project: Path) -> None:
     missing = run(project, "bench", MODEL, "-d", "it", "--json", *QUICK, *gate)
     assert (missing.code, missing.error()["code"]) == (1, "E_NO_BASELINE")
     assert run(project, "results", "list", "--json").ok().json()["runs"] == []
+    assert releases(project) == []
 
     first = (
         run(project, "bench", MODEL, "-d", "it", "--json", *QUICK, "--gate", "median_latency<=1s").ok().json()
@@ -93,12 +94,12 @@ def test_d1_10_a_gate_against_a_baseline(project: Path) -> None:
     # the baseline as a file, ten times faster than this machine is
     record = {**first, "latency": {**first["latency"], "median": first["latency"]["median"] / 10}}
     record["launches"] = [{**launch, "median_us": launch["median_us"] / 10} for launch in first["launches"]]
-    del record["gates"]
     fast = project / "fast.json"
     fast.write_text(json.dumps(record))
     junit = project / "junit.xml"
     slow = run(
         project, "bench", MODEL, "-d", "it", "--json", *QUICK, *gate, "--baseline", fast, "--junit", junit,
+        "--sustained", "0.02",
         env={"GITHUB_ACTIONS": "true"},
     )  # fmt: skip
     assert slow.code == 5
@@ -106,9 +107,27 @@ def test_d1_10_a_gate_against_a_baseline(project: Path) -> None:
     assert (latency["passed"], latency["confirmed"], memory["passed"]) == (False, True, True)
     assert latency["p_value"] <= 1e-4
     assert slow.json()["second_run"] != slow.json()["id"]
+    assert slow.json()["sustained"] is not None
+    again = run(project, "results", "show", slow.json()["second_run"], "--json").ok().json()
+    assert again["sustained"] is None
     assert "::error title=edgekit%3A regression::" in slow.stderr
     cases = ElementTree.parse(junit).getroot().findall("./testsuite/testcase")
-    assert [case.find("failure") is not None for case in cases[1:]] == [True, False]
+    assert [case.find("failure") is not None for case in cases[2:]] == [True, False]
+
+
+def test_d1_10_a_baseline_that_cannot_be_read_is_found_before_anything_is_sent(project: Path) -> None:
+    """By bench and by run; also one that the store does not have."""
+    broken = project / "broken.json"
+    broken.write_text("{}")
+    gate = (*QUICK, "--json", "--gate", "median_latency<=baseline")
+    for command in ("bench", "run"):
+        for given, code in ((("--baseline", broken), "E_RECORD"), ((), "E_NO_BASELINE")):
+            assert run(project, command, MODEL, "-d", "it", *gate, *given).error()["code"] == code
+    assert releases(project) == []
+
+
+def releases(project: Path) -> Any:
+    return run(project, "releases", "-d", "it", "--json").ok().json()["releases"]
 
 
 def test_d1_10_a_command_that_measures_nothing_is_an_error_for_the_ci_too(project: Path) -> None:
@@ -120,3 +139,42 @@ def test_d1_10_a_command_that_measures_nothing_is_an_error_for_the_ci_too(projec
     error = ElementTree.parse(junit).getroot().find("./testsuite/testcase/error")
     assert error is not None
     assert error.get("type") == "E_NO_RELEASE"
+
+
+def test_d1_10_a_junit_file_that_cannot_be_written_costs_no_measurement(project: Path) -> None:
+    (project / "file").touch()
+    lost = run(
+        project, "bench", MODEL, "-d", "it", *QUICK, "--json", "--junit", project / "file" / "junit.xml"
+    )
+    assert lost.code == 8
+    assert run(project, "results", "list", "--json").ok().json()["runs"] == []
+
+
+def test_d1_10_a_command_that_is_ended_leaves_an_error_in_junit(project: Path) -> None:
+    """Not the file of the command before, which a CI takes for this one's."""
+    junit = project / "junit.xml"
+    junit.write_text("<testsuites/>")
+    late = run(project, "bench", MODEL, "-d", "it", "--min-seconds", "60", "--timeout", "6", "--junit", junit)
+    assert late.code == 3
+    error = ElementTree.parse(junit).getroot().find("./testsuite/testcase/error")
+    assert error is not None
+    assert error.get("type") == "E_INTERRUPTED"
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_d1_10_a_device_of_several_that_failed_is_an_error_for_the_ci(project: Path, good: bool) -> None:
+    """One of several (exit 6) or all of them: a suite with an error and an annotation each."""
+    junit = project / "junit.xml"
+    devices = ("-d", "it" if good else "sim:unknown-nowhere", "-d", "sim:unknown-one")
+    done = run(
+        project, "bench", MODEL, *devices, *QUICK, "--json", "--junit", junit, env={"GITHUB_ACTIONS": "true"}
+    )
+    failed = done.json()["failed"]
+    assert len(failed) == (1 if good else 2)
+    assert done.code == (6 if good else 1)
+    suites = ElementTree.parse(junit).getroot().findall("./testsuite[@errors='1']")
+    assert [suite.get("name") for suite in suites] == [one["device"] for one in failed]
+    for one in failed:
+        assert any(
+            line.startswith("::error") and f"::{one['device']}: " in line for line in done.stderr.splitlines()
+        )

@@ -11,12 +11,14 @@ from edgekit.benchmarking.evidence import (
     frequency_drop,
     other_load,
     rebooted,
+    step_iterations,
     throttled,
     timed_from_us,
 )
 from edgekit.devices.telemetry import Snapshot
 from edgekit.parse.proc_stat import CpuTicks
-from edgekit.records import Conditions, Launch, TelemetryPoint, Usage
+from edgekit.records import Conditions, Latency, Launch, TelemetryPoint, Usage
+from edgekit.stats import Stability
 
 pytestmark = pytest.mark.base
 
@@ -95,3 +97,11 @@ def test_the_timed_iterations_are_the_end_of_a_launch() -> None:
     launch = Launch(index=0, start_us=5e6, wall_us=1e6, usage=Usage(wall_us=1_400_000))
     assert timed_from_us(launch) == pytest.approx(5.4e6)
     assert timed_from_us(Launch(index=0, start_us=5e6)) is None
+
+
+def test_the_length_of_the_launch_with_the_step_tells_warm_up() -> None:
+    """Not that of the shortest of the run; a launch without samples is not counted (D1.4)."""
+    launches = [Launch(index=0, count=0), Launch(index=1, count=50), Launch(index=2, count=400)]
+    stepped = Latency(stability=Stability(step=-0.1, step_launch=1, step_iteration=80))
+    assert step_iterations(stepped, launches) == 400
+    assert step_iterations(Latency(), launches) is None

@@ -7,12 +7,15 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from edgekit.benchmarking import Outcome
+from edgekit.api.gating import options_again
+from edgekit.benchmarking import BenchOptions, Outcome
 from edgekit.benchmarking.ci_report import annotation_lines, junit
 from edgekit.benchmarking.gates import check_gate, parse_gate
 from edgekit.benchmarking.regression import confirm, is_worse
+from edgekit.cli.common import Session
+from edgekit.cli.render import render_outcome
 from edgekit.errors import InputError
-from edgekit.records import Accuracy, Device, Verdict
+from edgekit.records import Accuracy, Device, Model, Verdict
 from tests.benchmarking.records import record
 
 pytestmark = pytest.mark.base
@@ -55,6 +58,15 @@ def test_a_baseline_of_another_device_is_noted() -> None:
     assert (same.note, other.note) == (None, "the baseline is of another device: Raspberry Pi 5")
 
 
+@pytest.mark.parametrize("state", ["invalid", "suspect"])
+def test_a_baseline_that_is_not_valid_is_noted(state: str) -> None:
+    """Also after the second measurement, which has notes of its own."""
+    found = check_gate(GATE, record(BASE), record(BASE, state))
+    assert (found.passed, found.note) == (True, f"the baseline is {state}: it swapped")
+    again = confirm(GATE, record(SLOW), record(BASE), record(BASE, state))
+    assert (again.note or "").endswith(f"measured again; the baseline is {state}: it swapped")
+
+
 def test_a_slowdown_that_all_launches_show_is_a_regression() -> None:
     found = confirm(GATE, record(SLOW), record(SLOW), record(BASE))
     assert (found.passed, found.confirmed) == (False, True)
@@ -93,9 +105,20 @@ def test_doubts_that_keep_a_regression_from_being_called(now: list[float], why: 
     assert not is_worse(BASE, now)[0], why
 
 
-def test_too_few_launches_confirm_nothing() -> None:
-    assert is_worse([100.0], [200.0] * 3) == (False, None)
-    assert is_worse([], []) == (False, None)
+@pytest.mark.parametrize(("base", "now"), [(1, 1), (1, 5), (2, 5), (5, 1)])
+def test_with_too_few_launches_to_test_a_gate_that_failed_twice_stays_failed(base: int, now: int) -> None:
+    """Else a baseline of one launch makes a gate that cannot fail (D1.10)."""
+    assert is_worse([100.0], [1000.0, 1001.0]) == (False, None)
+    slow = record([1000.0, 1001.0, 1002.0, 1003.0, 1004.0][:now])
+    found = confirm(GATE, slow, slow, record(BASE[:base]))
+    assert (found.passed, found.confirmed) == (False, False)
+    assert "too few launches to test" in (found.note or "")
+    assert Outcome(slow, (found,), slow).exit_code() == 5
+
+
+def test_few_launches_that_pass_the_second_time_are_called_off() -> None:
+    found = confirm(GATE, record([200.0]), record([100.0]), record([100.0]))
+    assert (found.passed, found.confirmed) == (True, False)
 
 
 def outcome(state: str = "valid") -> Outcome:
@@ -103,7 +126,16 @@ def outcome(state: str = "valid") -> Outcome:
     confirmed = confirm(GATE, slow, slow, base)
     doubtful = confirm(GATE, slow, base, base)
     passed = check_gate(parse_gate("median_latency<1s"), slow)
-    return Outcome(slow, (confirmed, doubtful, passed), slow)
+    return Outcome(slow, (confirmed, doubtful, passed), record(SLOW))
+
+
+def test_the_second_measurement_does_only_what_its_gates_need() -> None:
+    """Neither the minutes of --sustained again, nor a score that no gate asks for."""
+    asked = BenchOptions(launches=7, sustained_minutes=30.0, evaluation="data.npz")
+    again = options_again(asked, [GATE])
+    assert again == BenchOptions(launches=7)
+    scored = options_again(asked, [GATE, parse_gate("accuracy>=baseline")])
+    assert scored == BenchOptions(launches=7, evaluation="data.npz")
 
 
 def test_exit_codes() -> None:
@@ -134,14 +166,47 @@ def test_github_gets_workflow_commands_and_gitlab_coloured_lines() -> None:
     assert annotation_lines(outcome(), {}, strict=False) == []
 
 
+def test_gitlabs_colours_can_be_turned_off() -> None:
+    for environ, color in (({"NO_COLOR": "1"}, True), ({}, False)):
+        plain = annotation_lines(outcome(), {"GITLAB_CI": "true", **environ}, strict=False, color=color)
+        assert plain[0].startswith("error: edgekit: regression m: ")
+        assert "\x1b" not in "".join(plain)
+
+
+@pytest.mark.parametrize("odd", ["\udc80", "\ufffe", "\uffff", "\x1b", "\0", "\r"])
+def test_what_xml_has_no_room_for_is_replaced(odd: str) -> None:
+    """Names come from files and devices; one of them must not cost the CI its report."""
+    text = junit([Outcome(record(BASE, model=Model(name=f"m{odd}\U0001f600")))], strict=False)
+    case = ElementTree.fromstring(text.encode().split(b"\n", 1)[1]).find(".//testcase")
+    assert case is not None
+    assert case.get("name") == "m?\U0001f600"
+
+
 def test_junit_has_a_case_for_the_verdict_and_one_for_each_gate() -> None:
     text = junit([outcome("suspect")], strict=False)
     suite = ElementTree.fromstring(text.removeprefix('<?xml version="1.0" encoding="UTF-8"?>')).find(
         "testsuite"
     )
     assert suite is not None
-    assert (suite.get("tests"), suite.get("failures")) == ("4", "1")
+    assert (suite.get("tests"), suite.get("failures")) == ("5", "1")
     cases = suite.findall("testcase")
-    assert [case.find("failure") is not None for case in cases] == [False, True, False, False]
+    assert [case.find("failure") is not None for case in cases] == [False, False, True, False, False]
     strict = ElementTree.fromstring(junit([outcome("suspect")], strict=True).split("\n", 1)[1])
     assert strict.find("testsuite").get("failures") == "2"  # type: ignore[union-attr]
+
+
+def test_the_verdict_of_the_second_measurement_is_told_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
+    """It decides the exit code (4), so a CI that is shown nothing could not tell why the command failed."""
+    slow, again = record(SLOW), record(SLOW, "invalid")
+    done = Outcome(slow, (confirm(GATE, slow, again, record(BASE)),), again)
+    assert done.exit_code() == 4
+    lines = annotation_lines(done, {"GITHUB_ACTIONS": "true"}, strict=False)
+    assert lines[0] == "::error title=edgekit%3A invalid run%2C measured again::m: it swapped"
+    cases = ElementTree.fromstring(junit([done], strict=False).split("\n", 1)[1]).findall(".//testcase")
+    assert [case.get("name") for case in cases[:2]] == ["m", "m, measured again"]
+    assert [case.find("failure") is not None for case in cases] == [False, True, True]
+    assert done.document()["second_verdict"] == {"state": "invalid", "reasons": ("it swapped",), "notes": ()}
+    render_outcome(Session(color=False), done)
+    shown = capsys.readouterr().out
+    assert "measured again: run 20260131-120000000-aaaaaa, invalid" in shown
+    assert "  - it swapped" in shown

@@ -16,9 +16,11 @@ from benchmarks.truth import (
     coverage_of,
     gate_counts,
     not_valid,
+    paused,
     scenarios,
     upper_bound,
 )
+from edgekit.transports.sim.latency import LatencyShape
 
 pytestmark = pytest.mark.base
 
@@ -48,6 +50,21 @@ def test_d1_b1_a_healthy_device_is_valid(what: str) -> None:
     """At most 2 % may be called suspect: of 60 runs, 4 or more are so in 3 of 100 sets."""
     shape_of, launches = SCENARIOS[what]
     assert round(RUNS * not_valid(shape_of, RUNS, 5, launches)) <= 3
+
+
+@pytest.mark.parametrize(
+    ("shape", "gap_s", "pause_s", "kind"),
+    [pytest.param(*row[1:], id=row[0]) for row in paused(5) if row[4]],
+)
+def test_d1_b1_pauses_between_launches_change_no_verdict(
+    shape: LatencyShape, gap_s: float, pause_s: float, kind: str
+) -> None:
+    """As above; a model that takes seconds to load is no noise."""
+    share = not_valid(lambda _: shape, RUNS, 5, 5, gap_s, pause_s)
+    if kind == "bad":
+        assert round(RUNS * (1 - share)) <= 2
+    else:
+        assert round(RUNS * share) <= 3
 
 
 def test_d1_b1_compare_is_quiet_where_nothing_differs_and_finds_3_percent() -> None:

@@ -105,8 +105,8 @@ def test_doubt(change: dict[str, Any], words: str) -> None:
             "grew by 10.0% at once in launch 3 at iteration 120",
         ),
         (
-            {"step": -0.1, "step_launch": 0, "step_iteration": 10},
-            "fell by 10.0% in launch 1 at iteration 10: it was still",
+            {"step": -0.1, "step_launch": 0, "step_iteration": 40},
+            "fell by 10.0% in launch 1 at iteration 40: it was still",
         ),
         (
             {"modes_apart": 0.05, "modes_share": 0.2, "modes_switches": 33},
@@ -128,7 +128,9 @@ def test_doubt_about_the_pace_says_how_large_it_was(change: dict[str, Any], word
     """D1.6: each reason comes with its numbers."""
     stability = msgspec.structs.replace(STEADY, **change)
     verdict = judge(
-        dataclasses.replace(GOOD, stability=stability, fewest_iterations=200, planned_iterations=50)
+        dataclasses.replace(
+            GOOD, stability=stability, fewest_iterations=60, planned_iterations=50, step_iterations=200
+        )
     )
     assert verdict.state == "suspect"
     assert len(verdict.reasons) == 1

@@ -11,6 +11,7 @@ from edgekit.errors import InputError
 from edgekit.records import Model, Profile
 from edgekit.results.store import Store
 from tests.benchmarking.records import record
+from tests.cli.running import edgekit
 
 pytestmark = pytest.mark.base
 
@@ -49,6 +50,31 @@ def test_a_store_from_before_baselines_gets_them_with_the_first(store: Store) ->
     assert Store(store.path).baseline("m", None) is None
     Store(store.path).set_baseline("latest")
     assert Store(store.path).baseline("m", None) is not None
+
+
+def test_an_invalid_run_is_refused_unless_forced(store: Store) -> None:
+    """A throttled run as the baseline would let every slowdown pass (D1.10)."""
+    store.add(record([100.0], "invalid", id="20260101-000000000-aaaaaa"))
+    with pytest.raises(InputError) as refused:
+        store.set_baseline("latest")
+    assert refused.value.code == "E_BASELINE_INVALID"
+    assert store.baseline("m", None) is None
+    store.set_baseline("latest", force=True)
+    assert store.baseline("m", None) is not None
+
+
+def test_the_command_refuses_an_invalid_run_and_notes_a_suspect_one(tmp_path: Path) -> None:
+    store = Store(tmp_path / "data" / "results.db")
+    env = {"EDGEKIT_RESULTS": str(store.path)}
+    store.add(record([100.0], "invalid", id="20260101-000000000-aaaaaa"))
+    store.add(record([100.0], "suspect", id="20260102-000000000-bbbbbb"))
+    refused = edgekit("results", "baseline", "aaaaaa", "--json", env=env)
+    assert (refused.code, refused.error()["code"]) == (1, "E_BASELINE_INVALID")
+    edgekit("results", "baseline", "aaaaaa", "--force", env=env).ok()
+    noted = edgekit("results", "baseline", "bbbbbb", env=env).ok()
+    assert "the run is suspect: it swapped" in noted.stderr
+    named = edgekit("results", "baseline", "bbbbbb", "--json", env=env).ok().json()
+    assert (named["verdict"], named["reasons"]) == ("suspect", ["it swapped"])
 
 
 def drop(path: Path) -> None:

@@ -55,6 +55,28 @@ def test_a_drift_over_the_run_is_found_though_launches_differ_more() -> None:
     assert found.run_drift_certain
 
 
+def test_pauses_between_launches_are_no_noise() -> None:
+    """1 s of load in each launch: pauses of 5 s must not stretch the error of the slope inside them sixfold."""
+    row = [one * np.exp(0.003 * (-1) ** i) for i, one in enumerate(five())]
+    without = stability_of(row, [second * 1e6 for second in range(5)])
+    paused = stability_of(row, [second * 6e6 for second in range(5)])
+    assert paused.run_drift_high == pytest.approx(without.run_drift_high, abs=1e-4)
+    assert paused.run_drift_low == pytest.approx(without.run_drift_low, abs=1e-4)
+    assert not paused.run_drift_certain
+
+
+def test_a_drift_that_goes_on_in_pauses_is_found() -> None:
+    """4 % over 25 s, of which 5 s are load: insides show a fifth of it, the launches' levels all."""
+    row = [
+        launch(seed, 200, sd=0.005) * (1 + 0.04 * (6 * seed + np.linspace(0, 1, 200)) / 25)
+        for seed in range(5)
+    ]
+    found = stability_of(row, [second * 6e6 for second in range(5)])
+    assert found.run_drift_certain
+    assert found.run_drift is not None
+    assert found.run_drift > 0.02
+
+
 def test_slopes_are_weighted_by_their_precision() -> None:
     found = combine([Slope(1.0, 1.0, 10), Slope(3.0, 3.0, 10)])
     assert (found.value, found.variance) == (pytest.approx(1.5), pytest.approx(0.75))

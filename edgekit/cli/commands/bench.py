@@ -48,14 +48,15 @@ def bench(session: Session, model: str, junit: str | None, **values: Any) -> Non
                 store=session.config.results,
                 sink=session.sink,
             )
-        outcomes.append(outcome)
+        told.outcomes.append(outcome)
         return outcome
 
-    with ci_told(junit, strict=options.strict) as outcomes:
+    with ci_told(junit, strict=options.strict, color=session.color) as told:
         on_devices(
             session,
             one,
             lambda outcome: render_outcome(session, outcome),
             document=lambda outcome: outcome.document(),
             exit_code=lambda outcome: outcome.exit_code(strict=options.strict),
+            on_failure=lambda address, error: told.failed.append((address, error)),
         )

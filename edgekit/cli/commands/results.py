@@ -67,22 +67,33 @@ def show(session: Session, run: str) -> None:
 
 @results.command()
 @click.argument("run", default="latest")
+@click.option("--force", is_flag=True, help="Also a run whose verdict is invalid.")
 @command
-def baseline(session: Session, run: str) -> None:
+def baseline(session: Session, run: str, force: bool) -> None:
     """Make RUN (the newest without it) the baseline that gates like median_latency<=baseline*1.03 compare with.
 
-    It is the baseline of its model's name, profile and runtime, and takes the place of an earlier one.
+    It is the baseline of its model's name, profile and runtime, and takes the place of an earlier one. An invalid run
+    is refused; gates against a suspect one say so.
     """
     from edgekit.results.store import Store
 
-    record = Store(session.results_path).set_baseline(run)
+    record = Store(session.results_path).set_baseline(run, force=force)
     found = {
         "baseline": record.id,
         "model": record.model.name,
         "profile": record.profile.name if record.profile is not None else None,
         "runtime": record.runtime.name,
+        "verdict": record.verdict.state,
+        "reasons": record.verdict.reasons,
     }
-    session.emit(found, lambda _: click.echo(f"{record.id} is the baseline of {record.model.name}"))
+
+    def render(_: Any) -> None:
+        click.echo(f"{record.id} is the baseline of {_printable(record.model.name)}")
+        if record.verdict.state != "valid":
+            reasons = _printable("; ".join(record.verdict.reasons))
+            click.echo(f"note: the run is {record.verdict.state}: {reasons}", err=True)
+
+    session.emit(found, render)
 
 
 @results.command()

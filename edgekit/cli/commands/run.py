@@ -65,7 +65,7 @@ def run(session: Session, model: str, report: str | None, junit: str | None, **v
                 sink=session.sink,
                 **wishes,
             )
-        outcomes.append(done.bench)
+        told.outcomes.append(done.bench)
         return done
 
     def render(outcome: RunOutcome) -> None:
@@ -77,11 +77,12 @@ def run(session: Session, model: str, report: str | None, junit: str | None, **v
         render_outcome(session, outcome.bench)
         click.echo(f"report: {outcome.report}")
 
-    with ci_told(junit, strict=options.strict) as outcomes:
+    with ci_told(junit, strict=options.strict, color=session.color) as told:
         on_devices(
             session,
             one,
             render,
             document=lambda outcome: outcome.document(),
             exit_code=lambda outcome: outcome.bench.exit_code(strict=options.strict),
+            on_failure=lambda address, error: told.failed.append((address, error)),
         )
