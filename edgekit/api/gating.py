@@ -52,14 +52,12 @@ def measured(
     gates = gates_of(profile, options)
     needed = any(gate.baseline for gate in gates)
     profile_name = profile.name if profile is not None else None
-    require_baseline(profile, options, release.manifest.name, open_store)
+    named = require_baseline(profile, options, release.manifest.name, open_store)
     record, samples = measure(release, device, profile=profile, options=options, sink=sink)
     keep(record, samples)
-    baseline = (
-        baseline_of(options, record.model.name, profile_name, record.runtime.name, open_store)
-        if needed
-        else None
-    )
+    baseline = named if options.baseline is not None else None  # read before: by now this run is the `latest`
+    if needed and baseline is None:
+        baseline = baseline_of(options, record.model.name, profile_name, record.runtime.name, open_store)
     results = [check_gate(gate, record, baseline) for gate in gates]
     doubtful = [gate.baseline and not found.passed for gate, found in zip(gates, results, strict=True)]
     if baseline is None or not any(doubtful):
@@ -78,24 +76,27 @@ def measured(
 
 
 def options_again(options: BenchOptions, failed: Sequence[Gate]) -> BenchOptions:
-    """What the second measurement needs, to decide on the gates that failed: launches, and a score only where a gate is
-    on the accuracy. No gate is on the minutes of --sustained."""
-    scored = any(gate.metric == "accuracy" for gate in failed)
+    """What the second measurement needs, to decide on the gates that failed: launches, and a score or a long load only
+    where a gate is on it."""
+    metrics = {gate.metric for gate in failed}
     return msgspec.structs.replace(
-        options, sustained_minutes=0.0, evaluation=options.evaluation if scored else None
+        options,
+        sustained_minutes=options.sustained_minutes if "sustained_slowdown" in metrics else 0.0,
+        evaluation=options.evaluation if "accuracy" in metrics else None,
     )
 
 
 def require_baseline(
     profile: Profile | None, options: BenchOptions, model_name: str | None, open_store: Callable[[], Store]
-) -> None:
-    """Before anything is sent or measured; `model_name`: None where it is not known yet, which leaves out only the
-    store's baseline. Raises InputError E_NO_BASELINE, E_RECORD or E_NO_RUN."""
+) -> Record | None:
+    """The baseline, before anything is sent or measured, where a gate needs one; `model_name`: None where it is not
+    known yet, which leaves out only the store's baseline. Raises InputError E_NO_BASELINE, E_RECORD or E_NO_RUN."""
     if not any(gate.baseline for gate in gates_of(profile, options)):
-        return
-    if options.baseline is not None or model_name is not None:
-        profile_name = profile.name if profile is not None else None
-        baseline_of(options, model_name or "", profile_name, None, open_store)
+        return None
+    if options.baseline is None and model_name is None:
+        return None
+    profile_name = profile.name if profile is not None else None
+    return baseline_of(options, model_name or "", profile_name, None, open_store)
 
 
 def baseline_of(

@@ -353,3 +353,17 @@ def test_a_folder_keeps_names_that_are_no_text(tmp_path: Path, name: str) -> Non
     with opened(where) as device:
         assert device.agent.get(path) == b"1"
         assert device.agent.stat(path).mode & 0o777 == 0o640
+
+
+def test_the_latest_run_as_baseline_is_the_one_before(tmp_path: Path) -> None:
+    """D1-b1: compared with itself, no run would ever be a regression."""
+    state = tmp_path / "board"
+    where, slow = address(state=state), address(state=state, median_us=10_000)
+    runtime = ("--runtime", "litert-python", *QUICK, "--launches", "5", "--iterations", "60")
+    command("push", MODEL, "-d", where, "--no-smoke", cwd=tmp_path).ok()
+    command("bench", "digits", "-d", where, *runtime, cwd=tmp_path).ok()
+    gate = ("--gate", "median_latency<=baseline*1.03", "--baseline", "latest", "--json")
+    done = command("bench", "digits", "-d", slow, *runtime, *gate, cwd=tmp_path)
+    found = done.json()["gates"][0]
+    assert (done.code, found["passed"]) == (5, False)
+    assert found["limit"] == pytest.approx(5000 * 1.03, rel=0.02)
