@@ -283,12 +283,16 @@ def _send(
     except EdgekitError as error:
         _discard(device, staging, error)
         raise
-    tried = _try(wish, staging, device, clocks, sink)
+    before = _before(wish, seen) if replaces else None
+    tried = before if before is not None else _try(wish, staging, device, clocks, sink)
+    pushed_at = (
+        seen.there.manifest.pushed_at if before is not None and seen.there.manifest is not None else ""
+    )
     manifest = msgspec.structs.replace(
         payload.manifest,
         smoke=tried.state,
         smoke_reason=tried.reason or None,
-        pushed_at=utc_now(),
+        pushed_at=pushed_at or utc_now(),
         edgekit_version=__version__,
     )
     activates = _may_activate(wish, tried.state)
@@ -301,6 +305,14 @@ def _send(
         activates,
     )
     return _not_tried(done, device, sink) if wish.activate and not activates else done
+
+
+def _before(wish: Wish, seen: Seen) -> SmokeResult | None:
+    """A release is replaced by one that says more of the same model, and is not tried: what was seen of it stays true."""
+    there = seen.there.manifest
+    if wish.smoke or there is None or there.smoke != "passed" or there.sha256 != wish.payload.manifest.sha256:
+        return None
+    return SmokeResult("passed", there.smoke_reason or "")
 
 
 def _try(wish: Wish, staging: str, device: Device, clocks: _Clocks, sink: Sink) -> SmokeResult:

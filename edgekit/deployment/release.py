@@ -213,8 +213,7 @@ def decide(payload: Payload, there: OnDevice, *, activate: bool, smoke: bool = T
         )
     if _is_damaged(there):
         return "repair"
-    # one that would not be tried takes nothing from a release that was
-    if _says_more(wanted, there.manifest) and (smoke or there.manifest.smoke != "passed"):
+    if _says_more(wanted, there.manifest) and (smoke or not _was_told_otherwise(wanted, there.manifest)):
         return "repair"
     if activate and there.current != wanted.version:
         return "check" if smoke and there.manifest.smoke != "passed" else "activate"
@@ -224,6 +223,13 @@ def decide(payload: Payload, there: OnDevice, *, activate: bool, smoke: bool = T
 def _is_damaged(there: OnDevice) -> bool:
     assert there.manifest is not None
     return any(there.hashes.get(entry.file) != entry.sha256 for entry in there.manifest.files)
+
+
+def _was_told_otherwise(wanted: ReleaseManifest, there: ReleaseManifest) -> bool:
+    """A push that is not tried adds golden outputs or an accuracy where there are none, and takes nothing from a release
+    that was tried."""
+    pairs = ((wanted.golden, there.golden), (wanted.accuracy, there.accuracy), (wanted.recipe, there.recipe))
+    return there.smoke == "passed" and any(old is not None and new != old for new, old in pairs)
 
 
 def _says_more(wanted: ReleaseManifest, there: ReleaseManifest) -> bool:

@@ -73,11 +73,13 @@ def test_a_push_that_says_more_replaces_what_is_said() -> None:
 def test_a_push_that_is_not_tried_takes_nothing_from_a_release_that_was() -> None:
     """A bench of another artifact with the same model bytes had made a tried, active release an untried one."""
     richer = Payload(manifest(recipe="int8-static"), {"model.tflite": Path("x")})
-    tried = dataclasses.replace(SAME, manifest=manifest(smoke="passed"))
-    untried = dataclasses.replace(SAME, manifest=manifest(smoke="unchecked"))
-    assert decide(richer, tried, activate=False, smoke=False) == "unchanged"
+    told = dataclasses.replace(SAME, manifest=manifest(smoke="passed", recipe="float32"))
+    bare = dataclasses.replace(SAME, manifest=manifest(smoke="passed"))
+    untried = dataclasses.replace(SAME, manifest=manifest(smoke="unchecked", recipe="float32"))
+    assert decide(richer, told, activate=False, smoke=False) == "unchanged"
+    assert decide(richer, bare, activate=False, smoke=False) == "repair", "it adds what was not said"
     assert decide(richer, untried, activate=False, smoke=False) == "repair"
-    assert decide(richer, tried, activate=True, smoke=True) == "repair"
+    assert decide(richer, told, activate=True, smoke=True) == "repair"
 
 
 def test_a_version_never_gets_other_content() -> None:

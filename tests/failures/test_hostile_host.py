@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from edgekit.registry import load
 from tests.cli.running import MODEL, Ran, argv, edgekit, environment
 
 pytestmark = pytest.mark.base
@@ -200,7 +202,10 @@ def test_no_hint_offers_what_there_is_not() -> None:
     done = edgekit("releases", "-d", "§", "--json")
     hint = done.error()["hint"]
     assert "ssh://" in hint
-    assert "sim" not in hint
+    # every kind of address that it names is one
+    kinds = re.findall(r"([a-z+]+):", hint)
+    assert kinds
+    assert all(isinstance(load("transports", kind), type) for kind in kinds)
 
 
 @pytest.mark.parametrize(

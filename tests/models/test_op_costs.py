@@ -15,7 +15,7 @@ from edgekit.parse.op_profile import OpRow, op_profile
 from tests.conversion.models import DIGITS, real_models
 from tests.models.hostile import outcome
 
-pytestmark = pytest.mark.base
+base = pytest.mark.base
 
 MODEL = DIGITS / "digits.tflite"
 
@@ -189,6 +189,7 @@ def test_a_damaged_onnx_file_is_a_model_error(tmp_path: Path, edits: list[tuple[
     outcome(lambda: read_onnx_costs(bad))
 
 
+@base
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     edits=st.lists(st.tuples(st.integers(0, 4096), st.binary(min_size=1, max_size=8)), max_size=8),
@@ -209,6 +210,7 @@ def cost(index: int, op: str, name: str = "", outputs: tuple[str, ...] = (), mac
     return OpCost(index=index, op=op, name=name, outputs=outputs, macs=macs, bytes=100)
 
 
+@base
 def test_rows_find_their_operator_by_number_or_by_name_or_not_at_all() -> None:
     costs = [
         cost(0, "CONV_2D", outputs=("a",)),
@@ -229,6 +231,7 @@ def test_rows_find_their_operator_by_number_or_by_name_or_not_at_all() -> None:
     assert [row.bytes for row in done.rows] == [100, 100, 100, None, None, None]
 
 
+@base
 def test_a_fused_layer_has_the_macs_of_what_it_fuses() -> None:
     costs = [
         cost(0, "Conv", "Conv_0"),
