@@ -40,11 +40,7 @@ def resolve(text: str, config: Config | None = None) -> Target:
         raise InputError(
             f"no device is called '{text}'",
             code="E_ADDRESS",
-            hint=f"names in edgekit.yaml: {known}; addresses look like local:, ssh://pi@host, adb:SERIAL"
-            if text not in ("local", "adb", "sim")
-            else f"this machine is `local:`, with the colon; names in edgekit.yaml: {known}"
-            if text == "local"
-            else f"an address has a colon: `{text}:...`; names in edgekit.yaml: {known}",
+            hint=f"{_colon(text)}names in edgekit.yaml: {known}; addresses look like local:, ssh://pi@host, adb:SERIAL",
         )
     inner = parse(entry.address)
     if inner.kind == "name":
@@ -55,6 +51,11 @@ def resolve(text: str, config: Config | None = None) -> Target:
         )
     root = entry.root and device_root(entry.root, inner.kind, text)
     return Target(inner, text, entry.profile, root, entry.sysroot or "")
+
+
+def _colon(text: str) -> str:
+    """`local` for `local:` is an easy slip."""
+    return f"did you mean `{text}:`, with the colon? " if text in ("local", "adb", "sim") else ""
 
 
 def device_root(root: str, kind: str, device: str) -> str:

@@ -142,3 +142,13 @@ def test_the_whole_commands_deadline() -> None:
     done = edgekit("bench", MODEL, "-d", "local:", "--min-seconds", "30", "--timeout", "3", "--json")
     assert done.error()["code"] == "E_TIMEOUT"
     assert done.code == 3
+
+
+def test_a_missing_model_file_is_not_taken_for_a_release(tmp_path: Path) -> None:
+    done = edgekit("bench", "nosuch.tflite", "-d", "local:", "--json", cwd=tmp_path)
+    assert (done.code, done.error()["code"]) == (1, "E_MODEL_MISSING")
+
+
+def test_a_forgotten_colon_is_asked_about(tmp_path: Path) -> None:
+    error = edgekit("releases", "-d", "local", "--json", cwd=tmp_path).error()
+    assert (error["code"], "`local:`" in error["hint"]) == ("E_ADDRESS", True)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.cli.running import MODEL, argv, edgekit
-from tests.failures.under_way import UnderWay
+from tests.failures.under_way import UnderWay, cpufreq
 from tests.runner import tiny
 
 BENCH = ("--launches", "3", "--iterations", "20", "--min-seconds", "1.5", "--warmup-iterations", "2")
@@ -25,17 +25,7 @@ MEMORY = Path("/sys/fs/cgroup/memory")
 @pytest.fixture
 def governor(tmp_path: Path) -> Path:
     """A /sys with one policy, which this device is given for its own."""
-    policy = tmp_path / "tree/sys/devices/system/cpu/cpufreq/policy0"
-    policy.mkdir(parents=True)
-    for name, text in {
-        "related_cpus": "0 1",
-        "scaling_governor": "ondemand",
-        "scaling_available_governors": "performance ondemand",
-        "scaling_cur_freq": "1500000",
-        "cpuinfo_max_freq": "1500000",
-    }.items():
-        (policy / name).write_text(text + "\n")
-    return policy / "scaling_governor"
+    return cpufreq(tmp_path / "tree") / "scaling_governor"
 
 
 @pytest.fixture

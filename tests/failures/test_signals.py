@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import MODEL, QUICK, edgekit
-from tests.failures.under_way import UnderWay, big_model, launch_started, sending
+from tests.failures.under_way import UnderWay, big_model, cpufreq, launch_started, sending
 
 EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 SETTING = Path("/proc/sys/vm/vfs_cache_pressure")
@@ -47,18 +47,9 @@ def processes_below(root: Path) -> list[str]:
 def tree(tmp_path: Path) -> Path:
     """A recorded /sys with cpufreq and a thermal zone, as a board has it."""
     root = tmp_path / "tree"
-    policy = root / "sys/devices/system/cpu/cpufreq/policy0"
+    cpufreq(root)
     zone = root / "sys/class/thermal/thermal_zone0"
-    policy.mkdir(parents=True)
     zone.mkdir(parents=True)
-    for name, text in {
-        "related_cpus": "0 1",
-        "scaling_governor": "ondemand",
-        "scaling_available_governors": "performance ondemand",
-        "scaling_cur_freq": "1500000",
-        "cpuinfo_max_freq": "1500000",
-    }.items():
-        (policy / name).write_text(text + "\n")
     (zone / "type").write_text("cpu-thermal\n")
     (zone / "temp").write_text("45000\n")
     return root

@@ -23,6 +23,21 @@ def big_model(folder: Path, size_mib: int = BIG_MIB) -> Path:
     return path
 
 
+def cpufreq(tree: Path) -> Path:
+    """A recorded /sys with one cpufreq policy, as a board has it, below `tree`. Returns the policy's folder."""
+    policy = tree / "sys/devices/system/cpu/cpufreq/policy0"
+    policy.mkdir(parents=True)
+    for name, text in {
+        "related_cpus": "0 1",
+        "scaling_governor": "ondemand",
+        "scaling_available_governors": "performance ondemand",
+        "scaling_cur_freq": "1500000",
+        "cpuinfo_max_freq": "1500000",
+    }.items():
+        (policy / name).write_text(text + "\n")
+    return policy
+
+
 class UnderWay:
     """One command of edgekit, running."""
 
