@@ -56,6 +56,7 @@ class Work:
     folder: Path
     threads: int
     seconds: float
+    spread: float
 
     @property
     def cpus(self) -> str:
@@ -70,6 +71,7 @@ def by_edgekit(work: Work, device: Device) -> float:
         warmup_iterations=WARMUP,
         threads=work.threads,
         cpus=work.cpus,
+        spread_seconds=work.spread,
     )
     record = edgekit.bench(work.release, device, options=options, store=False)
     assert record.latency.median is not None
@@ -160,6 +162,9 @@ def main() -> None:
     )
     parser.add_argument("--repetitions", type=int, default=40)
     parser.add_argument("--seconds", type=float, default=1.0, help="of timed iterations by each tool")
+    parser.add_argument(
+        "--spread", type=float, default=0.0, help="seconds over which edgekit's launches begin"
+    )
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--nice", type=int, default=0, help="of all measured processes; below 0 needs root")
@@ -176,7 +181,7 @@ def main() -> None:
             release = release_on_device(device, sent.name, sent.version)
             for threads in map(int, options.threads.split(",")):
                 print(f"measuring {name} on {threads}", file=sys.stderr)
-                one = Work(model, release, inputs, folder, threads, options.seconds)
+                one = Work(model, release, inputs, folder, threads, options.seconds, options.spread)
                 made += rows(name, threads, measure(one, device, options.repetitions, rng), options.seed)
             edgekit.remove(device, sent.name)
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {cpu_name()}, {os.cpu_count()} processors")

@@ -137,6 +137,18 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_writable(target: Path) -> None:
+    """Raises HostError where a file could not be written there: known before the work whose result it is to hold."""
+    import tempfile
+
+    with host_errors(target):
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent) as file:
+            file.write(b"x")
+
+
 def _umask() -> int:
     """The process's umask; reading it means setting it, so it is set back at once."""
     mask = os.umask(0o077)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from edgekit.api.gating import gates_of, measured, require_baseline
 from edgekit.api.models import conversion_document, convert, refuse_options
 from edgekit.api.pushing import push
-from edgekit.cache import atomic_write, data_dir
+from edgekit.cache import atomic_write, check_writable, data_dir
 from edgekit.deployment import PushResult, Release, release_on_device
 from edgekit.devices import Device
 from edgekit.devices.layout import name_from_file, split_release
@@ -213,6 +213,7 @@ def run(
     asked = options if options is not None else Options()
     check_options(profile, asked)
     open_store(store)
+    check_writable(_report_path(report, "edgekit"))
     started = time.monotonic()
     if is_artifact(model):
         refuse_options(model, asked=ConvertOptions(**wishes).asked)

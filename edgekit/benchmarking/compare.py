@@ -17,7 +17,7 @@ from edgekit.benchmarking.comparison import (
     pair_order,
     planned_pairs,
 )
-from edgekit.benchmarking.launches import LaunchSeries, tell
+from edgekit.benchmarking.launches import LaunchSeries, Spread, tell
 from edgekit.benchmarking.measure import Around, check_cpus, judged
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
 from edgekit.clock import utc_now
@@ -122,7 +122,9 @@ class Pairs:
         return wanted
 
     def _run_to(self, pairs: int, device: Device, sink: Sink) -> None:
+        spread = Spread(device, self.a.plan, pairs)
         while len(self.medians) < pairs:
+            spread.wait_for(len(self.medians))
             done: dict[str, Launch] = {}
             for name in pair_order(self.seed, len(self.medians)):
                 tell(sink, device, len(self.order), 2 * pairs)

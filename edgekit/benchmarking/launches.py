@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgekit.benchmarking.plan import BenchPlan
+from edgekit.benchmarking.plan import BenchPlan, pause_seconds
 from edgekit.deployment import Release
 from edgekit.deployment.golden import Comparison, compare_outputs
 from edgekit.deployment.release import GOLDEN_INPUTS, GOLDEN_OUTPUTS
@@ -126,11 +126,34 @@ def run_launches(
 ) -> Launches:
     """Start `plan.launches` processes, one after the other. Raises what `LaunchSeries.run_one` raises."""
     series = LaunchSeries(release, plan, installed, device, scratch)
+    spread = Spread(device, plan, plan.launches)
     for index in range(plan.launches):
         tell(sink, device, index, plan.launches)
+        spread.wait_for(index)
         series.run_one(index)
     tell(sink, device, plan.launches, plan.launches)
     return series.finish()
+
+
+class Spread:
+    """Lets launches begin evenly over the plan's spread: a state that the device keeps for seconds, as one of another
+    tenant's or of a scheduler's placement, is then one launch's and not the whole measurement's."""
+
+    def __init__(self, device: Device, plan: BenchPlan, launches: int) -> None:
+        self._device = device
+        self._plan = plan
+        self._launches = launches
+        self._began_us: float | None = None
+
+    def wait_for(self, index: int) -> None:
+        if not self._plan.spread_seconds:
+            return
+        now_us = self._device.clock_us()
+        if self._began_us is None:
+            self._began_us = now_us
+        pause_s = pause_seconds(self._plan, index, self._launches, (now_us - self._began_us) / 1e6)
+        if pause_s:
+            self._device.wait(pause_s)
 
 
 def read_samples(data: bytes, done: Launched, device: str) -> Floats:

@@ -44,11 +44,13 @@ class Outcome:
 
 
 def decode_printed(data: bytes) -> Record:
-    """A record as it stands in a file, or as `bench --json` prints it. Raises InputError E_RECORD."""
+    """A record as it stands in a file, or as `bench --json` and `run --json` print it. Raises InputError E_RECORD."""
     try:
         document = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return decode(data)
     if not isinstance(document, dict):
         return decode(data)
+    if isinstance(inner := document.get("record"), dict):  # of `run`, beside what it converted and pushed
+        document = inner
     return decode(msgspec.json.encode({key: value for key, value in document.items() if key not in BESIDE}))

@@ -21,6 +21,7 @@ DEFAULT_MIN_SECONDS = 1.0
 DEFAULT_COOL_TIMEOUT_US = 120e6
 MAX_LEASE_WAIT_SECONDS = 7 * 86_400
 MAX_SUSTAINED_MINUTES = 1440.0
+MAX_SPREAD_SECONDS = 86_400.0
 MAX_SECONDS_FACTOR = 20.0
 """A launch that needs longer than this times its wish (at least a minute) is cut and says so."""
 
@@ -46,6 +47,8 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     lease_wait_seconds: float = 60.0
     sustained_minutes: float = 0.0
     """One more launch of so many minutes, after the others."""
+    spread_seconds: float = 0.0
+    """Begin the launches evenly over at least this time, with pauses between them."""
     evaluation: str | None = None
     """A data set (.npz with labels or targets) to score on the device."""
 
@@ -67,6 +70,7 @@ class BenchPlan(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     privileged: bool
     sustained_minutes: float = 0.0
+    spread_seconds: float = 0.0
 
 
 def parse_cpus(text: str) -> tuple[int, ...]:
@@ -113,6 +117,7 @@ def make_plan(profile: Profile | None, options: BenchOptions) -> BenchPlan:
     _check_range("min-seconds", min_seconds, 0, 86_400)
     _check_range("lease-wait", options.lease_wait_seconds, 0, MAX_LEASE_WAIT_SECONDS)
     _check_range("sustained", options.sustained_minutes, 0, MAX_SUSTAINED_MINUTES)
+    _check_range("spread", options.spread_seconds, 0, MAX_SPREAD_SECONDS)
     _check_range("seed", options.seed or 0, 0, (1 << 63) - 1)
     cpus = options.cpus if options.cpus is not None else (bench.cpus if bench is not None else None)
     cooling = bench if bench is not None and options.cool else None
@@ -133,4 +138,11 @@ def make_plan(profile: Profile | None, options: BenchOptions) -> BenchPlan:
         seed=options.seed if options.seed is not None else secrets.randbits(31),
         privileged=options.privileged,
         sustained_minutes=options.sustained_minutes,
+        spread_seconds=options.spread_seconds,
     )
+
+
+def pause_seconds(plan: BenchPlan, index: int, launches: int, since_first_s: float) -> float:
+    """How long to wait before launch `index` of `launches`, so that they begin evenly over the plan's spread; 0 where it is
+    late already. `since_first_s`: since the first one began."""
+    return max(0.0, plan.spread_seconds * index / launches - since_first_s)

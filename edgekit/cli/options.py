@@ -140,6 +140,13 @@ measure_options = _all(
     click.option("--iterations", type=int, metavar="N", help="At least so many inferences a launch."),
     click.option("--warmup-iterations", type=int, metavar="N", help="Inferences before the timed ones."),
     click.option("--min-seconds", type=float, metavar="S", help="At least so long a launch."),
+    click.option(
+        "--spread",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="Begin the launches evenly over so many seconds, with pauses.",
+    ),
     click.option("--threads", type=int, metavar="T", help="Threads of the runtime."),
     click.option("--cpus", metavar="LIST", help="CPUs to run on, like 4-7."),
     click.option(
@@ -198,6 +205,7 @@ def bench_options_of(values: dict[str, Any]) -> Any:
         iterations=values.pop("iterations"),
         warmup_iterations=values.pop("warmup_iterations"),
         min_seconds=values.pop("min_seconds"),
+        spread_seconds=values.pop("spread"),
         sustained_minutes=values.pop("sustained", 0.0),
         evaluation=values.pop("device_evaluation", None),
         threads=values.pop("threads"),

@@ -25,6 +25,7 @@ def render_record(session: Session, record: Any) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from edgekit.results.wording import plural
     from edgekit.units import format_size, format_time
 
     latency, memory = record.latency, record.memory
@@ -43,9 +44,8 @@ def render_record(session: Session, record: Any) -> None:
     table.add_row(
         "model", escape(f"{record.model.name}@{record.model.version} ({record.model.recipe or 'as is'})")
     )
-    table.add_row(
-        "runtime", escape(f"{record.runtime.name} {record.runtime.version}, {record.plan.threads} threads")
-    )
+    threads = plural(record.plan.threads or 1, "thread", "threads")
+    table.add_row("runtime", escape(f"{record.runtime.name} {record.runtime.version}, {threads}"))
     interval = (
         f"  95 % interval {time(latency.ci95_low)} to {time(latency.ci95_high)}" if latency.ci95_low else ""
     )
@@ -55,7 +55,8 @@ def render_record(session: Session, record: Any) -> None:
         for name in ("min", "p90", "p99", "max")
         if getattr(latency, name)
     )
-    table.add_row("", f"{tail}  ({latency.count} samples, {latency.launches} launches)")
+    launches = plural(latency.launches, "launch", "launches")
+    table.add_row("", f"{tail}  ({latency.count} samples, {launches})")
     table.add_row("start", f"load {time(latency.load)}, first inference {time(latency.first_inference)}")
     table.add_row("memory", f"peak {size(memory.peak_rss)}, the model adds {size(memory.model_delta)}")
     if record.accuracy.value is not None:

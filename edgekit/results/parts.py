@@ -39,7 +39,3 @@ def badge(state: str) -> Html:
 def title_of(record: Record) -> str:
     version = f"@{record.model.version}" if record.model.version else ""
     return f"{record.model.name}{version} on {record.device.model or record.device.address}"
-
-
-def plural(number: int, one: str, many: str) -> str:
-    return f"{w.count(number)} {one if number == 1 else many}"

@@ -151,6 +151,7 @@ def _run(record: Record, samples: Samples, name: str | None, prefix: str, detail
         sections.launches(record),
         el("h2", "The device during the run"),
         _device_figures(record, samples, prefix, detail) if detail else None,
+        sections_device.sustained(record),
         el("div", sections_device.conditions(record), sections_device.memory(record), class_="grid"),
         el("h2", "Accuracy and energy"),
         el("div", sections_device.accuracy(record), sections_device.energy(record), class_="grid"),

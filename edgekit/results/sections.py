@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from edgekit.records import METRICS, Accuracy, Metric, Record, value_of
 from edgekit.results import wording as w
 from edgekit.results.markup import Child, Html, el, join
-from edgekit.results.parts import badge, card, facts, plural, table, title_of
+from edgekit.results.parts import badge, card, facts, table, title_of
 from edgekit.results.plots import MAX_ROWS, spread
 
 MEBIBYTES = w.AXIS_SCALES["bytes"]
@@ -135,7 +135,7 @@ def latency_facts(record: Record) -> Html:
         ("95 % interval of the median", interval),
         (
             "Samples",
-            f"{w.count(one.count)} in {plural(one.launches, 'launch', 'launches')}; every one is kept",
+            f"{w.count(one.count)} in {w.plural(one.launches, 'launch', 'launches')}; every one is kept",
         ),
         (
             "Variation between launches",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgekit.records import METRICS, Conditions, Record
 from edgekit.results import wording as w
 from edgekit.results.markup import Html, el
-from edgekit.results.parts import card, code, facts, plural, table
+from edgekit.results.parts import card, code, facts, table
 
 
 def memory(record: Record) -> Html:
@@ -44,6 +44,31 @@ def accuracy(record: Record) -> Html:
             ]
         ),
     )
+
+
+def sustained(record: Record) -> Html | None:
+    """The long launch minute by minute."""
+    found = record.sustained
+    if found is None or not found.minutes:
+        return None
+    rows = [
+        (
+            str(one.minute + 1),
+            w.time(one.median_us),
+            w.time(one.p95_us),
+            w.UNKNOWN if one.inferences_per_s is None else f"{one.inferences_per_s:,.1f}",
+            w.UNKNOWN if one.frequency_khz is None else w.frequency(one.frequency_khz),
+            w.UNKNOWN if one.temperature_mc is None else w.temperature(one.temperature_mc),
+        )
+        for one in found.minutes
+    ]
+    head = ["minute", "median", "95th percentile", "inferences a second", "frequency", "temperature"]
+    words = "Less than two whole minutes: nothing to compare."
+    if found.last_over_first is not None:
+        words = f"The last whole minute's median is {found.last_over_first:.3f} times the first's"
+        worst = found.worst_over_first
+        words += "." if worst is None else f", the worst minute's {worst:.3f} times."
+    return card("Sustained load", el("p", words), table(head, rows))
 
 
 def energy(record: Record) -> Html:
@@ -129,7 +154,7 @@ def environment(record: Record) -> Html:
                 "Warm-up",
                 None
                 if plan.warmup_iterations is None
-                else plural(plan.warmup_iterations, "iteration", "iterations"),
+                else w.plural(plan.warmup_iterations, "iteration", "iterations"),
             ),
             ("Governor asked for", plan.governor),
             ("Cooled to", None if plan.cool_to_mc is None else w.temperature(plan.cool_to_mc)),

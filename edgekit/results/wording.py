@@ -109,3 +109,7 @@ GOLDEN = {
     "failed": "The outputs differ from the source model's by more than is allowed.",
     "unchecked": "The outputs were not compared with the source model's in this run.",
 }
+
+
+def plural(number: int, one: str, many: str) -> str:
+    return f"{count(number)} {one if number == 1 else many}"

@@ -232,6 +232,32 @@ def test_a_newer_layout_is_refused_and_can_be_uninstalled(project: Path) -> None
     assert not (project / "device").exists()
 
 
+def test_uninstall_that_is_not_confirmed_deletes_nothing(project: Path) -> None:
+    """A no, and nobody there to ask."""
+    run(project, "push", MODEL, "--json").ok()
+    for answer in ("n\n", ""):
+        refused = edgekit("uninstall", "-d", "it", cwd=project, stdin=answer)
+        assert (refused.code, "E_NOT_CONFIRMED" in refused.stderr) == (1, True), refused.stderr
+    assert len(run(project, "releases", "--json").ok().json()["releases"]) == 1
+
+
+def test_a_report_that_cannot_be_written_costs_no_measurement(project: Path) -> None:
+    (project / "file").write_text("")
+    where = project / "file" / "report.html"
+    refused = run(project, "run", MODEL, "--recipe", "float32", "--report", where, "--json", *QUICK)
+    assert (refused.code, refused.error()["code"]) == (8, "E_HOST_FILE")
+    assert not list((project / "device").glob("models/*"))
+
+
+def test_what_run_printed_is_a_baseline(project: Path) -> None:
+    """D1.10: `run --json > base.json`, then `--baseline base.json`."""
+    done = run(project, "run", MODEL, "--recipe", "float32", "--json", *QUICK).ok()
+    (project / "base.json").write_text(done.stdout)
+    gate = ("--gate", "median_latency<=baseline*100", "--baseline", project / "base.json")
+    judged = run(project, "bench", MODEL, *gate, "--json", *QUICK).ok().json()
+    assert judged["gates"][0]["passed"] is True
+
+
 def test_the_store_of_the_settings_is_the_store_of_every_command(project: Path) -> None:
     with (project / "edgekit.yaml").open("a") as file:
         file.write("results: mine.sqlite\n")

@@ -17,6 +17,7 @@ import pytest
 
 from edgekit import records as r
 from edgekit.errors import HostError, InputError
+from edgekit.records.sustained import Minute, Sustained
 from edgekit.results.canvas import log_ticks
 from edgekit.results.envelope import ecdf, envelope, occupied
 from edgekit.results.markup import el, text
@@ -125,6 +126,20 @@ def test_it_says_how_samples_were_drawn(real: Real) -> None:
     assert "No sample is left out of the band." in words
     few = r.Samples.of([launch[:15] for launch in samples.launches])
     assert "share one column" not in Page(render([(record, few)])).words
+
+
+def test_it_tells_a_sustained_load_by_the_minute(page: str, real: Real) -> None:
+    """D1.3"""
+    minutes = tuple(
+        Minute(minute=i, count=600, median_us=1000.0 + 250 * i, temperature_mc=61_000 + 9_000 * i)
+        for i in (0, 1)
+    )
+    found = Sustained(minutes=minutes, last_over_first=1.25, worst_over_first=1.25)
+    words = Page(render([(replace(real[0], sustained=found), real[1])])).words
+    assert "The last whole minute's median is 1.250 times the first's" in words
+    assert "1.25 ms" in words
+    assert "70.0 °C" in words or "70 °C" in words
+    assert "Sustained load" not in Page(page).words
 
 
 HOSTILE = [

@@ -308,6 +308,28 @@ def test_sustained_load_on_a_device_that_throttles() -> None:
     assert len(series[0].value) == sum(m.count for m in found.minutes)
 
 
+def test_launches_are_spread_over_the_time_that_was_asked_for() -> None:
+    """D1.3: a state that the device keeps for a while is one launch's, not the whole measurement's."""
+    with opened(address(median_us=1000)) as device:
+        push(open_model(MODEL), device)
+        outcome, _ = bench(device, launches=5, iterations=10, min_seconds=0.5, spread_seconds=50.0)
+        close, _ = bench(device, launches=5, iterations=10, min_seconds=0.5)
+    starts = [launch.start_us for launch in outcome.record.launches]
+    apart = np.diff([start for start in starts if start is not None]) / 1e6
+    assert apart == pytest.approx([10.0] * 4, abs=0.5)
+    assert outcome.record.plan.other["spread_seconds"] == 50.0
+    assert "spread_seconds" not in close.record.plan.other
+
+
+def test_a_spread_that_is_too_short_delays_nothing() -> None:
+    with opened(address(median_us=1000)) as device:
+        push(open_model(MODEL), device)
+        outcome, _ = bench(device, launches=3, iterations=10, min_seconds=5.0, spread_seconds=1.0)
+    first, second, third = (launch.start_us or 0.0 for launch in outcome.record.launches)
+    assert second - first < 6.5e6
+    assert third - second < 6.5e6
+
+
 def test_a_long_load_that_is_too_long_for_a_quick_model_is_left_out_with_a_note() -> None:
     """Millions of samples are memory on the device and here."""
     with opened(address(median_us=100)) as device:

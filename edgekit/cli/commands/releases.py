@@ -119,7 +119,7 @@ def uninstall(session: Session, yes: bool) -> None:
     if not yes:
         if session.json:
             raise click.UsageError("with --json, uninstall needs --yes")
-        click.confirm("Delete edgekit and every release from the device?", abort=True, err=True)
+        _confirm("Delete edgekit and every release from the device?")
 
     def one(address: str) -> Any:
         with opened(session, address) as device:
@@ -127,4 +127,18 @@ def uninstall(session: Session, yes: bool) -> None:
 
     on_devices(
         session, one, lambda done: click.echo(f"{done['device'].removesuffix(':')}: removed {done['root']}")
+    )
+
+
+def _confirm(question: str) -> None:
+    """Raises InputError E_NOT_CONFIRMED for a no, and where there is nobody to ask (the end of the input)."""
+    try:
+        if click.confirm(question, err=True):
+            return
+    except click.Abort:
+        click.echo(err=True)
+    from edgekit.errors import InputError
+
+    raise InputError(
+        "not confirmed, nothing was deleted", code="E_NOT_CONFIRMED", hint="answer y, or give --yes"
     )

@@ -76,6 +76,7 @@ def baseline(session: Session, run: str, force: bool) -> None:
     is refused; gates against a suspect one say so.
     """
     from edgekit.results.store import Store
+    from edgekit.results.wording import time
 
     record = Store(session.results_path).set_baseline(run, force=force)
     found = {
@@ -88,7 +89,14 @@ def baseline(session: Session, run: str, force: bool) -> None:
     }
 
     def render(_: Any) -> None:
-        click.echo(f"{record.id} is the baseline of {_printable(record.model.name)}")
+        profile = (
+            f" with profile {record.profile.name}" if record.profile is not None else ", without a profile"
+        )
+        model = _printable(record.model.name)
+        click.echo(f"{record.id} is the baseline of {model} on {record.runtime.name}{profile}:")
+        click.echo(
+            f"  median {time(record.latency.median)}, measured {record.started_at[:16].replace('T', ' ')}"
+        )
         if record.verdict.state != "valid":
             reasons = _printable("; ".join(record.verdict.reasons))
             click.echo(f"note: the run is {record.verdict.state}: {reasons}", err=True)
@@ -208,7 +216,7 @@ def _show(session: Session, record: Record) -> None:
     from rich.table import Table
 
     from edgekit.records import METRICS, value_of
-    from edgekit.results.wording import VERDICTS, metric_value
+    from edgekit.results.wording import VERDICTS, metric_value, plural
 
     version = f"@{record.model.version}" if record.model.version else ""
     device = record.device.model or record.device.address
@@ -220,7 +228,9 @@ def _show(session: Session, record: Record) -> None:
     lines.add_row(
         "runtime", escape(_printable(f"{record.runtime.name} {record.runtime.version or ''}".rstrip()))
     )
-    lines.add_row("samples", f"{record.latency.count:,} in {record.latency.launches} launches")
+    lines.add_row(
+        "samples", f"{record.latency.count:,} in {plural(record.latency.launches, 'launch', 'launches')}"
+    )
     for metric in METRICS.values():
         if (value := value_of(record, metric)) is not None:
             shown = metric_value(metric, value)
