@@ -113,7 +113,7 @@ def make_plan(profile: Profile | None, options: BenchOptions) -> BenchPlan:
     _check_range("launches", launches, 1, 1000)
     _check_range("iterations", iterations, 1, 100_000_000)
     _check_range("warmup iterations", warmup, 0, 100_000_000)
-    _check_range("threads", threads, 1, 1024)
+    _check_range("threads", threads, 1, 256)
     _check_range("min-seconds", min_seconds, 0, 86_400)
     _check_range("lease-wait", options.lease_wait_seconds, 0, MAX_LEASE_WAIT_SECONDS)
     _check_range("sustained", options.sustained_minutes, 0, MAX_SUSTAINED_MINUTES)

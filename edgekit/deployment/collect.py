@@ -25,6 +25,7 @@ from edgekit.devices import Device
 from edgekit.devices.files import LOOK_SECONDS
 from edgekit.devices.layout import checked_name
 from edgekit.errors import InputError
+from edgekit.units import format_size
 
 DELETED_AT_ONCE = 32
 
@@ -76,7 +77,7 @@ def gc(
         victims = choose_victims(inventory.items, rules, inventory.now)
         if not dry_run:
             _delete(device, victims)
-    return _result(device.address, inventory, victims, dry_run=dry_run)
+    return _result(device.address, inventory, victims, rules, dry_run=dry_run)
 
 
 def _inventory(device: Device, name: str | None, lease: ExitStack | None) -> Inventory:
@@ -118,22 +119,30 @@ def _delete(device: Device, victims: Sequence[Victim]) -> None:
         device.agent.batch(steps, timeout=LOOK_SECONDS)
 
 
-def _result(device: str, inventory: Inventory, victims: Sequence[Victim], *, dry_run: bool) -> GcResult:
+def _result(
+    device: str, inventory: Inventory, victims: Sequence[Victim], rules: Rules, *, dry_run: bool
+) -> GcResult:
     removed = tuple(
         Collected(kind=v.item.kind, name=v.item.label, size_bytes=v.item.size_bytes, why=v.why)
         for v in victims
     )
     gone = {victim.item for victim in victims}
     kept = [item for item in inventory.items if item not in gone]
+    kept_bytes = sum(item.size_bytes for item in kept)
     notes = []
+    if rules.max_bytes is not None and kept_bytes > rules.max_bytes:
+        notes.append(
+            f"{format_size(rules.max_bytes)} were asked for and {format_size(kept_bytes)} are left: what is active, "
+            "what a rollback would go to and what is in use always stays"
+        )
     if inventory.jobs:
         notes.append(
             f"detached jobs run ({', '.join(inventory.jobs)}): releases and runtimes are left to them"
         )
     if inventory.unknown_processes:
         notes.append(
-            f"processes that could not be asked what they use: {inventory.unknown_processes}; "
-            "what one of them holds open stays readable to it"
+            f"{inventory.unknown_processes} processes of other users could not be asked which files they use; "
+            "a file that is deleted while one of them has it open stays readable to it"
         )
     return GcResult(
         device=device,
@@ -141,7 +150,7 @@ def _result(device: str, inventory: Inventory, victims: Sequence[Victim], *, dry
         removed=removed,
         freed_bytes=sum(each.size_bytes for each in removed),
         kept=dict(sorted(Counter(item.kind for item in kept).items())),
-        kept_bytes=sum(item.size_bytes for item in kept),
+        kept_bytes=kept_bytes,
         unknown_processes=inventory.unknown_processes,
         notes=tuple(notes),
     )

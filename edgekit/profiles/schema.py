@@ -150,7 +150,7 @@ class Limits(_Section, frozen=True, kw_only=True):
 class Bench(_Section, frozen=True, kw_only=True):
     """How it is measured where the command line does not say."""
 
-    threads: Annotated[int, Meta(ge=1, le=1024)] | None = None
+    threads: Annotated[int, Meta(ge=1, le=256)] | None = None
     cpus: CpuList | None = None
     governor: Name | None = None
     launches: Annotated[int, Meta(ge=1, le=1000)] | None = None

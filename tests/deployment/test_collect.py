@@ -106,12 +106,15 @@ def test_size(root: Path, device: Device) -> None:
         put_release(root, "m", f"v{day}", day, size=1_000_000)
     activate(root, "m", "v5")
     agent = sum(path.stat().st_size for path in (root / "agent").iterdir())
-    assert removed(gc(device, keep=9, max_bytes=4_100_000 + agent)) == ["m@v1"]
+    fitting = gc(device, keep=9, max_bytes=4_100_000 + agent)
+    assert removed(fitting) == ["m@v1"]
+    assert not any("were asked for" in note for note in fitting.notes)
     assert there(device) == ["m@v2", "m@v3", "m@v4", "m@v5"]
     result = gc(device, keep=9, max_bytes=0)
     assert removed(result) == ["m@v2", "m@v3"]
     assert {each.why for each in result.removed} == {"too much in all"}
     assert result.freed_bytes > 2_000_000
+    assert any("0 B were asked for" in note and "always stays" in note for note in result.notes), result.notes
 
 
 def test_only_one_name(root: Path, device: Device) -> None:
