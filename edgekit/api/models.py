@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -17,7 +17,9 @@ from edgekit.events import Event, Sink, ignore
 from edgekit.models import Artifact, ModelInfo, is_artifact, open_model
 
 if TYPE_CHECKING:
+    from edgekit.benchmarking import BenchOptions
     from edgekit.conversion import Conversion, ConvertOptions, ConvertWishes
+    from edgekit.devices import Device
     from edgekit.profiles import Profile
 
 RUN_AS_THEY_ARE = ("tflite", "onnx")
@@ -30,6 +32,7 @@ def convert(
     profile: Profile | str | None = None,
     output: str | Path | None = None,
     name: str | None = None,
+    device: Device | None = None,
     sink: Sink = ignore,
     **wishes: Unpack[ConvertWishes],
 ) -> Artifact:
@@ -37,12 +40,14 @@ def convert(
 
     `source`: a .tflite, .onnx, .pt2, TorchScript or Keras file, a SavedModel folder, or `package.module:factory`.
     `profile`: a loaded one, or a name or file. `wishes`: the fields of ConvertOptions (recipe, calibration, evaluation,
-    to, layout, shapes, trust, cache). `output`: the artifact's folder (default: one in the cache).
+    to, layout, shapes, trust, cache). `output`: the artifact's folder (default: one in the cache). With recipe "auto" every
+    recipe that is possible is made, and measured where there is a `device`; it is used for nothing else.
 
     Raises ModelError, ProfileError, InputError for what is given; MissingExtra where a framework is missing;
     VerificationError where the result is wrong or its accuracy dropped too far.
     """
-    return converted(source, profile=profile, output=output, name=name, sink=sink, **wishes).artifact
+    done = converted(source, profile=profile, output=output, name=name, device=device, sink=sink, **wishes)
+    return done.artifact
 
 
 def converted(
@@ -52,16 +57,38 @@ def converted(
     output: str | Path | None = None,
     name: str | None = None,
     debug_layers: bool = False,
+    device: Device | None = None,
+    bench: BenchOptions | None = None,
     sink: Sink = ignore,
     **wishes: Unpack[ConvertWishes],
 ) -> Conversion:
-    """`convert`, with the time that each phase took and, where asked for, the trace of both models."""
+    """`convert`, with the time that each phase took and, where asked for, the trace of both models.
+
+    `device`, `bench`: where and how recipe "auto" measures."""
+    from edgekit.api.auto import AUTO, convert_auto
     from edgekit.conversion import ConvertOptions
     from edgekit.conversion import convert as work
 
     resolved = _profile(profile)
     options = ConvertOptions(**wishes)
     target = Path(output) if output is not None else _cached_output(source, name, resolved, options)
+    if options.recipe == AUTO:
+        if debug_layers:
+            raise InputError(
+                "--debug-layers traces one recipe, auto makes several",
+                code="E_RECIPE",
+                hint="name the recipe that auto picked",
+            )
+        return convert_auto(
+            source,
+            profile=resolved,
+            output=target,
+            name=name,
+            device=device,
+            options=bench,
+            sink=sink,
+            **wishes,
+        )
     return work(
         source,
         profile=resolved,
@@ -121,6 +148,8 @@ def conversion_document(artifact: Artifact, seconds: float, done: Conversion | N
         more = {"cached": done.cached, "phase_seconds": done.seconds}
         if done.layers is not None:
             more["layers"] = done.layers
+        if done.auto is not None:
+            more["auto"] = {**asdict(done.auto.picked), "candidates": list(map(asdict, done.auto.candidates))}
     return {
         "artifact": str(artifact.path),
         "name": manifest.name,

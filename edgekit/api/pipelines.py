@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from edgekit.api.gating import gates_of, measured, require_baseline
-from edgekit.api.models import conversion_document, convert, refuse_options
+from edgekit.api.models import conversion_document, converted, refuse_options
 from edgekit.api.pushing import push
 from edgekit.cache import atomic_write, check_writable, data_dir
 from edgekit.deployment import PushResult, Release, release_on_device
@@ -23,6 +23,7 @@ FILE_ENDINGS = (".tflite", ".onnx", ".pte", ".mlpackage", ".keras", ".h5", ".pt2
 
 if TYPE_CHECKING:
     from edgekit.benchmarking import BenchOptions, Outcome
+    from edgekit.conversion import Conversion
     from edgekit.conversion.options import ConvertWishes
     from edgekit.profiles import Profile
     from edgekit.records import Record, Samples
@@ -179,10 +180,12 @@ class RunOutcome:
     bench: Outcome
     report: Path
     convert_seconds: float
+    conversion: Conversion | None = None
+    """None where the model was an artifact already."""
 
     def document(self) -> dict[str, Any]:
         return {
-            "convert": conversion_document(self.artifact, self.convert_seconds),
+            "convert": conversion_document(self.artifact, self.convert_seconds, self.conversion),
             "push": self.push,
             "record": self.bench.document(),
             "report": str(self.report),
@@ -217,11 +220,12 @@ def run(
     started = time.monotonic()
     if is_artifact(model):
         refuse_options(model, asked=ConvertOptions(**wishes).asked)
-        artifact = Artifact.load(model)
+        done, artifact = None, Artifact.load(model)
         require_baseline(profile, asked, name_there(artifact, name), lambda: open_store(store))
     else:
         require_baseline(profile, asked, name_there(model, name), lambda: open_store(store))
-        artifact = convert(model, profile=profile, name=name, sink=sink, **wishes)
+        done = converted(model, profile=profile, name=name, device=device, bench=asked, sink=sink, **wishes)
+        artifact = done.artifact
     convert_seconds = time.monotonic() - started
     pushed = push(
         artifact,
@@ -248,4 +252,4 @@ def run(
     target = _report_path(report, outcome.record.id)
     sink(Event("report", message=f"writing {target}", level="debug"))
     write_report([(outcome.record, samples)], target)
-    return RunOutcome(artifact, pushed, outcome, target, convert_seconds)
+    return RunOutcome(artifact, pushed, outcome, target, convert_seconds, done)

@@ -54,11 +54,6 @@ class Seconds(click.FloatRange):
         return number
 
 
-def _recipe(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """`auto` is the default by name: the first of the profile's preferences that is possible."""
-    return None if value == "auto" else value
-
-
 def _shapes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
     """NAME=1x3x224x224 (or with commas), as often as there are inputs; a name may itself have an equals sign."""
     shapes = {}
@@ -75,8 +70,7 @@ convert_options = _all(
     click.option(
         "--recipe",
         metavar="R",
-        callback=_recipe,
-        help="auto, float32, float16, int8-dynamic, int8-static or as-is (default: the profile's).",
+        help="float32, float16, int8-dynamic, int8-static, as-is, or auto: try all, take the best (default: the profile's).",
     ),
     click.option("--calibration", metavar="FILE", help="Samples (.npz) to calibrate int8-static with."),
     click.option(

@@ -136,3 +136,27 @@ def render_conversion(session: Session, artifact: Any) -> None:
         session.console.print(f"  signal to noise {found.snr_db:.1f} dB over {found.samples} samples")
     for note in manifest.notes:
         session.console.print(f"  [dim]note: {escape(note)}[/]")
+
+
+def render_auto(session: Session, auto: Any) -> None:
+    """What `--recipe auto` picked from: a row for each recipe, the picked one marked; then why."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from edgekit.units import format_size, format_time
+
+    table = Table("", "recipe", "size", "accuracy", "error", "latency", "memory", box=None, pad_edge=False)
+    for one in auto.candidates:
+        if one.failed is None:
+            table.add_row(
+                "[green]>[/]" if one.recipe == auto.picked.recipe else "",
+                escape(one.recipe),
+                format_size(one.size_bytes, 3),
+                "-" if one.drop is None else f"{0.0 - one.drop:+.2%}",
+                "-" if one.error is None else f"{one.error:.1e}",
+                "-" if one.latency_us is None else format_time(one.latency_us, 3),
+                "-" if one.peak_rss_bytes is None else format_size(one.peak_rss_bytes, 3),
+            )
+    session.console.print(table)
+    for note in auto.picked.notes():
+        session.console.print(escape(f"- {note}"))

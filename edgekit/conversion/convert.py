@@ -44,6 +44,7 @@ from edgekit.models.artifact import (
 from edgekit.models.info import Signature
 
 if TYPE_CHECKING:
+    from edgekit.conversion.auto import Auto
     from edgekit.conversion.layers import LayerReport
 
 
@@ -56,6 +57,8 @@ class Conversion:
     seconds: dict[str, float]
     cached: bool = False
     layers: LayerReport | None = None
+    auto: Auto | None = None
+    """With recipe auto: what it was picked from."""
 
 
 def convert(

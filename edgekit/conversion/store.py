@@ -22,7 +22,7 @@ from edgekit.conversion.recipes import ProfileLike
 from edgekit.conversion.targets.base import Target
 from edgekit.conversion.task import is_function
 from edgekit.errors import EdgekitError, HostError
-from edgekit.models.artifact import MANIFEST, Artifact, is_artifact, write_artifact
+from edgekit.models.artifact import MANIFEST, Artifact, is_artifact
 from edgekit.models.inspect import open_model
 from edgekit.registry import plugins
 
@@ -48,11 +48,7 @@ class Kept:
 
     def copied_to(self, folder: Path) -> Artifact:
         """The same artifact at the user's place."""
-        path, manifest = self.artifact.path, self.artifact.manifest
-        names = [manifest.model.file, *(entry.file for entry in manifest.files)]
-        if manifest.golden is not None:
-            names += [manifest.golden.inputs.file, manifest.golden.outputs.file]
-        return write_artifact(folder, manifest, {name: path / name for name in names})
+        return self.artifact.copied_to(folder)
 
 
 def key_of(

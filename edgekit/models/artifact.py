@@ -18,7 +18,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -184,6 +184,12 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def golden_outputs_path(self) -> Path | None:
         return self.path / self.manifest.golden.outputs.file if self.manifest.golden else None
+
+    def copied_to(self, folder: Path, *, notes: Sequence[str] = ()) -> Artifact:
+        """The same at another place, with `notes` before its own."""
+        names = [entry.file for entry in _entries(self.manifest)]
+        manifest = msgspec.structs.replace(self.manifest, notes=(*notes, *self.manifest.notes))
+        return write_artifact(folder, manifest, {name: self.path / name for name in names})
 
     @classmethod
     def load(cls, path: str | Path) -> Artifact:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,9 @@ from edgekit.cli.common import Session, command, device_option, profile_option
 from edgekit.cli.options import convert_options, convert_wishes
 
 if TYPE_CHECKING:
+    from edgekit.conversion import Conversion
     from edgekit.conversion.layers import LayerReport
+    from edgekit.devices import Device
     from edgekit.models import Artifact
     from edgekit.profiles import Profile
 
@@ -54,11 +58,15 @@ def convert(
     began = time.monotonic()
     wishes = convert_wishes(values)
     debug = debug_layers or layers_html is not None
-    with zipped(output or f"{name or _stem(model)}.ekm", as_zip) as folder:
+    with (
+        zipped(output or f"{name or _stem(model)}.ekm", as_zip) as folder,
+        _place(session) as (profile, device),
+    ):
         try:
             done = converted(
                 model,
-                profile=_profile(session),
+                profile=profile,
+                device=device,
                 output=folder.path,
                 name=name,
                 debug_layers=debug,
@@ -70,7 +78,7 @@ def convert(
             raise
         artifact = folder.finished(done.artifact)
     document = conversion_document(artifact, round(time.monotonic() - began, 3), done)
-    session.emit(document, lambda _: _render(session, artifact))
+    session.emit(document, lambda _: _render(session, artifact, done))
     if not session.json:
         _show_layers(session, done.layers, layers_html)
     elif layers_html is not None:
@@ -106,23 +114,26 @@ def _write_page(layers: LayerReport | None, page: str) -> None:
         atomic_write(Path(page), layers_html(layers).encode())
 
 
-def _profile(session: Session) -> Profile | None:
-    """-p, else the one of the device that -d names, else the settings' one."""
-    if session.profile is None and session.devices:
+@contextmanager
+def _place(session: Session) -> Iterator[tuple[Profile | None, Device | None]]:
+    """The profile: -p, else the one of the device that -d names, else the settings' one; and that device."""
+    if session.devices:
         from edgekit.api.devices import connect, profile_for
         from edgekit.cli.common import one_device
 
         with connect(one_device(session), config=session.config, sink=session.sink) as device:
-            return profile_for(device, None, config=session.config, sink=session.sink)
+            yield profile_for(device, session.profile, config=session.config, sink=session.sink), device
+        return
     named = session.profile or session.config.profile
     if named is None:
-        return None
+        yield None, None
+        return
     from edgekit.profiles import load_profile
 
-    return load_profile(named)
+    yield load_profile(named), None
 
 
-def _render(session: Session, artifact: Artifact) -> None:
+def _render(session: Session, artifact: Artifact, done: Conversion) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -150,9 +161,14 @@ def _render(session: Session, artifact: Artifact) -> None:
     table.add_row("verification", f"[{style}]{found.state}[/] on {found.samples} {found.inputs} samples")
     for reason in found.reasons:
         table.add_row("", f"- {escape(reason)}")
-    for note in manifest.notes:
+    told = done.auto.picked.notes() if done.auto is not None else ()
+    for note in (note for note in manifest.notes if note not in told):
         table.add_row("", f"[dim]note: {escape(note)}[/]")
     session.console.print(table)
+    if done.auto is not None:
+        from edgekit.cli.render import render_auto
+
+        render_auto(session, done.auto)
 
 
 def _figures(output: Any) -> str:

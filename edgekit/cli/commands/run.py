@@ -70,8 +70,10 @@ def run(session: Session, model: str, report: str | None, junit: str | None, **v
 
     def render(outcome: RunOutcome) -> None:
         from edgekit.cli.commands.push import render_push
-        from edgekit.cli.render import render_conversion, render_outcome
+        from edgekit.cli.render import render_auto, render_conversion, render_outcome
 
+        if outcome.conversion is not None and outcome.conversion.auto is not None:
+            render_auto(session, outcome.conversion.auto)
         render_conversion(session, outcome.artifact)
         render_push(outcome.push)
         render_outcome(session, outcome.bench)

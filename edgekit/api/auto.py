@@ -1,0 +1,203 @@
+"""`--recipe auto`: every recipe that is possible is made, and run where there is a device; one is picked, the rest told why not."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from edgekit.errors import (
+    DeviceLost,
+    EdgekitError,
+    GateError,
+    InputError,
+    ModelError,
+    ToolError,
+    VerificationError,
+)
+from edgekit.events import Event, Sink, ignore
+
+if TYPE_CHECKING:
+    from edgekit.benchmarking import BenchOptions
+    from edgekit.benchmarking.race import Lap
+    from edgekit.conversion import Conversion
+    from edgekit.conversion.auto import Candidate, Limits
+    from edgekit.conversion.options import ConvertWishes
+    from edgekit.deployment import Release
+    from edgekit.devices import Device
+    from edgekit.models import Artifact
+    from edgekit.profiles import Profile
+
+AUTO = "auto"
+FIRST = "float32"
+"""Made first: where it cannot be, no other can, and its error is the answer."""
+
+
+def convert_auto(
+    source: str | Path,
+    *,
+    profile: Profile | None,
+    output: Path,
+    name: str | None,
+    device: Device | None = None,
+    options: BenchOptions | None = None,
+    sink: Sink = ignore,
+    **wishes: Unpack[ConvertWishes],
+) -> Conversion:
+    """The conversion that is picked, written to `output`, with what it was picked from (`Conversion.auto`).
+
+    With a device each candidate is put there (and taken away again) and run, interleaved with the others. Raises what a
+    conversion of float32 raises, GateError E_LIMIT where every candidate failed or is past a limit of the profile, and
+    what the device raises.
+    """
+    from edgekit.conversion.auto import Auto, pick, reasons_against
+    from edgekit.conversion.convert import Conversion, find_target, output_folder
+
+    target = find_target(profile, wishes.get("to"))
+    recipes = _possible(target.recipes, profile)
+    made: dict[str, Artifact] = {}
+    candidates = []
+    for i, recipe in enumerate(recipes):
+        sink(Event("convert", f"recipe {recipe}", i, len(recipes), "recipes"))
+        candidates.append(_try(recipe, made, source, profile=profile, name=name, sink=sink, wishes=wishes))
+    sink(Event("convert", "", len(recipes), len(recipes), "recipes"))
+    if device is not None:
+        candidates = _measured(candidates, made, device, profile, options, sink)
+    limits, prefer = _limits(profile), tuple(profile.recipe.prefer) if profile is not None else ()
+    picked = pick(candidates, limits, prefer)
+    if picked is None:
+        reasons = "; ".join(f"{recipe}: {why}" for recipe, why in reasons_against(candidates, limits).items())
+        raise GateError(
+            f"no recipe is within the limits ({reasons})",
+            code="E_LIMIT",
+            hint="give another profile or limit, evaluation data, or a --recipe to see its error in full",
+        )
+    chosen = made[picked.recipe]
+    artifact = chosen.copied_to(output_folder(output, chosen.name), notes=picked.notes())
+    return Conversion(artifact, {}, auto=Auto(picked, tuple(candidates)))
+
+
+def _possible(recipes: Sequence[str], profile: Profile | None) -> list[str]:
+    """What the target makes and a runtime of the profile takes, float32 first."""
+    from edgekit.conversion.recipes import AS_IS, allowed
+
+    wanted = [one for one in recipes if one not in (AS_IS, FIRST) and allowed(one, profile)]
+    return [FIRST, *wanted]
+
+
+def _try(
+    recipe: str,
+    made: dict[str, Artifact],
+    source: str | Path,
+    *,
+    profile: Profile | None,
+    name: str | None,
+    sink: Sink,
+    wishes: ConvertWishes,
+) -> Candidate:
+    """One conversion, into the cache. What fails in this recipe only is its reason."""
+    from edgekit.api.models import convert
+    from edgekit.conversion.auto import Candidate
+
+    asked: Any = {**wishes, "recipe": recipe}
+    try:
+        artifact = convert(source, profile=profile, name=name, sink=sink, **asked)
+    except (VerificationError, ModelError, InputError, ToolError) as error:
+        if recipe == FIRST:
+            raise
+        return Candidate(recipe, failed=error.message)
+    made[recipe] = artifact
+    found = artifact.manifest.verification
+    largest = max((output.largest_output for output in found.outputs), default=0.0)
+    relative = None if found.rms_error is None else found.rms_error / largest if largest else 0.0
+    return Candidate(
+        recipe,
+        size_bytes=artifact.manifest.model.size_bytes,
+        state=found.state,
+        drop=found.accuracy.drop if found.accuracy is not None else None,
+        error=relative,
+    )
+
+
+def _limits(profile: Profile | None) -> Limits:
+    from edgekit.conversion.auto import Limits
+
+    if profile is None:
+        return Limits()
+    return Limits(
+        size_bytes=profile.limits.model_size_bytes,
+        latency_us=profile.limits.median_latency_us,
+        peak_rss_bytes=profile.limits.peak_rss_bytes,
+        drop=profile.recipe.max_accuracy_drop,
+    )
+
+
+def _measured(
+    candidates: list[Candidate],
+    made: dict[str, Artifact],
+    device: Device,
+    profile: Profile | None,
+    options: BenchOptions | None,
+    sink: Sink,
+) -> list[Candidate]:
+    """The same candidates with what the device says of them. What was put there for it is taken away again."""
+    from edgekit.benchmarking import BenchOptions as Options
+    from edgekit.benchmarking.race import race
+
+    asked = options if options is not None else Options()
+    name = f"auto-{secrets.token_hex(4)}"
+    placed: dict[str, Release] = {}
+    refused: dict[str, str] = {}
+    try:
+        for recipe, artifact in made.items():
+            try:
+                placed[recipe] = _put(artifact, device, name, profile, asked, sink)
+            except DeviceLost:
+                raise
+            except (InputError, ModelError, GateError, VerificationError) as error:
+                refused[recipe] = f"the device does not take it: {error.message}"
+        laps = race(list(placed.values()), device, profile=profile, options=asked, sink=sink)
+    finally:
+        _take_away(device, name, there=bool(placed))
+    ran = dict(zip(placed, laps, strict=True))
+    return [_with(one, ran.get(one.recipe), refused.get(one.recipe)) for one in candidates]
+
+
+def _put(
+    artifact: Artifact, device: Device, name: str, profile: Profile | None, options: BenchOptions, sink: Sink
+) -> Release:
+    from edgekit.api.pushing import push
+    from edgekit.deployment import release_on_device
+
+    wait = options.lease_wait_seconds
+    sent = push(
+        artifact,
+        device,
+        profile=profile,
+        name=name,
+        activate=False,
+        smoke=False,
+        lease_wait_seconds=wait,
+        sink=sink,
+    )
+    return release_on_device(device, sent.name, sent.version)
+
+
+def _take_away(device: Device, name: str, *, there: bool) -> None:
+    """Where the device is gone, or another error is under way, that error is the one to tell."""
+    from edgekit.deployment.switching import remove
+
+    if there:
+        with suppress(EdgekitError):
+            remove(device, name)
+
+
+def _with(one: Candidate, lap: Lap | None, refused: str | None) -> Candidate:
+    if refused is not None:
+        return replace(one, failed=refused)
+    if lap is None:
+        return one
+    return replace(one, failed=lap.failed, latency_us=lap.median_us, peak_rss_bytes=lap.peak_rss_bytes)
