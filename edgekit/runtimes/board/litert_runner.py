@@ -387,7 +387,8 @@ def launch(options: argparse.Namespace) -> dict[str, Any]:
     """One launch, from options to the object that is printed."""
     load = dict.fromkeys(("dlopen_us", "environment_us", "model_us", "compile_us"))
     memory = dict.fromkeys(("rss_start_bytes", "rss_runtime_bytes", "rss_loaded_bytes"))
-    session, first_us, faults = None, None, {"load": None, "first": None}
+    session, first_us = None, None
+    faults: dict[str, Any] = {"load": None, "first": None}
     if options.cpus is not None:
         pin_to_cpus(options.cpus)
     memory["rss_start_bytes"], memory["pss_start_bytes"] = rss_bytes(), pss_bytes()
