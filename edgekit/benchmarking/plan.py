@@ -22,6 +22,7 @@ DEFAULT_COOL_TIMEOUT_US = 120e6
 MAX_LEASE_WAIT_SECONDS = 7 * 86_400
 MAX_SUSTAINED_MINUTES = 1440.0
 MAX_SPREAD_SECONDS = 86_400.0
+MAX_STREAMS = 64
 MAX_SECONDS_FACTOR = 20.0
 """A launch that needs longer than this times its wish (at least a minute) is cut and says so."""
 
@@ -51,6 +52,8 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Begin the launches evenly over at least this time, with pauses between them."""
     evaluation: str | None = None
     """A data set (.npz with labels or targets) to score on the device."""
+    streams: int | None = None
+    """So many processes at once in each launch; None: one, and no throughput is told."""
 
 
 class BenchPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +74,7 @@ class BenchPlan(msgspec.Struct, frozen=True, kw_only=True):
     privileged: bool
     sustained_minutes: float = 0.0
     spread_seconds: float = 0.0
+    streams: int | None = None
 
 
 def parse_cpus(text: str) -> tuple[int, ...]:
@@ -118,6 +122,13 @@ def make_plan(profile: Profile | None, options: BenchOptions) -> BenchPlan:
     _check_range("lease-wait", options.lease_wait_seconds, 0, MAX_LEASE_WAIT_SECONDS)
     _check_range("sustained", options.sustained_minutes, 0, MAX_SUSTAINED_MINUTES)
     _check_range("spread", options.spread_seconds, 0, MAX_SPREAD_SECONDS)
+    _check_range("streams", 1 if options.streams is None else options.streams, 1, MAX_STREAMS)
+    if options.streams is not None and options.sustained_minutes:
+        raise InputError(
+            "a sustained load is of one stream",
+            code="E_PLAN",
+            hint="give --streams or --sustained; with --streams, --min-seconds makes launches longer",
+        )
     _check_range("seed", options.seed or 0, 0, (1 << 63) - 1)
     cpus = options.cpus if options.cpus is not None else (bench.cpus if bench is not None else None)
     cooling = bench if bench is not None and options.cool else None
@@ -139,6 +150,7 @@ def make_plan(profile: Profile | None, options: BenchOptions) -> BenchPlan:
         privileged=options.privileged,
         sustained_minutes=options.sustained_minutes,
         spread_seconds=options.spread_seconds,
+        streams=options.streams,
     )
 
 

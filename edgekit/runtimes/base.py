@@ -130,6 +130,9 @@ class RunnerJob(Struct, frozen=True, kw_only=True):
     outputs: str | None = None
     seed: int = 0
     cpus: str | None = None
+    barrier: str | None = None
+    """A file in which `streams` processes tell that they are ready; they begin to warm up together."""
+    streams: int = 1
     empty_body: bool = False
 
 
@@ -142,6 +145,8 @@ def runner_arguments(job: RunnerJob) -> list[str]:
     for option, value in (("--inputs", job.inputs), ("--outputs", job.outputs), ("--cpus", job.cpus)):
         if value is not None:
             arguments += [option, value]
+    if job.barrier is not None:
+        arguments += ["--barrier", job.barrier, "--streams", str(job.streams)]
     return [*arguments, "--empty-body"] if job.empty_body else arguments
 
 
