@@ -16,7 +16,7 @@ from edgekit.deployment.runtime_there import choose, install
 from edgekit.devices import Device
 from edgekit.devices.knobs import applied
 from edgekit.devices.readiness import cool_down
-from edgekit.errors import DeviceLost, InputError, ModelError, RemoteError, ToolError
+from edgekit.errors import DeviceLost, EdgekitError, InputError, ModelError, RemoteError, ToolError
 from edgekit.events import Sink, ignore
 from edgekit.profiles import Profile
 
@@ -43,7 +43,8 @@ def race(
     sink: Sink = ignore,
 ) -> tuple[Lap, ...]:
     """Launches of all of them, interleaved, under one lease and one setting of knobs; `options.launches` is the number
-    of rounds. A release that does not run is out of the race and told so; what failed in the device itself is raised.
+    of rounds. A release that does not run is out of the race and told so. Where none runs, the first one's error is
+    raised, as what failed in the device itself always is.
     """
     plan = make_plan(profile, options)
     check_cpus(plan.cpus, device)
@@ -61,6 +62,9 @@ def race(
                 order += 1
         tell(sink, device, order, order)
         device.agent.lease_renew()
+    errors = [entrant.error for entrant in entrants if entrant.error is not None]
+    if errors and len(errors) == len(entrants):
+        raise errors[0]
     return tuple(entrant.lap() for entrant in entrants)
 
 
@@ -78,13 +82,14 @@ class _Entrant:
         sink: Sink,
     ) -> None:
         self.failed: str | None = None
+        self.error: EdgekitError | None = None
         self.medians: list[float] = []
         self.peaks: list[int] = []
         self.series: LaunchSeries | None = None
         try:
             runtime, bundle = choose(device, release.manifest.format, profile, options.runtime)
         except (InputError, ToolError) as error:
-            self.failed = f"{error.code}: {error.message}"
+            self.failed, self.error = f"{error.code}: {error.message}", error
         else:
             there = install(device, runtime, bundle, sink)
             self.series = LaunchSeries(release, plan, there, device, stack.enter_context(device.scratch()))
@@ -97,7 +102,7 @@ class _Entrant:
         except DeviceLost:
             raise
         except (ModelError, RemoteError) as error:
-            self.failed = f"it does not run there: {error.code}: {error.message}"
+            self.failed, self.error = f"it does not run there: {error.code}: {error.message}", error
             return
         if not done.ok or not done.median_us:
             self.failed = f"a launch failed there: {done.error or 'no latency'}"

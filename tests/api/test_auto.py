@@ -85,3 +85,18 @@ def test_a_model_that_is_quantized_already_is_refused(project: Path) -> None:
         "convert", project / "q.ekm" / "model.tflite", "--recipe", "auto", "--json", cwd=project
     )
     assert (refused.code, refused.error()["code"]) == (1, "E_ALREADY_QUANTIZED")
+
+
+def test_where_no_candidate_can_run_the_reason_is_the_runtimes(project: Path) -> None:
+    """Not a limit's: the device has no Python with the runtime that the profile names."""
+    (project / "python.yaml").write_text(
+        "schema: edgekit.profile/1\nname: python\nruntimes: [litert-python]\nformats: [tflite]\n"
+    )
+    refused = edgekit(
+        *("convert", MODEL, "--recipe", "auto", "--json", "-d", "it", "-p", "python.yaml", "-o", "a.ekm"),
+        env={"PATH": "/usr/bin:/bin"},
+        cwd=project,
+    )
+    assert refused.error()["code"] == "E_RUNNER_LIBRARY", refused.stdout
+    assert not (project / "a.ekm").exists()
+    assert not list((project / "device" / "models").glob("*/*"))
