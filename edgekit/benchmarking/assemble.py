@@ -21,6 +21,7 @@ from edgekit.records import (
     Launch,
     Memory,
     Model,
+    Operators,
     Plan,
     Record,
     Runtime,
@@ -134,6 +135,8 @@ def make_record(
     labels: dict[str, str],
     evaluated: Evaluated | None = None,
     sustained: Sustained | None = None,
+    operators: Operators | None = None,
+    notes: tuple[str, ...] = (),
 ) -> Record:
     return Record(
         id=run_id,
@@ -156,7 +159,9 @@ def make_record(
         memory=memory_part(seen.launches),
         accuracy=accuracy_part(release, seen, evaluated),
         sustained=sustained,
+        operators=operators,
         verdict=VerdictPart(state=verdict.state, reasons=verdict.reasons, notes=verdict.notes),
         labels=labels,
         launches=seen.launches,
+        notes=notes,
     )

@@ -7,17 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgekit.benchmarking.launch_parts import tool_part, usage_part
 from edgekit.benchmarking.plan import BenchPlan
 from edgekit.deployment import Release
 from edgekit.deployment.golden import Comparison, compare_outputs
+from edgekit.deployment.launching import Launched, launch, prepare
 from edgekit.deployment.release import GOLDEN_INPUTS, GOLDEN_OUTPUTS
-from edgekit.deployment.runtime_there import Installed, Launched, launch
+from edgekit.deployment.runtime_there import Installed
 from edgekit.devices import Device
 from edgekit.devices.files import stat_many
 from edgekit.errors import DeviceLost, ModelError, RemoteError
 from edgekit.events import Event, Sink
-from edgekit.records import Launch, LaunchMemory, LoadTimes, Usage
+from edgekit.parse import ParseError
+from edgekit.records import Launch, LaunchMemory, LoadTimes
 from edgekit.runtimes.base import RunnerJob
+from edgekit.runtimes.tool import ToolResult
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +46,10 @@ class Launches:
     own_cpu_us: float
     runtime_version: str | None
     """As the runtime itself says; None where it does not."""
+    measures: str | None = None
+    """What one latency covers, as a tool says; None for a runner (docs/runner.md)."""
+    notes: tuple[str, ...] = ()
+    """What a tool says of its launches."""
 
 
 def job_of(release: Release, plan: BenchPlan, scratch: str, index: int) -> RunnerJob:
@@ -77,30 +85,35 @@ class LaunchSeries:
         self._samples: list[Floats] = []
         self._last: Launched | None = None
         self._own_cpu_us = 0.0
+        self._notes: dict[str, None] = {}
 
     def run_one(self, order: int) -> Launch:
         """Start a process and keep what it gave; `order` is its place among all launches of the measurement.
 
         A launch that fails is kept as such; where the first one fails nothing else would do better, and its error
-        is raised: ModelError, RemoteError. DeviceLost is always raised.
+        is raised: ModelError, RemoteError, ParseError. DeviceLost is always raised, and VerdictError E_ACCELERATOR.
         """
         import numpy as np
 
         index = len(self._launches)
         job = job_of(self.release, self.plan, self.scratch, index)
+        if index == 0:
+            prepare(self.device, self.installed, job, cwd=self.scratch)
         started_us = self.device.clock_us()
         try:
             done = launch(self.device, self.installed, job, cwd=self.scratch)
-            raw = read_samples(self.device.agent.get(job.samples), done, self.device.address)
+            raw = samples_of(done, job, self.device)
         except DeviceLost:
             raise
-        except (ModelError, RemoteError) as error:
+        except (ModelError, RemoteError, ParseError) as error:
             if index == 0:
                 raise
             part = Launch(index=index, order=order, ok=False, error=f"{error.code}: {error.message}")
             raw = np.empty(0)
         else:
             part = launch_part(index, order, self.plan.seed, started_us, done, raw)
+            if isinstance(done.result, ToolResult):
+                self._notes.update(dict.fromkeys(done.result.notes))
             self._own_cpu_us += done.process.user_us + done.process.system_us
             self._last = done
         self._launches.append(part)
@@ -113,12 +126,20 @@ class LaunchSeries:
         return Launches(
             tuple(self._launches),
             tuple(self._samples),
-            check_outputs(self.release, self.device, self.scratch, self._launches),
+            self._golden(),
             last.argv if last is not None else (),
             last.env if last is not None else {},
             self._own_cpu_us,
-            last.result.runtime.version if last is not None else None,
+            last.runtime_version if last is not None else None,
+            last.result.measures if last is not None and isinstance(last.result, ToolResult) else None,
+            tuple(self._notes),
         )
+
+    def _golden(self) -> Comparison:
+        runtime = self.installed.runtime
+        if not runtime.outputs:
+            return Comparison("unchecked", f"{runtime.name} makes its own inputs and shows no outputs")
+        return check_outputs(self.release, self.device, self.scratch, self._launches)
 
 
 def run_launches(
@@ -133,23 +154,33 @@ def run_launches(
     return series.finish()
 
 
-def read_samples(data: bytes, done: Launched, device: str) -> Floats:
-    """The samples file: float64 little-endian, one per iteration. Raises RemoteError E_RUNNER_OUTPUT for what no launch
-    gives: another number of them, a latency that is negative or no number, more time than the process had."""
+def samples_of(done: Launched, job: RunnerJob, device: Device) -> Floats:
+    """All latencies of a launch, microseconds in order; none of a tool that keeps them. Raises as `read_samples`."""
     import numpy as np
 
-    if len(data) != done.result.iterations * 8:
+    if isinstance(done.result, ToolResult):
+        return np.array(done.result.samples_us or (), dtype=np.float64)
+    data = device.agent.get(job.samples)
+    return read_samples(data, done.result.iterations, done.process.wall_ns, device.address)
+
+
+def read_samples(data: bytes, iterations: int, wall_ns: float, device: str) -> Floats:
+    """A runner's samples file: float64 little-endian, one per iteration. Raises RemoteError E_RUNNER_OUTPUT for what no launch
+    gives: another number of them, a latency that is negative or no number, more time than the process had (`wall_ns`)."""
+    import numpy as np
+
+    if len(data) != iterations * 8:
         raise _bad_samples(
-            f"the runner says {done.result.iterations} iterations and gives {len(data)} bytes of samples",
+            f"the runner says {iterations} iterations and gives {len(data)} bytes of samples",
             device,
         )
     samples = np.frombuffer(data, dtype="<f8").astype(np.float64)
     total_us = float(samples.sum())
     if not math.isfinite(total_us) or (samples.size and float(samples.min()) < 0):
         raise _bad_samples("a latency is negative or no number", device)
-    if total_us > done.process.wall_ns / 1000 * CLOCK_SPARE + 1e6:
+    if total_us > wall_ns / 1000 * CLOCK_SPARE + 1e6:
         raise _bad_samples(
-            f"latencies add up to {total_us / 1e6:.1f} s, in a process of {done.process.wall_ns / 1e9:.1f} s",
+            f"latencies add up to {total_us / 1e6:.1f} s, in a process of {wall_ns / 1e9:.1f} s",
             device,
         )
     return samples
@@ -169,9 +200,12 @@ def tell(sink: Sink, device: Device, done: int, total: int) -> None:
 
 
 def launch_part(index: int, order: int, seed: int, started_us: float, done: Launched, raw: Floats) -> Launch:
+    """The record's part of a launch that ended well, with its samples (none where a tool keeps them)."""
     import numpy as np
 
     result, process = done.result, done.process
+    if isinstance(result, ToolResult):
+        return tool_part(index, order, started_us, result, process, raw)
     load = result.load
     steps = (load.dlopen_us, load.environment_us, load.model_us, load.compile_us)
     known = [step for step in steps if step is not None]
@@ -190,6 +224,7 @@ def launch_part(index: int, order: int, seed: int, started_us: float, done: Laun
         load_us=sum(known) if known else None,
         first_inference_us=result.first_inference_us,
         median_us=float(np.median(raw)) if raw.size else None,
+        mean_us=float(np.mean(raw)) if raw.size else None,
         count=int(raw.size),
         warmup_iterations=result.warmup_iterations,
         wall_us=result.wall_us,
@@ -205,16 +240,7 @@ def launch_part(index: int, order: int, seed: int, started_us: float, done: Laun
             peak_rss_bytes=result.memory.peak_rss_bytes,
             pss_bytes=result.memory.pss_bytes,
         ),
-        usage=Usage(
-            user_us=process.user_us,
-            system_us=process.system_us,
-            wall_us=process.wall_ns // 1000,
-            max_rss_bytes=process.max_rss_bytes,
-            minor_faults=process.minor_faults,
-            major_faults=process.major_faults,
-            voluntary_switches=process.voluntary_switches,
-            involuntary_switches=process.involuntary_switches,
-        ),
+        usage=usage_part(process),
     )
 
 

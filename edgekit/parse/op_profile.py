@@ -22,7 +22,7 @@ _DELEGATE_UNITS: Final[dict[str, Unit]] = {
 }
 
 
-class OpRow(Struct, frozen=True, kw_only=True):
+class OpRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One operator of the graph as it ran. None is unknown.
 
     `op` is the kind of operator as the runtime calls it (CONV_2D, a delegate, a TensorRT layer); `node` its name in

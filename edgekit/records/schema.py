@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from edgekit.records.sustained import Sustained
+from edgekit.records.told import Operators, Told
 from edgekit.stats.types import Latency
 
 SCHEMA = "edgekit.record/1"
@@ -53,6 +54,7 @@ class Runtime(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     requested_accelerator: str | None = None
     actual_accelerator: str | None = None
     fully_accelerated: bool | None = None
+    measures: str | None = None
 
 
 class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -167,7 +169,8 @@ class Launch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One process. `index` counts from 0 in the order of starting; `order` is its place in the plan.
 
     `start_us` is on the device's clock, the same one as the telemetry's `t_us`. `exit_code` and `signal`:
-    one of them is null. `median_us` and `count` are of its own samples.
+    one of them is null. `median_us`, `mean_us` and `count` are of its own samples; where a tool keeps these (`sampled`
+    false), as it says in `told`.
     """
 
     index: int
@@ -182,6 +185,7 @@ class Launch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     load_us: float | None = None
     first_inference_us: float | None = None
     median_us: float | None = None
+    mean_us: float | None = None
     count: int = 0
     warmup_iterations: int | None = None
     wall_us: float | None = None
@@ -190,8 +194,10 @@ class Launch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     threads: int | None = None
     actual_accelerator: str | None = None
     fully_accelerated: bool | None = None
+    sampled: bool = True
     memory: LaunchMemory = LaunchMemory()
     usage: Usage = Usage()
+    told: Told | None = None
 
 
 class RecordEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -219,6 +225,7 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     energy: Energy = Energy(unavailable="no meter was used")
     accuracy: Accuracy = Accuracy()
     sustained: Sustained | None = None
+    operators: Operators | None = None
     verdict: Verdict
     labels: dict[str, str] = {}
     launches: tuple[Launch, ...] = ()

@@ -131,6 +131,8 @@ class RunnerJob(Struct, frozen=True, kw_only=True):
     seed: int = 0
     cpus: str | None = None
     empty_body: bool = False
+    op_profile: str | None = None
+    """Where the time of each operator is written; the latency of such a launch is not the model's."""
 
 
 def runner_arguments(job: RunnerJob) -> list[str]:
