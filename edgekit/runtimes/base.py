@@ -136,6 +136,9 @@ class RunnerJob(Struct, frozen=True, kw_only=True):
     outputs: str | None = None
     seed: int = 0
     cpus: str | None = None
+    barrier: str | None = None
+    """A file in which `streams` processes tell that they are ready; they begin to warm up together."""
+    streams: int = 1
     empty_body: bool = False
     op_profile: str | None = None
 
@@ -153,6 +156,8 @@ def profiled(job: RunnerJob, path: str) -> RunnerJob:
         warmup_iterations=1,
         min_seconds=0.0,
         outputs=None,
+        barrier=None,
+        streams=1,
         empty_body=False,
     )
 
@@ -171,6 +176,8 @@ def runner_arguments(job: RunnerJob) -> list[str]:
     ):
         if value is not None:
             arguments += [option, value]
+    if job.barrier is not None:
+        arguments += ["--barrier", job.barrier, "--streams", str(job.streams)]
     return [*arguments, "--empty-body"] if job.empty_body else arguments
 
 
