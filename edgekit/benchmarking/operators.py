@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from msgspec import structs
-
 from edgekit.benchmarking.launches import job_of
 from edgekit.benchmarking.model_file import model_here
 from edgekit.benchmarking.plan import BenchPlan
@@ -19,6 +17,7 @@ from edgekit.events import Event, Sink
 from edgekit.models.op_costs import read_costs, with_costs
 from edgekit.parse import ParseError
 from edgekit.records import Operators
+from edgekit.runtimes.base import profiled as profiling
 
 if TYPE_CHECKING:
     from edgekit.parse.op_profile import OpProfile
@@ -40,8 +39,7 @@ def profiled(
     Raises DeviceLost; VerdictError E_ACCELERATOR as a launch does.
     """
     sink(Event("operators", device=device.address))
-    job = job_of(release, plan, scratch, plan.launches)
-    job = structs.replace(job, outputs=None, op_profile=f"{scratch}/operators")
+    job = profiling(job_of(release, plan, scratch, plan.launches), f"{scratch}/operators")
     try:
         done = launch(device, installed, job, cwd=scratch)
         told = read_op_profile(device, installed, done, job)

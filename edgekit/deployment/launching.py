@@ -79,7 +79,11 @@ def launch(device: Device, installed: Installed, job: RunnerJob, *, cwd: str) ->
 
 def read_op_profile(device: Device, installed: Installed, done: Launched, job: RunnerJob) -> OpProfile | None:
     """The operators of a launch that was asked for them; None where it told none. Raises ParseError."""
-    return done.result.op_profile if isinstance(done.result, ToolResult) else None
+    if isinstance(done.result, ToolResult):
+        return done.result.op_profile
+    assert isinstance(installed.runtime, Runtime)  # a runner's answer is of a runner
+    assert job.op_profile is not None
+    return installed.runtime.read_op_profile(device.agent.get(job.op_profile))
 
 
 def tool_job(installed: Installed, job: RunnerJob, scratch: str) -> ToolJob:

@@ -44,7 +44,8 @@ class Memory(_Strict, frozen=True, kw_only=True):
     """Resident memory of the runner's process.
 
     `model_delta_bytes`: what the model added, from "library loaded, no model" to "all iterations done",
-    without the runner's own sample buffer. `pss_bytes`: after the last iteration.
+    without the runner's own sample buffer. `pss_bytes`: after the last iteration; `rss_first_bytes`, `pss_*_bytes`: at the
+    start, with the model ready, after the first inference.
     """
 
     rss_start_bytes: Count | None
@@ -54,13 +55,26 @@ class Memory(_Strict, frozen=True, kw_only=True):
     model_delta_bytes: Count | None
     peak_rss_bytes: Count | None
     pss_bytes: Count | None
+    rss_first_bytes: Count | None = None
+    pss_start_bytes: Count | None = None
+    pss_loaded_bytes: Count | None = None
+    pss_first_bytes: Count | None = None
 
 
 class Faults(_Strict, frozen=True, kw_only=True):
-    """Page faults during the timed iterations."""
+    """Page faults: minor ones found their page in memory, major ones had to read it."""
 
     minor: Count
     major: Count
+
+
+class PhaseFaults(_Strict, frozen=True, kw_only=True):
+    """`load`: from opening the library until the model is ready; `first`: during the first inference; `steady`: during
+    the timed iterations. None where there is no model."""
+
+    load: Faults | None
+    first: Faults | None
+    steady: Faults
 
 
 class ContextSwitches(_Strict, frozen=True, kw_only=True):
@@ -80,7 +94,8 @@ class RunnerTensor(_Strict, frozen=True, kw_only=True):
 
 
 class RunnerResult(_Strict, frozen=True, kw_only=True):
-    """One launch that went well. `wall_us`, `cpu_us`, faults and switches cover the timed iterations."""
+    """One launch that went well. `wall_us`, `cpu_us` and switches cover the timed iterations; `begin_boottime_ns` is
+    when the first of them began, on the device's CLOCK_BOOTTIME."""
 
     schema: str
     ok: bool
@@ -93,13 +108,14 @@ class RunnerResult(_Strict, frozen=True, kw_only=True):
     cpu_us: Micros
     clock_resolution_ns: Count | None
     memory: Memory
-    faults: Faults
+    faults: PhaseFaults
     context_switches: ContextSwitches
     actual_accelerator: str | None
     fully_accelerated: bool | None
     threads: Annotated[int, msgspec.Meta(ge=1)]
     inputs: tuple[RunnerTensor, ...]
     outputs: tuple[RunnerTensor, ...]
+    begin_boottime_ns: Count | None = None
 
 
 class _Failure(_Strict, frozen=True, kw_only=True):
@@ -147,6 +163,7 @@ _MODEL_HINTS = {
 _RUNNER_HINTS = {
     "E_RUNNER_FILE": "is the disk there writable, and the folder still there? edgekit doctor",
     "E_RUNNER_LIBRARY": "install the runtime on the board (pip install ai-edge-litert), or name another: --runtime",
+    "E_RUNNER_STREAMS": "fewer --streams, or look at what the device does meanwhile",
     "E_RUNNER_VERSION": "runner and library must come from one edgekit: push again, or scripts/build_native in a checkout",
 }
 

@@ -17,7 +17,7 @@ from edgekit.config import RuntimeEntry
 from edgekit.errors import InputError, RemoteError
 from edgekit.parse.benchmark_run import LatencySummary
 from edgekit.parse.op_profile import OpProfile
-from edgekit.runtimes.base import Bundle, LibcFacts
+from edgekit.runtimes.base import Bundle, LibcFacts, no_op_profile
 from edgekit.runtimes.result import SIGNAL_EXITS, ended_by_signal, last_line
 
 Verified = Literal["real", "replayed"]
@@ -134,11 +134,7 @@ def check_job(runtime: ToolRuntime, job: ToolJob, flags: Mapping[str, bool]) -> 
             hint="choose one of these",
         )
     if job.op_profile and not runtime.op_profile:
-        raise InputError(
-            f"{runtime.name} cannot time the operators",
-            code="E_TOOL_OPTION",
-            hint="use a runtime that can: docs/runtimes.md",
-        )
+        raise no_op_profile(runtime.name)
     for flag in job.flags:
         name, equals, value = flag.partition("=")
         if name not in flags:

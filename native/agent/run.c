@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MAX_RUNS 32
+#define MAX_RUNS 96 /* 64 streams of one measurement, and what else goes on */
 #define TERM_TO_KILL_NS NS_PER_S
 #define DRAIN_NS (250 * NS_PER_MS) /* for output that a grandchild still holds open after the child's end */
 

@@ -57,6 +57,7 @@ static int warm_up(struct measured *measured, int64_t count, int64_t until_ns, b
  * Growing (rare) falls between the end of one body and the begin of the next. */
 static int timed(struct measured *measured, size_t least, int64_t least_ns, int64_t until_ns, body_function body,
                  void *context) {
+    measured->begin_boottime_ns = boottime_ns();
     int64_t start = now_ns(), end = start;
     int status = 0;
     do {
@@ -83,8 +84,7 @@ int measure(struct measured *measured, const struct options *options, body_funct
                    body, context);
     measured->cpu_us = (double)(cpu_ns() - cpu_before) / 1e3;
     getrusage(RUSAGE_SELF, &after);
-    measured->minor_faults = after.ru_minflt - before.ru_minflt;
-    measured->major_faults = after.ru_majflt - before.ru_majflt;
+    measured->faults = (struct faults){after.ru_minflt - before.ru_minflt, after.ru_majflt - before.ru_majflt};
     measured->voluntary_switches = after.ru_nvcsw - before.ru_nvcsw;
     measured->involuntary_switches = after.ru_nivcsw - before.ru_nivcsw;
     return status;

@@ -9,6 +9,7 @@
 
 #define MAX_THREADS 256
 #define MAX_ITERATIONS 100000000
+#define MAX_STREAMS 64
 
 static int64_t whole(const char *name, const char *text, int64_t low, int64_t high) {
     char *end;
@@ -37,7 +38,10 @@ static double seconds(const char *name, const char *text) {
     return value;
 }
 
-enum { LIBRARY, MODEL, THREADS, WARMUP, ITERATIONS, MIN, MAX, INPUTS, OUTPUTS, SAMPLES, SEED, CPUS, EMPTY };
+enum {
+    LIBRARY, MODEL, THREADS, WARMUP, ITERATIONS, MIN, MAX, INPUTS, OUTPUTS, SAMPLES, SEED, CPUS, BARRIER, STREAMS,
+    OP_PROFILE, EMPTY
+};
 
 static const struct option table[] = {
     {"library", required_argument, NULL, LIBRARY},      {"model", required_argument, NULL, MODEL},
@@ -46,7 +50,9 @@ static const struct option table[] = {
     {"max-seconds", required_argument, NULL, MAX},      {"inputs", required_argument, NULL, INPUTS},
     {"outputs", required_argument, NULL, OUTPUTS},      {"samples", required_argument, NULL, SAMPLES},
     {"seed", required_argument, NULL, SEED},            {"cpus", required_argument, NULL, CPUS},
-    {"empty-body", no_argument, NULL, EMPTY},           {NULL, 0, NULL, 0},
+    {"barrier", required_argument, NULL, BARRIER},      {"streams", required_argument, NULL, STREAMS},
+    {"op-profile", required_argument, NULL, OP_PROFILE}, {"empty-body", no_argument, NULL, EMPTY},
+    {NULL, 0, NULL, 0},
 };
 
 static void set(struct options *options, int what, const char *name, const char *value) {
@@ -63,6 +69,9 @@ static void set(struct options *options, int what, const char *name, const char 
         case SAMPLES: options->samples = value; break;
         case SEED: options->seed = seed_of(value); break;
         case CPUS: options->cpus = value; break;
+        case OP_PROFILE: options->op_profile = value; break;
+        case BARRIER: options->barrier = value; break;
+        case STREAMS: options->streams = (int)whole(name, value, 1, MAX_STREAMS); break;
         default: options->empty_body = true; break;
     }
 }
@@ -72,14 +81,14 @@ static void check(const struct options *options) {
     if (options->max_seconds < options->min_seconds)
         fail("E_RUNNER_USAGE", "--max-seconds (%g) is less than --min-seconds (%g)", options->max_seconds,
              options->min_seconds);
+    if (options->empty_body && options->op_profile) fail("E_RUNNER_USAGE", "--empty-body has no operators to time");
     if (options->empty_body) return;
     if (options->library == NULL) fail("E_RUNNER_USAGE", "--library PATH is needed");
     if (options->model == NULL) fail("E_RUNNER_USAGE", "--model PATH is needed");
 }
 
 void options_parse(struct options *options, int argc, char **argv) {
-    *options = (struct options){
-        .threads = 1, .warmup_iterations = 1, .iterations = 1, .min_seconds = 0, .max_seconds = 600};
+    *options = (struct options){.threads = 1, .warmup_iterations = 1, .iterations = 1, .max_seconds = 600, .streams = 1};
     int index, what;
     opterr = 0;
     /* ':' first: a missing value is told apart from an unknown name */

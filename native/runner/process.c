@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "runner.h"
@@ -16,6 +17,8 @@ static int64_t clock_ns(clockid_t clock) {
 int64_t now_ns(void) { return clock_ns(CLOCK_MONOTONIC_RAW); }
 
 double micros_since(int64_t begin_ns) { return (double)(now_ns() - begin_ns) / 1e3; }
+
+int64_t boottime_ns(void) { return clock_ns(CLOCK_BOOTTIME); }
 
 int64_t cpu_ns(void) { return clock_ns(CLOCK_PROCESS_CPUTIME_ID); }
 
@@ -36,6 +39,17 @@ static int64_t kilobytes_of(const char *path, const char *key) {
         if (strncmp(line, key, length) == 0 && line[length] == ':') found = atoll(line + length + 1) * 1024;
     fclose(file);
     return found;
+}
+
+struct faults faults_now(void) {
+    struct rusage usage = {0};
+    getrusage(RUSAGE_SELF, &usage);
+    return (struct faults){usage.ru_minflt, usage.ru_majflt};
+}
+
+struct faults faults_since(struct faults before) {
+    struct faults now = faults_now();
+    return (struct faults){now.minor - before.minor, now.major - before.major};
 }
 
 int64_t rss_bytes(void) { return kilobytes_of("/proc/self/status", "VmRSS"); }

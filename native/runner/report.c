@@ -78,11 +78,21 @@ static void memory_object(FILE *out, const struct memory *memory, const struct m
     bytes(out, "{", "rss_start_bytes", memory->rss_start_bytes);
     bytes(out, ", ", "rss_runtime_bytes", memory->rss_runtime_bytes);
     bytes(out, ", ", "rss_loaded_bytes", memory->rss_loaded_bytes);
+    bytes(out, ", ", "rss_first_bytes", memory->rss_first_bytes);
     bytes(out, ", ", "rss_end_bytes", memory->rss_end_bytes);
     bytes(out, ", ", "model_delta_bytes", model_delta(memory, measured));
     bytes(out, ", ", "peak_rss_bytes", memory->peak_rss_bytes);
+    bytes(out, ", ", "pss_start_bytes", memory->pss_start_bytes);
+    bytes(out, ", ", "pss_loaded_bytes", memory->pss_loaded_bytes);
+    bytes(out, ", ", "pss_first_bytes", memory->pss_first_bytes);
     bytes(out, ", ", "pss_bytes", memory->pss_bytes);
     fputc('}', out);
+}
+
+static void faults(FILE *out, const char *separator, const char *phase, struct faults faults) {
+    fprintf(out, "%s\"%s\": ", separator, phase);
+    if (faults.minor < 0) fputs("null", out); /* no model, no such phase */
+    else fprintf(out, "{\"minor\": %ld, \"major\": %ld}", faults.minor, faults.major);
 }
 
 static void timing(FILE *out, const struct times *times, const struct measured *measured) {
@@ -109,7 +119,7 @@ static void accelerator(FILE *out, const struct session *session) {
 }
 
 void report(const struct options *options, const struct session *session, const struct times *times,
-            const struct memory *memory, const struct measured *measured) {
+            const struct memory *memory, const struct phases *phases, const struct measured *measured) {
     FILE *out = stdout_real();
     const char *version = session ? session_runtime_version(session) : NULL;
     if (version == NULL) version = getenv("EDGEKIT_RUNTIME_VERSION"); /* the host knows it by the library's hash */
@@ -121,7 +131,12 @@ void report(const struct options *options, const struct session *session, const 
     fputc('}', out);
     timing(out, times, measured);
     memory_object(out, memory, measured);
-    fprintf(out, ", \"faults\": {\"minor\": %ld, \"major\": %ld}", measured->minor_faults, measured->major_faults);
+    bytes(out, ", ", "begin_boottime_ns", measured->begin_boottime_ns);
+    key(out, "faults");
+    faults(out, "{", "load", phases->load);
+    faults(out, ", ", "first", phases->first);
+    faults(out, ", ", "steady", measured->faults);
+    fputc('}', out);
     fprintf(out, ", \"context_switches\": {\"voluntary\": %ld, \"involuntary\": %ld}", measured->voluntary_switches,
             measured->involuntary_switches);
     accelerator(out, session);

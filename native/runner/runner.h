@@ -18,6 +18,9 @@ struct options {
     const char *outputs;
     const char *samples;
     const char *cpus;
+    const char *op_profile; /* NULL: the operators are not timed */
+    const char *barrier; /* NULL: begin as soon as it is ready */
+    int streams;         /* processes that meet there */
     int threads;
     int64_t warmup_iterations;
     int64_t iterations;
@@ -61,9 +64,21 @@ struct memory {
     int64_t rss_start_bytes;   /* the process, before the library is opened */
     int64_t rss_runtime_bytes; /* library open, environment made, no model yet */
     int64_t rss_loaded_bytes;  /* model compiled, buffers made, nothing run yet */
+    int64_t rss_first_bytes;   /* after the first inference */
     int64_t rss_end_bytes;     /* after the last timed iteration */
     int64_t peak_rss_bytes;    /* VmHWM */
-    int64_t pss_bytes;         /* after the last timed iteration */
+    int64_t pss_start_bytes, pss_loaded_bytes, pss_first_bytes; /* at the moments of the three above */
+    int64_t pss_bytes;                                          /* after the last timed iteration */
+};
+
+/* Page faults of this process: minor ones found their page in memory, major ones had to read it. */
+struct faults {
+    long minor, major;
+};
+
+struct phases {
+    struct faults load;  /* opening the library until the model is ready */
+    struct faults first; /* during the first inference */
 };
 
 struct measured {
@@ -71,8 +86,10 @@ struct measured {
     size_t count, capacity;
     size_t grown_bytes; /* what the sample buffer took after its first allocation */
     int64_t warmup_iterations;
+    int64_t begin_boottime_ns; /* CLOCK_BOOTTIME when the first timed iteration began */
     double wall_us, cpu_us;
-    long minor_faults, major_faults, voluntary_switches, involuntary_switches;
+    struct faults faults;
+    long voluntary_switches, involuntary_switches;
 };
 
 /* fail.c: the one JSON line of a failure, then exit 1. `code` is stable, the message is for people. */
@@ -92,12 +109,18 @@ void options_parse(struct options *options, int argc, char **argv);
 /* process.c: this process as the kernel sees it */
 int64_t now_ns(void); /* CLOCK_MONOTONIC_RAW */
 int64_t cpu_ns(void); /* CPU time of all threads */
+int64_t boottime_ns(void); /* CLOCK_BOOTTIME: the same for all processes, and the one of the agent's samples */
 double micros_since(int64_t begin_ns);
 int64_t clock_resolution_ns(void);
 int64_t rss_bytes(void);
 int64_t peak_rss_bytes(void);
 int64_t pss_bytes(void);
 void pin_to_cpus(const char *list); /* "0-3,6" */
+struct faults faults_now(void);
+struct faults faults_since(struct faults before);
+
+/* barrier.c: waits until that many processes are ready, fails with E_RUNNER_STREAMS after that many seconds */
+void barrier_wait(const char *path, int streams, double seconds);
 
 /* tensors.c: all of them fail with E_MODEL_UNSUPPORTED; `role` is "input" or "output" */
 size_t element_bytes(enum element_type type); /* 0 where the type is not one the runner feeds */
@@ -135,10 +158,13 @@ void session_read_outputs(struct session *session, uint8_t *packed);
 int session_run(void *session);                         /* a body_function */
 const char *session_status(const struct session *session); /* words for the last status of session_run */
 int session_fully_accelerated(const struct session *session); /* 1, 0, or -1: unknown */
+/* Ends the timing of operators that `options.op_profile` began in session_open, and writes what the runtime found;
+ * its form is the runtime's own. Fails with E_RUNNER_FILE. */
+void session_write_op_profile(struct session *session, const char *path);
 
 /* report.c */
 void report(const struct options *options, const struct session *session, const struct times *times,
-            const struct memory *memory, const struct measured *measured);
+            const struct memory *memory, const struct phases *phases, const struct measured *measured);
 void json_string(FILE *out, const char *text);
 
 #endif

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from edgekit.errors import ModelError, RemoteError
-from edgekit.runtimes.base import RunnerJob
+from edgekit.errors import InputError, ModelError, RemoteError
+from edgekit.runtimes.base import RunnerJob, profiled
 from edgekit.runtimes.result import check_launch
 from tests.runner.launching import Launcher
 from tests.runner.models import CUSTOM_OP, REAL, model_path
@@ -224,6 +224,57 @@ class RunnerContract:
         assert memory.pss_bytes is not None
         assert 0 < memory.pss_bytes <= steps[-1]
 
+    def test_memory_and_page_faults_by_phase(self, launcher: Launcher, small: RunnerJob) -> None:
+        """D1.7: at the start, with the model ready, after the first inference, at the end."""
+        result = launcher.run(replace(small, warmup_iterations=20, iterations=20))
+        memory, faults = result.memory, result.faults
+        pss = [memory.pss_start_bytes, memory.pss_loaded_bytes, memory.pss_first_bytes]
+        assert all(value is not None and value > 0 for value in pss)
+        assert memory.rss_first_bytes is not None
+        assert memory.rss_loaded_bytes is not None
+        assert memory.rss_first_bytes >= memory.rss_loaded_bytes * 0.9
+        assert faults.load is not None
+        assert faults.first is not None
+        assert faults.load.minor > 100, "a library and a model come in"
+        assert faults.steady.minor < faults.load.minor
+
+    def test_without_a_model_there_are_no_phases(self, launcher: Launcher, job: RunnerJob) -> None:
+        result = launcher.run(replace(job, empty_body=True))
+        assert result.faults.load is None
+        assert result.faults.first is None
+        assert result.memory.rss_first_bytes is None
+
+    # several at once
+
+    def test_streams_begin_together(self, launcher: Launcher, small: RunnerJob, tmp_path: Path) -> None:
+        """D1.3: one that is ready waits for the other, which comes a second later."""
+        jobs = [
+            replace(small, samples=f"{small.samples}{index}", barrier=str(tmp_path / "barrier"), streams=2)
+            for index in range(2)
+        ]
+        children = []
+        for job in jobs:
+            argv, environment = launcher.command(job)
+            children.append(subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE))
+            time.sleep(1.0)
+        results = [launcher.runtime.parse(child.communicate(timeout=60)[0]) for child in children]
+        begins = [result.begin_boottime_ns for result in results if result.begin_boottime_ns is not None]
+        assert len(begins) == 2
+        assert abs(begins[0] - begins[1]) < 0.3e9
+        assert (tmp_path / "barrier").stat().st_size == 2
+
+    def test_a_stream_does_not_wait_for_ever(
+        self, launcher: Launcher, job: RunnerJob, tmp_path: Path
+    ) -> None:
+        alone = replace(job, barrier=str(tmp_path / "barrier"), streams=3, max_seconds=0.2)
+        answer = launcher.refuse(alone)
+        assert answer["code"] == "E_RUNNER_STREAMS"
+        assert "only 1 of 3" in answer["message"]
+
+    def test_a_barrier_that_cannot_be_written(self, launcher: Launcher, job: RunnerJob) -> None:
+        answer = launcher.refuse(replace(job, barrier="/nonexistent/barrier", streams=2))
+        assert answer["code"] == "E_RUNNER_FILE"
+
     def test_nothing_else_on_stdout(self, launcher: Launcher, small: RunnerJob) -> None:
         outcome = launcher.start(*launcher.command(small))
         assert outcome.stdout.count(b"\n") == 1
@@ -235,6 +286,39 @@ class RunnerContract:
     def test_names_are_escaped(self, launcher: Launcher, tmp_path: Path, name: str) -> None:
         model = launcher.kit.tiny.copy_of(tmp_path / "copy", "float32", name=name)
         assert launcher.run(RunnerJob(model=str(model), samples=str(tmp_path / "s"))).inputs[0].name == name
+
+    # how long each operator takes (D1.8)
+
+    def test_operator_profile(self, launcher: Launcher, job: RunnerJob, small: RunnerJob) -> None:
+        """A table of the model's operators, whose times fit into the launch; or a refusal on both sides."""
+        path = Path(job.samples).parent / "ops"
+        if not launcher.runtime.op_profile:
+            answer = launcher.refuse(profiled(job, str(path)))
+            assert answer["code"] == "E_RUNNER_USAGE"
+            with pytest.raises(InputError) as caught:
+                launcher.runtime.read_op_profile(b"{}")
+            assert caught.value.code == "E_TOOL_OPTION"
+            return
+        launcher.run(profiled(job, str(path)))
+        tiny = launcher.runtime.read_op_profile(path.read_bytes())
+        assert {row.op for row in tiny.rows} == launcher.kit.profiled
+        begin = time.monotonic()
+        result = launcher.run(profiled(small, str(path)))
+        wall_us = (time.monotonic() - begin) * 1e6
+        table = launcher.runtime.read_op_profile(path.read_bytes())
+        assert table.runs is not None
+        assert table.runs >= result.iterations == len(np.fromfile(small.samples, "<f8")) == 30
+        assert 0 < sum(row.avg_us or 0 for row in table.rows) * table.runs < wall_us
+        assert sum(row.share or 0 for row in table.rows) == pytest.approx(1)
+        assert {row.unit for row in table.rows} == {"cpu"}
+        left = {entry.name for entry in path.parent.iterdir() if entry.name.startswith("ops")}
+        assert left == {"ops"}
+
+    def test_operator_profile_that_cannot_be_had(self, launcher: Launcher, job: RunnerJob) -> None:
+        expected = "E_RUNNER_FILE" if launcher.runtime.op_profile else "E_RUNNER_USAGE"
+        assert launcher.refuse(profiled(job, "/nonexistent/ops"))["code"] == expected
+        argv, environment = launcher.command(replace(job, empty_body=True, op_profile="ops"))
+        assert launcher.refused(argv, environment)["code"] == "E_RUNNER_USAGE"
 
     # which processors
 
@@ -325,6 +409,8 @@ class RunnerContract:
             ["--min-seconds", "5", "--max-seconds", "4"],
             ["--max-seconds", "inf"],
             ["--seed", "-1"],
+            ["--streams", "0"],
+            ["--streams", "65"],
             ["--seed", str(2**64)],
             ["--unknown", "1"],
             ["stray"],

@@ -160,6 +160,7 @@ def test_arguments() -> None:
         seed=2**64 - 1,
         cpus="4-7",
         empty_body=True,
+        op_profile="p",
     )
     arguments = runner_arguments(job)
     pairs = dict(zip(arguments[:-1:2], arguments[1::2], strict=True))
@@ -176,8 +177,9 @@ def test_arguments() -> None:
         "--inputs": "i",
         "--outputs": "o",
         "--cpus": "4-7",
+        "--op-profile": "p",
     }
-    assert not {"--inputs", "--outputs", "--cpus", "--empty-body"} & set(
+    assert not {"--inputs", "--outputs", "--cpus", "--empty-body", "--op-profile"} & set(
         runner_arguments(RunnerJob(model="m", samples="s"))
     )
 

@@ -36,7 +36,11 @@ GOOD: dict[str, Any] = {
         "peak_rss_bytes": 4,
         "pss_bytes": None,
     },
-    "faults": {"minor": 0, "major": 0},
+    "faults": {
+        "load": {"minor": 900, "major": 2},
+        "first": {"minor": 12, "major": 0},
+        "steady": {"minor": 0, "major": 0},
+    },
     "context_switches": {"voluntary": 0, "involuntary": 1},
     "actual_accelerator": "cpu",
     "fully_accelerated": None,

@@ -59,7 +59,7 @@ def between(convert: Callable[[str], Any], low: int, high: int) -> Callable[[str
 
 def parse_options(arguments: list[str]) -> argparse.Namespace:
     parser = Parser(allow_abbrev=False, add_help=False)
-    for name in ("library", "model", "inputs", "outputs", "samples", "cpus"):
+    for name in ("library", "model", "inputs", "outputs", "samples", "cpus", "barrier"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--threads", type=between(int, 1, 256), default=1)
     parser.add_argument("--warmup-iterations", type=between(int, 0, MANY), default=1)
@@ -67,12 +67,16 @@ def parse_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--min-seconds", type=between(float, 0, 1_000_000), default=0.0)
     parser.add_argument("--max-seconds", type=between(float, 0, 1_000_000), default=600.0)
     parser.add_argument("--seed", type=between(int, 0, MASK), default=0)
+    parser.add_argument("--op-profile")
+    parser.add_argument("--streams", type=between(int, 1, 64), default=1)
     parser.add_argument("--empty-body", action="store_true")
     options = parser.parse_args(arguments)
     if options.samples is None:
         raise Refused("E_RUNNER_USAGE", "--samples FILE is needed")
     if options.max_seconds < options.min_seconds:
         raise Refused("E_RUNNER_USAGE", "--max-seconds is less than --min-seconds")
+    if options.op_profile is not None:
+        raise Refused("E_RUNNER_USAGE", "the Interpreter cannot time the operators: no --op-profile")
     if options.model is None and not options.empty_body:
         raise Refused("E_RUNNER_USAGE", "--model PATH is needed")
     return options
@@ -92,6 +96,32 @@ def kilobytes_of(path: str, key: str) -> int | None:
 
 def rss_bytes() -> int | None:
     return kilobytes_of("/proc/self/status", "VmRSS")
+
+
+def pss_bytes() -> int | None:
+    return kilobytes_of("/proc/self/smaps_rollup", "Pss")
+
+
+def faults_since(before: Any) -> dict[str, int]:
+    """Page faults of this process since `before`, an answer of resource.getrusage."""
+    now = resource.getrusage(resource.RUSAGE_SELF)
+    return {"minor": now.ru_minflt - before.ru_minflt, "major": now.ru_majflt - before.ru_majflt}
+
+
+def barrier_wait(path: str, streams: int, seconds: float) -> None:
+    """Streams begin together: each adds a byte to one file when it is ready, and waits until all of them have."""
+    until_ns = now_ns() + int(seconds * 1e9)
+    try:
+        with open(path, "ab", buffering=0) as file:
+            file.write(b"\0")
+            while os.fstat(file.fileno()).st_size < streams:
+                if now_ns() > until_ns:
+                    ready = os.fstat(file.fileno()).st_size
+                    message = f"only {ready} of {streams} streams were ready within {seconds:g} s"
+                    raise Refused("E_RUNNER_STREAMS", message)
+                time.sleep(0.0005)
+    except OSError as error:
+        raise Refused("E_RUNNER_FILE", f"cannot write the barrier {path}: {error.strerror}") from error
 
 
 def cpu_list(text: str) -> set[int]:
@@ -171,7 +201,7 @@ class Session:
         begin = now_ns()
         self.prepare()
         load["compile_us"] = micros_since(begin)
-        memory["rss_loaded_bytes"] = rss_bytes()
+        memory["rss_loaded_bytes"], memory["pss_loaded_bytes"] = rss_bytes(), pss_bytes()
 
     def prepare(self) -> None:
         """Make the tensors; open dimensions become 1."""
@@ -269,23 +299,27 @@ def random_inputs(seed: int, details: list[Detail]) -> bytes:
     return b"".join(parts)
 
 
-def compute_outputs(session: Session, options: argparse.Namespace) -> float:
-    """Every sample once, the first timed; then the first sample's inputs are put back. Returns microseconds."""
+def compute_outputs(
+    session: Session, options: argparse.Namespace, memory: dict[str, Any]
+) -> tuple[float, dict[str, int]]:
+    """Every sample once; then the first sample's inputs are put back. Microseconds and faults of the first inference."""
     if options.inputs:
         samples = read_inputs(options.inputs, sum(tensor_bytes(detail) for detail in session.inputs))
     else:
         samples = [random_inputs(options.seed, session.inputs)]
-    outputs, first_us = [], -1.0
+    outputs, first_us, faults = [], -1.0, {}
     for packed in samples if options.outputs else samples[:1]:
         session.write_inputs(packed)
-        begin = now_ns()
+        usage, begin = resource.getrusage(resource.RUSAGE_SELF), now_ns()
         session.run()
-        first_us = micros_since(begin) if first_us < 0 else first_us
+        if first_us < 0:
+            first_us, faults = micros_since(begin), faults_since(usage)
+            memory["rss_first_bytes"], memory["pss_first_bytes"] = rss_bytes(), pss_bytes()
         outputs.append(session.read_outputs())
     if options.outputs:
         write_file(options.outputs, b"".join(outputs))
     session.write_inputs(samples[0])
-    return first_us
+    return first_us, faults
 
 
 def write_file(path: str, data: bytes) -> None:
@@ -304,8 +338,11 @@ def warm_up(body: Callable[[], None], count: int, until_ns: int) -> int:
     return done
 
 
-def timed(body: Callable[[], None], samples: list[int], least: int, least_ns: int, until_ns: int) -> int:
-    """Times every call of `body`. The list is there before: nothing is allocated between the clock reads."""
+def timed(
+    body: Callable[[], None], samples: list[int], least: int, least_ns: int, until_ns: int
+) -> tuple[int, int]:
+    """When the first call began (CLOCK_BOOTTIME) and the time that all took. Times every call of `body`. The list is there before: nothing is allocated between the clock reads."""
+    boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     start, count = now_ns(), 0
     while True:
         begin = now_ns()
@@ -315,7 +352,7 @@ def timed(body: Callable[[], None], samples: list[int], least: int, least_ns: in
         count += 1
         if end >= until_ns or (count >= least and end - start >= least_ns):
             del samples[count:]
-            return end - start
+            return boottime_ns, end - start
         if count == len(samples):
             samples += [0] * count
 
@@ -325,13 +362,14 @@ def measure(body: Callable[[], None], options: argparse.Namespace) -> tuple[list
     samples, least = [0] * FIRST_CAPACITY, options.iterations
     warm = warm_up(body, options.warmup_iterations, begin + budget_ns // 2)
     before, cpu_ns = resource.getrusage(resource.RUSAGE_SELF), time.process_time_ns()
-    wall_ns = timed(body, samples, least, int(options.min_seconds * 1e9), begin + budget_ns)
+    boottime_ns, wall_ns = timed(body, samples, least, int(options.min_seconds * 1e9), begin + budget_ns)
     cpu_us = (time.process_time_ns() - cpu_ns) / 1e3
     after = resource.getrusage(resource.RUSAGE_SELF)
-    faults = {"minor": after.ru_minflt - before.ru_minflt, "major": after.ru_majflt - before.ru_majflt}
+    faults = faults_since(before)
     voluntary, involuntary = after.ru_nvcsw - before.ru_nvcsw, after.ru_nivcsw - before.ru_nivcsw
     switches = {"voluntary": voluntary, "involuntary": involuntary}
     result = {"iterations": len(samples), "warmup_iterations": warm, "wall_us": wall_ns / 1e3}
+    result["begin_boottime_ns"] = boottime_ns
     return samples, {**result, "cpu_us": cpu_us, "faults": faults, "context_switches": switches}
 
 
@@ -343,7 +381,7 @@ def describe(detail: Detail) -> dict[str, Any]:
 def finish_memory(memory: dict[str, Any]) -> None:
     memory["rss_end_bytes"] = rss_bytes()
     memory["peak_rss_bytes"] = kilobytes_of("/proc/self/status", "VmHWM")
-    memory["pss_bytes"] = kilobytes_of("/proc/self/smaps_rollup", "Pss")
+    memory["pss_bytes"] = pss_bytes()
     end, loaded = memory["rss_end_bytes"], memory["rss_runtime_bytes"]
     memory["model_delta_bytes"] = None if end is None or loaded is None else max(0, end - loaded)
 
@@ -353,12 +391,17 @@ def launch(options: argparse.Namespace) -> dict[str, Any]:
     load = dict.fromkeys(("dlopen_us", "environment_us", "model_us", "compile_us"))
     memory = dict.fromkeys(("rss_start_bytes", "rss_runtime_bytes", "rss_loaded_bytes"))
     session, first_us = None, None
+    faults: dict[str, Any] = {"load": None, "first": None}
     if options.cpus is not None:
         pin_to_cpus(options.cpus)
-    memory["rss_start_bytes"] = rss_bytes()
+    memory["rss_start_bytes"], memory["pss_start_bytes"] = rss_bytes(), pss_bytes()
     if not options.empty_body:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
         session = Session(options, load, memory)
-        first_us = compute_outputs(session, options)
+        faults["load"] = faults_since(usage)
+        first_us, faults["first"] = compute_outputs(session, options, memory)
+    if options.barrier is not None:
+        barrier_wait(options.barrier, options.streams, options.max_seconds)
     samples, measured = measure(session.run if session else lambda: None, options)
     finish_memory(memory)
     write_file(options.samples, array("d", (ns / 1e3 for ns in samples)).tobytes())
@@ -370,6 +413,7 @@ def launch(options: argparse.Namespace) -> dict[str, Any]:
         "load": load,
         "first_inference_us": first_us,
         **measured,
+        "faults": {**faults, "steady": measured["faults"]},
         "clock_resolution_ns": round(time.clock_getres(time.CLOCK_MONOTONIC_RAW) * 1e9),
         "memory": memory,
         "actual_accelerator": "cpu" if session else None,
