@@ -9,6 +9,7 @@ from edgekit._version import __version__
 from edgekit.benchmarking.evaluation import Evaluated
 from edgekit.benchmarking.evidence import Seen
 from edgekit.benchmarking.plan import BenchPlan
+from edgekit.benchmarking.streams import throughput_part
 from edgekit.benchmarking.verdict import Verdict
 from edgekit.deployment.release import ReleaseManifest
 from edgekit.profiles import Profile
@@ -112,6 +113,7 @@ def plan_part(plan: BenchPlan, inputs: str) -> Plan:
         cool_to_mc=plan.cool_to_mc,
         cool_timeout_seconds=plan.cool_timeout_s,
         inputs=inputs,
+        streams=plan.streams,
         other={
             "privileged": plan.privileged,
             **({"sustained_minutes": plan.sustained_minutes} if plan.sustained_minutes else {}),
@@ -156,6 +158,7 @@ def make_record(
         plan=plan,
         conditions=BeforeAfter(before=seen.before.conditions, after=seen.after.conditions),
         latency=latency,
+        throughput=throughput_part(seen.launches, plan.streams),
         memory=memory_part(seen.launches),
         accuracy=accuracy_part(release, seen, evaluated),
         sustained=sustained,

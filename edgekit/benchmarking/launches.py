@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from edgekit.benchmarking.launch_parts import tool_part, usage_part
 from edgekit.benchmarking.plan import BenchPlan
+from edgekit.benchmarking.samples import samples_of
+from edgekit.benchmarking.streams import group_launch, stream_series, together
 from edgekit.deployment import Release
 from edgekit.deployment.golden import Comparison, compare_outputs
 from edgekit.deployment.launching import Launched, launch, prepare
 from edgekit.deployment.release import GOLDEN_INPUTS, GOLDEN_OUTPUTS
 from edgekit.deployment.runtime_there import Installed
+from edgekit.deployment.streams_there import launch_streams
 from edgekit.devices import Device
 from edgekit.devices.files import stat_many
 from edgekit.errors import DeviceLost, ModelError, RemoteError
 from edgekit.events import Event, Sink
 from edgekit.parse import ParseError
-from edgekit.records import Launch, LaunchMemory, LoadTimes
+from edgekit.records import Launch, LaunchMemory, LoadTimes, Series
 from edgekit.runtimes.base import RunnerJob
 from edgekit.runtimes.tool import ToolResult
 
@@ -28,10 +32,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-
-
-CLOCK_SPARE = 1.1
-"""The runner's clock and the one of the process may differ by this much."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,35 @@ class Launches:
     own_cpu_us: float
     runtime_version: str | None
     """As the runtime itself says; None where it does not."""
+    paces: tuple[Floats, ...] = ()
+    """With streams: what steadiness is judged on (`streams.Together`), one array each launch."""
+    series: tuple[Series, ...] = ()
+    """With streams: every latency of each, those included that do not count."""
     measures: str | None = None
     """What one latency covers, as a tool says; None for a runner (docs/runner.md)."""
     notes: tuple[str, ...] = ()
     """What a tool says of its launches."""
 
 
+def jobs_of(release: Release, plan: BenchPlan, scratch: str, index: int) -> list[RunnerJob]:
+    """One for each stream of launch number `index`."""
+    job = job_of(release, plan, scratch, index)
+    if plan.streams is None:
+        return [job]
+    return [
+        structs.replace(
+            job,
+            samples=f"{job.samples}.{stream}",
+            outputs=f"{job.outputs}.{stream}" if job.outputs is not None else None,
+            barrier=f"{scratch}/barrier-{index}",
+            streams=plan.streams,
+        )
+        for stream in range(plan.streams)
+    ]
+
+
 def job_of(release: Release, plan: BenchPlan, scratch: str, index: int) -> RunnerJob:
-    """The runner's options for launch number `index`."""
+    """The runner's options for launch number `index`, of one process."""
     has_golden = release.manifest.golden is not None
     return RunnerJob(
         model=f"{release.folder}/{release.manifest.model.file}",
@@ -83,6 +104,9 @@ class LaunchSeries:
         self.scratch = scratch
         self._launches: list[Launch] = []
         self._samples: list[Floats] = []
+        self._paces: list[Floats] = []
+        self._series: list[Series] = []
+        self._outputs: list[str] = []
         self._last: Launched | None = None
         self._own_cpu_us = 0.0
         self._notes: dict[str, None] = {}
@@ -96,13 +120,8 @@ class LaunchSeries:
         import numpy as np
 
         index = len(self._launches)
-        job = job_of(self.release, self.plan, self.scratch, index)
-        if index == 0:
-            prepare(self.device, self.installed, job, cwd=self.scratch)
-        started_us = self.device.clock_us()
         try:
-            done = launch(self.device, self.installed, job, cwd=self.scratch)
-            raw = samples_of(done, job, self.device)
+            part, raw = self._launched(index, order)
         except DeviceLost:
             raise
         except (ModelError, RemoteError, ParseError) as error:
@@ -110,15 +129,41 @@ class LaunchSeries:
                 raise
             part = Launch(index=index, order=order, ok=False, error=f"{error.code}: {error.message}")
             raw = np.empty(0)
-        else:
-            part = launch_part(index, order, self.plan.seed, started_us, done, raw)
-            if isinstance(done.result, ToolResult):
-                self._notes.update(dict.fromkeys(done.result.notes))
-            self._own_cpu_us += done.process.user_us + done.process.system_us
-            self._last = done
+            self._paces.append(raw)
         self._launches.append(part)
         self._samples.append(raw)
         return part
+
+    def _launched(self, index: int, order: int) -> tuple[Launch, Floats]:
+        """The launch, and the samples of it that count."""
+        jobs = jobs_of(self.release, self.plan, self.scratch, index)
+        if index == 0:
+            prepare(self.device, self.installed, jobs[0], cwd=self.scratch)
+        started_us = self.device.clock_us()
+        if self.plan.streams is None:
+            ended = [launch(self.device, self.installed, jobs[0], cwd=self.scratch)]
+        else:
+            ended = launch_streams(self.device, self.installed, jobs, cwd=self.scratch)
+        samples = [samples_of(done, job, self.device) for job, done in zip(jobs, ended, strict=True)]
+        parts = [
+            launch_part(index, order, self.plan.seed, started_us, done, raw)
+            for done, raw in zip(ended, samples, strict=True)
+        ]
+        part, raw = parts[0], samples[0]
+        if self.plan.streams is not None:
+            found = together(
+                [one.begin_us or 0.0 for one in parts], [one.wall_us or 0.0 for one in parts], samples
+            )
+            part, raw = group_launch(parts, found), found.latencies
+            self._paces.append(found.pace)
+            self._series += stream_series(index, samples, found)
+        self._own_cpu_us += sum(done.process.user_us + done.process.system_us for done in ended)
+        self._outputs += [job.outputs for job in jobs if job.outputs is not None]
+        self._last = ended[0]
+        for done in ended:
+            if isinstance(done.result, ToolResult):
+                self._notes.update(dict.fromkeys(done.result.notes))
+        return part, raw
 
     def finish(self) -> Launches:
         """All of them, after the outputs were checked."""
@@ -131,6 +176,8 @@ class LaunchSeries:
             last.env if last is not None else {},
             self._own_cpu_us,
             last.runtime_version if last is not None else None,
+            tuple(self._paces) if self.plan.streams is not None else (),
+            tuple(self._series),
             last.result.measures if last is not None and isinstance(last.result, ToolResult) else None,
             tuple(self._notes),
         )
@@ -139,7 +186,7 @@ class LaunchSeries:
         runtime = self.installed.runtime
         if not runtime.outputs:
             return Comparison("unchecked", f"{runtime.name} makes its own inputs and shows no outputs")
-        return check_outputs(self.release, self.device, self.scratch, self._launches)
+        return check_outputs(self.release, self.device, self._outputs)
 
 
 def run_launches(
@@ -152,47 +199,6 @@ def run_launches(
         series.run_one(index)
     tell(sink, device, plan.launches, plan.launches)
     return series.finish()
-
-
-def samples_of(done: Launched, job: RunnerJob, device: Device) -> Floats:
-    """All latencies of a launch, microseconds in order; none of a tool that keeps them. Raises as `read_samples`."""
-    import numpy as np
-
-    if isinstance(done.result, ToolResult):
-        return np.array(done.result.samples_us or (), dtype=np.float64)
-    data = device.agent.get(job.samples)
-    return read_samples(data, done.result.iterations, done.process.wall_ns, device.address)
-
-
-def read_samples(data: bytes, iterations: int, wall_ns: float, device: str) -> Floats:
-    """A runner's samples file: float64 little-endian, one per iteration. Raises RemoteError E_RUNNER_OUTPUT for what no launch
-    gives: another number of them, a latency that is negative or no number, more time than the process had (`wall_ns`)."""
-    import numpy as np
-
-    if len(data) != iterations * 8:
-        raise _bad_samples(
-            f"the runner says {iterations} iterations and gives {len(data)} bytes of samples",
-            device,
-        )
-    samples = np.frombuffer(data, dtype="<f8").astype(np.float64)
-    total_us = float(samples.sum())
-    if not math.isfinite(total_us) or (samples.size and float(samples.min()) < 0):
-        raise _bad_samples("a latency is negative or no number", device)
-    if total_us > wall_ns / 1000 * CLOCK_SPARE + 1e6:
-        raise _bad_samples(
-            f"latencies add up to {total_us / 1e6:.1f} s, in a process of {wall_ns / 1e9:.1f} s",
-            device,
-        )
-    return samples
-
-
-def _bad_samples(message: str, device: str) -> RemoteError:
-    return RemoteError(
-        message,
-        code="E_RUNNER_OUTPUT",
-        device=device,
-        hint="the device's disk may be full or damaged: edgekit doctor",
-    )
 
 
 def tell(sink: Sink, device: Device, done: int, total: int) -> None:
@@ -227,6 +233,7 @@ def launch_part(index: int, order: int, seed: int, started_us: float, done: Laun
         mean_us=float(np.mean(raw)) if raw.size else None,
         count=int(raw.size),
         warmup_iterations=result.warmup_iterations,
+        begin_us=None if result.begin_boottime_ns is None else result.begin_boottime_ns / 1000,
         wall_us=result.wall_us,
         cpu_us=result.cpu_us,
         clock_resolution_ns=result.clock_resolution_ns,
@@ -244,16 +251,14 @@ def launch_part(index: int, order: int, seed: int, started_us: float, done: Laun
     )
 
 
-def check_outputs(release: Release, device: Device, scratch: str, launches: Sequence[Launch]) -> Comparison:
-    """The outputs of the timed processes against the golden ones, and against each other."""
+def check_outputs(release: Release, device: Device, paths: Sequence[str]) -> Comparison:
+    """The outputs of the timed processes, in files on the device, against the golden ones, and against each other."""
     golden = release.manifest.golden
-    done = [launch.index for launch in launches if launch.ok]
-    if golden is None or not done:
+    if golden is None or not paths:
         return Comparison("unchecked", "the release has no golden outputs")
-    paths = [f"{scratch}/outputs-{index}" for index in done]
     hashes = {
         stat.sha256 if stat is not None else None
-        for stat in stat_many(device.agent, paths, sha256=True).values()
+        for stat in stat_many(device.agent, list(paths), sha256=True).values()
     }
     if len(hashes) != 1:
         return Comparison("failed", "launches gave different outputs for the same inputs")

@@ -22,6 +22,7 @@ from edgekit.benchmarking.evidence import (
 from edgekit.benchmarking.launches import Launches, run_launches
 from edgekit.benchmarking.operators import Profiled, profiled
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
+from edgekit.benchmarking.streams import check_streams
 from edgekit.benchmarking.summaries import latency_of_summaries, only_summaries
 from edgekit.benchmarking.sustained import LongLaunch, sustained
 from edgekit.benchmarking.verdict import judge
@@ -58,6 +59,7 @@ def measure(
     check_cpus(plan.cpus, device)
     chosen = choose(device, release.manifest.format, profile, runtime_wish(options))
     require_abilities(chosen, options)
+    check_streams(chosen.runtime, chosen.runtime.name, plan.streams)
     data = load_evaluation(release, device, Path(options.evaluation)) if options.evaluation else None
     started_at = utc_now()
     with ExitStack() as stack:
@@ -181,7 +183,7 @@ def judged(
         notes=ran.notes,
     )
     samples = Samples.of(ran.samples, seen.telemetry)
-    return record, replace(samples, telemetry=(*samples.telemetry, *extra.long.series))
+    return record, replace(samples, telemetry=(*samples.telemetry, *ran.series, *extra.long.series))
 
 
 def _latency(ran: Launches) -> Latency:
@@ -193,6 +195,7 @@ def _latency(ran: Launches) -> Latency:
         load_us=[launch.load_us for launch in ran.launches],
         starts_us=[timed_from_us(launch) for launch in ran.launches],
         clock_step_us=clock_step_us(ran.launches),
+        paces=ran.paces,
     )
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from edgekit.benchmarking.evidence import timed_from_us
-from edgekit.benchmarking.launches import job_of, launch_part, samples_of
+from edgekit.benchmarking.launches import job_of, launch_part
 from edgekit.benchmarking.plan import BenchPlan
+from edgekit.benchmarking.samples import samples_of
 from edgekit.deployment import Release
 from edgekit.deployment.launching import launch
 from edgekit.deployment.runtime_there import Installed

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgekit.deployment.runtime_there import Installed
 from edgekit.devices import Device
 from edgekit.devices.files import stat_many
-from edgekit.errors import EdgekitError, RemoteError
+from edgekit.errors import EdgekitError, RemoteError, VerdictError
 from edgekit.runtimes.accelerator import require_accelerator
 from edgekit.runtimes.base import RunnerJob, Runtime
 from edgekit.runtimes.result import RunnerResult, check_launch
@@ -53,28 +53,44 @@ def prepare(device: Device, installed: Installed, job: RunnerJob, *, cwd: str) -
         check_ended(name, _output(process, {}), command.prepare)
 
 
-def launch(device: Device, installed: Installed, job: RunnerJob, *, cwd: str) -> Launched:
-    """Start one process in the folder `cwd`, wait for it and read what it says.
+def launch(
+    device: Device, installed: Installed, job: RunnerJob, *, cwd: str, nice: int | None = None
+) -> Launched:
+    """Start one process in the folder `cwd`, wait for it and read what it says. `nice`: its priority, -20 to 19.
 
     Raises ModelError where the runtime refuses the model, RemoteError where the process failed (E_TOOL_MISSING where the
     tool is not there, E_RUNNER_TIMEOUT where it did not end), ParseError where a tool's output is not whole,
     VerdictError E_ACCELERATOR where the accelerator was required and is not proven to have run all.
     """
     runtime = installed.runtime
-    try:
-        if isinstance(runtime, ToolRuntime):
-            done = _launch_tool(device, installed, runtime, tool_job(installed, job, cwd), job.cpus)
-        else:
-            done = _launch_runner(device, installed, runtime, job, cwd)
-        if installed.required:
-            told = done.result
-            require_accelerator(
-                runtime.name, installed.accelerator, told.actual_accelerator, told.fully_accelerated
-            )
-    except EdgekitError as error:
-        error.device = error.device or device.address
-        raise
-    return done
+    deadline_s = job.max_seconds + START_SECONDS
+    if isinstance(runtime, ToolRuntime):
+        asked = tool_job(installed, job, cwd)
+        command = runtime.command(installed.bundle, installed.folder, asked)
+        for path in command.files.values():
+            device.agent.remove(path)  # or a launch that writes nothing would be read as the one before it
+        # a runner binds itself
+        cpus = [int(cpu) for cpu in job.cpus.split(",")] if job.cpus else None
+        process = _run(device, runtime.name, command.argv, command.env, cwd, deadline_s, cpus, nice)
+        return _read_tool(device, installed, runtime, asked, command, process)
+    argv, env = runtime.command(installed.bundle, installed.folder, job)
+    process = device.agent.run(argv, env=env, cwd=cwd, nice=nice, deadline_s=deadline_s)
+    return read_launched(device, installed, argv, env, process, deadline_s)
+
+
+def read_launched(
+    device: Device,
+    installed: Installed,
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    process: RunResult,
+    deadline_s: float,
+) -> Launched:
+    """What a runner's process that has ended says. Raises as `launch`."""
+    _require_ended(device, "a launch", argv, process, deadline_s)
+    stderr = process.stderr.decode("utf-8", "replace")
+    result = check_launch(process.status, process.stdout, stderr, argv=argv, device=device.address)
+    return _required(device, installed, Launched(result, process, tuple(argv), dict(env)))
 
 
 def read_op_profile(device: Device, installed: Installed, done: Launched, job: RunnerJob) -> OpProfile | None:
@@ -102,24 +118,14 @@ def tool_job(installed: Installed, job: RunnerJob, scratch: str) -> ToolJob:
     )
 
 
-def _launch_runner(
-    device: Device, installed: Installed, runtime: Runtime, job: RunnerJob, cwd: str
+def _read_tool(
+    device: Device,
+    installed: Installed,
+    runtime: ToolRuntime,
+    job: ToolJob,
+    command: ToolCommand,
+    process: RunResult,
 ) -> Launched:
-    argv, env = runtime.command(installed.bundle, installed.folder, job)
-    process = _run(device, None, argv, env, cwd, job.max_seconds + START_SECONDS)
-    stderr = process.stderr.decode("utf-8", "replace")
-    result = check_launch(process.status, process.stdout, stderr, argv=argv, device=device.address)
-    return Launched(result, process, tuple(argv), dict(env))
-
-
-def _launch_tool(
-    device: Device, installed: Installed, runtime: ToolRuntime, job: ToolJob, cpus: str | None
-) -> Launched:
-    command = runtime.command(installed.bundle, installed.folder, job)
-    for path in command.files.values():
-        device.agent.remove(path)  # or a launch that writes nothing would be read as the one before it
-    deadline_s = job.max_seconds + START_SECONDS
-    process = _run(device, runtime.name, command.argv, command.env, job.scratch, deadline_s, cpus)
     if process.truncated:
         raise RemoteError(
             f"{runtime.name} printed more than is kept",
@@ -130,27 +136,41 @@ def _launch_tool(
         )
     try:
         result = runtime.read(job, _output(process, _files(device, command)))
-    except RemoteError as error:
-        error.argv = error.argv or command.argv
+    except EdgekitError as error:
+        error.device = error.device or device.address
+        if isinstance(error, RemoteError):
+            error.argv = error.argv or command.argv
         raise
-    return Launched(result, process, command.argv, dict(command.env))
+    return _required(device, installed, Launched(result, process, command.argv, dict(command.env)))
+
+
+def _required(device: Device, installed: Installed, done: Launched) -> Launched:
+    """The same launch. Raises VerdictError E_ACCELERATOR where it did not run where it had to."""
+    if installed.required:
+        told = done.result
+        name = installed.runtime.name
+        try:
+            require_accelerator(name, installed.accelerator, told.actual_accelerator, told.fully_accelerated)
+        except VerdictError as error:
+            error.device = device.address
+            raise
+    return done
 
 
 def _run(
     device: Device,
-    tool: str | None,
+    tool: str,
     argv: Sequence[str],
     env: Mapping[str, str],
     cwd: str,
     deadline_s: float,
-    cpus: str | None = None,
+    cpus: Sequence[int] | None = None,
+    nice: int | None = None,
 ) -> RunResult:
-    """`tool`: its name, None for a runner. `cpus`: for a process that does not bind itself, "0,1"."""
-    bound = [int(cpu) for cpu in cpus.split(",")] if cpus else None
     try:
-        process = device.agent.run(list(argv), env=env, cwd=cwd, cpus=bound, deadline_s=deadline_s)
+        process = device.agent.run(list(argv), env=env, cwd=cwd, cpus=cpus, nice=nice, deadline_s=deadline_s)
     except RemoteError as error:
-        if tool is None or error.status != 127:
+        if error.status != 127:
             raise
         raise RemoteError(
             f"{tool} is not on the device: {argv[0]}",
@@ -160,9 +180,17 @@ def _run(
             device=device.address,
             hint="install it there, or say where it is: program in edgekit.yaml's runtimes",
         ) from error
+    _require_ended(device, tool, argv, process, deadline_s)
+    return process
+
+
+def _require_ended(
+    device: Device, what: str, argv: Sequence[str], process: RunResult, deadline_s: float
+) -> None:
+    """Raises RemoteError E_RUNNER_TIMEOUT where the process was ended at its deadline."""
     if process.timed_out:
         raise RemoteError(
-            f"{tool or 'a launch'} did not end within {deadline_s:g} s",
+            f"{what} did not end within {deadline_s:g} s",
             code="E_RUNNER_TIMEOUT",
             argv=argv,
             status=process.status,
@@ -171,7 +199,6 @@ def _run(
             stderr=process.stderr[-2000:].decode("utf-8", "replace"),
             hint="lower --min-seconds or --iterations, or look at the device's load",
         )
-    return process
 
 
 def _files(device: Device, command: ToolCommand) -> dict[str, bytes]:

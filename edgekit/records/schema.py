@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from edgekit.records.streams import Group, Throughput
 from edgekit.records.sustained import Sustained
 from edgekit.records.told import Operators, Told
 from edgekit.stats.types import Latency
@@ -70,6 +71,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cool_to_mc: int | None = None
     cool_timeout_seconds: float | None = None
     inputs: str | None = None
+    streams: int | None = None
     other: dict[str, Scalar] = {}
 
 
@@ -170,7 +172,10 @@ class Launch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `start_us` is on the device's clock, the same one as the telemetry's `t_us`. `exit_code` and `signal`:
     one of them is null. `median_us`, `mean_us` and `count` are of its own samples; where a tool keeps these (`sampled`
-    false), as it says in `told`.
+    false), as it says in `told`. `begin_us`: when the first timed iteration
+    began, on the same clock. With `--streams` a launch is `group`, several processes at once: its samples are those
+    that count of all streams, `memory`, `usage` and `cpu_us` their sum, `load_us` and `first_inference_us` their median,
+    `wall_us` the window's.
     """
 
     index: int
@@ -188,6 +193,7 @@ class Launch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mean_us: float | None = None
     count: int = 0
     warmup_iterations: int | None = None
+    begin_us: float | None = None
     wall_us: float | None = None
     cpu_us: float | None = None
     clock_resolution_ns: float | None = None
@@ -197,6 +203,8 @@ class Launch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sampled: bool = True
     memory: LaunchMemory = LaunchMemory()
     usage: Usage = Usage()
+    inferences_per_second: float | None = None
+    group: Group | None = None
     told: Told | None = None
 
 
@@ -221,6 +229,7 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     plan: Plan
     conditions: BeforeAfter = BeforeAfter()
     latency: Latency
+    throughput: Throughput | None = None
     memory: Memory = Memory()
     energy: Energy = Energy(unavailable="no meter was used")
     accuracy: Accuracy = Accuracy()

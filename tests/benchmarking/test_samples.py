@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from edgekit.benchmarking.launches import read_samples
+from edgekit.benchmarking.samples import read_samples
 from edgekit.errors import RemoteError
 
 pytestmark = pytest.mark.base
