@@ -87,7 +87,7 @@ def main() -> None:
         sent = edgekit.push(model_path(options.model), device, name="sampling-cost", smoke=False)
         release = release_on_device(device, sent.name, sent.version)
         with device.leased("sampling cost", 60.0), device.scratch() as scratch:
-            installed = install(device, *choose(device, release.manifest.format, None, None), ignore)
+            installed = install(device, choose(device, release.manifest.format, None), ignore)
             launches = LaunchSeries(release, plan, installed, device, scratch)
             for order in range(options.rounds):
                 for kind in rng.sample(KINDS, len(KINDS)):

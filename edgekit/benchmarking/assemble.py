@@ -22,6 +22,7 @@ from edgekit.records import (
     Launch,
     Memory,
     Model,
+    Operators,
     Plan,
     Record,
     Runtime,
@@ -137,6 +138,8 @@ def make_record(
     labels: dict[str, str],
     evaluated: Evaluated | None = None,
     sustained: Sustained | None = None,
+    operators: Operators | None = None,
+    notes: tuple[str, ...] = (),
 ) -> Record:
     return Record(
         id=run_id,
@@ -160,7 +163,9 @@ def make_record(
         memory=memory_part(seen.launches),
         accuracy=accuracy_part(release, seen, evaluated),
         sustained=sustained,
+        operators=operators,
         verdict=VerdictPart(state=verdict.state, reasons=verdict.reasons, notes=verdict.notes),
         labels=labels,
         launches=seen.launches,
+        notes=notes,
     )

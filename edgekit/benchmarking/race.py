@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from edgekit.benchmarking.abilities import runtime_wish
 from edgekit.benchmarking.launches import LaunchSeries, Spread, tell
 from edgekit.benchmarking.measure import check_cpus
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
@@ -18,6 +19,7 @@ from edgekit.devices.knobs import applied
 from edgekit.devices.readiness import cool_down
 from edgekit.errors import DeviceLost, EdgekitError, InputError, ModelError, RemoteError, ToolError
 from edgekit.events import Sink, ignore
+from edgekit.parse import ParseError
 from edgekit.profiles import Profile
 
 
@@ -87,11 +89,11 @@ class _Entrant:
         self.peaks: list[int] = []
         self.series: LaunchSeries | None = None
         try:
-            runtime, bundle = choose(device, release.manifest.format, profile, options.runtime)
+            chosen = choose(device, release.manifest.format, profile, runtime_wish(options))
         except (InputError, ToolError) as error:
             self.failed, self.error = f"{error.code}: {error.message}", error
         else:
-            there = install(device, runtime, bundle, sink)
+            there = install(device, chosen, sink)
             self.series = LaunchSeries(release, plan, there, device, stack.enter_context(device.scratch()))
 
     def run_one(self, order: int) -> None:
@@ -101,7 +103,7 @@ class _Entrant:
             done = self.series.run_one(order)
         except DeviceLost:
             raise
-        except (ModelError, RemoteError) as error:
+        except (ModelError, RemoteError, ParseError) as error:
             self.failed, self.error = f"it does not run there: {error.code}: {error.message}", error
             return
         if not done.ok or not done.median_us:

@@ -24,6 +24,7 @@ from edgekit.records.schema import (
     Usage,
     Verdict,
 )
+from edgekit.records.told import Operators, Told
 from edgekit.stats.types import Latency, Stability
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Memory",
     "Metric",
     "Model",
+    "Operators",
     "Plan",
     "Profile",
     "Record",
@@ -51,6 +53,7 @@ __all__ = [
     "Series",
     "Stability",
     "TelemetryPoint",
+    "Told",
     "Usage",
     "Verdict",
     "decode",
