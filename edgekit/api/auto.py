@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from edgekit.conversion import Conversion
     from edgekit.conversion.auto import Candidate, Limits
     from edgekit.conversion.options import ConvertWishes
+    from edgekit.conversion.targets.base import Target
     from edgekit.deployment import Release
     from edgekit.devices import Device
     from edgekit.models import Artifact
@@ -57,7 +57,7 @@ def convert_auto(
     from edgekit.conversion.convert import Conversion, find_target, output_folder
 
     target = find_target(profile, wishes.get("to"))
-    recipes = _possible(target.recipes, profile)
+    recipes = _possible(target, profile)
     made: dict[str, Artifact] = {}
     candidates = []
     for i, recipe in enumerate(recipes):
@@ -80,12 +80,23 @@ def convert_auto(
     return Conversion(artifact, {}, auto=Auto(picked, tuple(candidates)))
 
 
-def _possible(recipes: Sequence[str], profile: Profile | None) -> list[str]:
-    """What the target makes and a runtime of the profile takes, float32 first."""
-    from edgekit.conversion.recipes import AS_IS, allowed
+def _possible(target: Target, profile: Profile | None) -> list[str]:
+    """What the target makes and a runtime of the profile takes: the built-in recipes, and those that the profile prefers;
+    float32 first."""
+    from edgekit.conversion.recipes import RECIPES, allowed, load_recipe
+    from edgekit.conversion.recipes.choose import not_made
 
-    wanted = [one for one in recipes if one not in (AS_IS, FIRST) and allowed(one, profile)]
-    return [FIRST, *wanted]
+    preferred = profile.recipe.prefer if profile is not None else ()
+    found = [FIRST]
+    for name in dict.fromkeys((*RECIPES, *preferred)):
+        recipe = load_recipe(name)
+        if (
+            name != FIRST
+            and allowed(recipe, profile)
+            and not_made(recipe, target.recipes, target.name) is None
+        ):
+            found.append(name)
+    return found
 
 
 def _try(
