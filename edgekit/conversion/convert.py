@@ -248,6 +248,8 @@ def _make(job: Job, scratch: Path) -> tuple[Result, Samples]:
         profile=job.profile,
         has_calibration=job.calibration is not None,
         possible=job.target.recipes,
+        came=prepared.came.info if prepared.came else None,
+        untaken=prepared.untaken,
     )
     if prepared.info is not None:
         require_runnable(job.profile, job.target, prepared.info, choice.recipes[0])

@@ -16,6 +16,7 @@ AS_IS = "as-is"
 """Recorded for a model that came quantized and was left alone."""
 
 _PRECISION = {"float32": "float32", "float16": "float16", "int8-dynamic": "int8", "int8-static": "int8"}
+_FLOATS = ("float32", "float16")
 _DEFAULT_PREFER = ("int8-static", "int8-dynamic", "float32")
 
 
@@ -80,13 +81,15 @@ def choose(
     profile: ProfileLike | None,
     has_calibration: bool,
     possible: Sequence[str] = RECIPES,
+    came: ModelInfo | None = None,
+    untaken: str = "",
 ) -> Choice:
     """Which recipes to try on a float model, None where its format tells nothing to judge by. `possible`: those that
-    the target makes.
+    the target makes. `came`, `untaken`: as in Prepared.
 
     A requested recipe is taken or refused with the reason; without one the profile's preferences are gone
     through in order. Raises InputError (E_RECIPE, E_CALIBRATION_NEEDED), ModelError (E_ALREADY_QUANTIZED,
-    E_NO_SIGNATURE, E_STATEFUL, E_CUSTOM_OPERATOR).
+    E_NO_SIGNATURE, E_STATEFUL).
     """
     if requested == AS_IS:
         return Choice((AS_IS,), ())
@@ -100,17 +103,30 @@ def choose(
                 code="E_RECIPE",
                 hint="choose one of these, or --to tflite",
             )
-        if (error := obstacle(info, requested, has_calibration)) is not None:
+        if (error := obstacle(info, requested, has_calibration, untaken)) is not None:
             raise error
         notes = () if allowed(requested, profile) else (_not_allowed(requested, profile),)
         return Choice((requested,), notes)
-    if already := _quantized_already(info):
-        return Choice((AS_IS,), (f"{already}; it is left as it is",))
-    return _preferred(info, profile, has_calibration, possible)
+    if already := _quantized_already(_integers(came) or info):
+        because = f" ({untaken})" if untaken else ""
+        return Choice((AS_IS,), (f"{already}{because}; it is left as it is",))
+    return _preferred(info, profile, has_calibration, possible, came, untaken)
+
+
+def _integers(came: ModelInfo | None) -> ModelInfo | None:
+    """A model that came with integers was quantized on purpose: it is expanded only where a recipe is asked for."""
+    if came is None or came.quantization is None:
+        return None
+    return came if any("int" in dtype for dtype in came.quantization.weights) else None
 
 
 def _preferred(
-    info: ModelInfo, profile: ProfileLike | None, has_calibration: bool, makes: Sequence[str]
+    info: ModelInfo,
+    profile: ProfileLike | None,
+    has_calibration: bool,
+    makes: Sequence[str],
+    came: ModelInfo | None,
+    untaken: str,
 ) -> Choice:
     wished = tuple(profile.recipe.prefer) if profile else ()
     possible, notes = [], []
@@ -119,40 +135,36 @@ def _preferred(
             notes.append(f"not {recipe}: this format is made with {', '.join(makes)}")
         elif not allowed(recipe, profile):
             notes.append(_not_allowed(recipe, profile))
-        elif (error := obstacle(info, recipe, has_calibration)) is not None:
+        elif (error := obstacle(info, recipe, has_calibration, untaken)) is not None:
             notes.append(f"not {recipe}: {error.message}")
         else:
             possible.append(recipe)
     if not possible:
         notes.append("float32: nothing else is possible")
         possible.append("float32")
+    if came is not None and is_quantized(came):
+        # It computes in float as it came, and is half the size.
+        possible = list(dict.fromkeys(AS_IS if recipe in _FLOATS else recipe for recipe in possible))
     source = f"preferred by profile {profile.name}" if profile and wished else "default preference"
     return Choice(tuple(possible), (*notes, f"recipe {possible[0]}: {source}"))
 
 
-def obstacle(info: ModelInfo, recipe: str, has_calibration: bool) -> EdgekitError | None:
+def obstacle(info: ModelInfo, recipe: str, has_calibration: bool, untaken: str = "") -> EdgekitError | None:
     """Why this recipe cannot be used on this model, None where nothing known speaks against it."""
     if already := _quantized_already(info):
         return ModelError(
-            f"{already}: {recipe} needs a float32 model",
+            f"{already}: {recipe} needs a float32 model" + (f", and {untaken}" if untaken else ""),
             code="E_ALREADY_QUANTIZED",
             hint="start from the float32 model, or use --recipe as-is",
         )
-    if recipe == "float32":
-        return None
-    if info.custom_operators:
-        return ModelError(
-            f"the model has custom operators ({', '.join(info.custom_operators)}) that cannot be run here",
-            code="E_CUSTOM_OPERATOR",
-            hint="use --recipe float32",
-        )
-    return _static_obstacle(info, has_calibration) if recipe == "int8-static" else None
+    return _static_obstacle(info, has_calibration, untaken) if recipe == "int8-static" else None
 
 
-def _static_obstacle(info: ModelInfo, has_calibration: bool) -> EdgekitError | None:
+def _static_obstacle(info: ModelInfo, has_calibration: bool, untaken: str) -> EdgekitError | None:
     if info.signature is None or info.signature.key is None:
         return ModelError(
-            "the model has no SignatureDef, and calibration of the quantizer needs one",
+            "the model has no SignatureDef, which calibration of the quantizer needs, and none could be added"
+            + (f": {untaken}" if untaken else ""),
             code="E_NO_SIGNATURE",
             hint="export it with a signature, or use --recipe int8-dynamic",
         )
@@ -171,9 +183,14 @@ def _static_obstacle(info: ModelInfo, has_calibration: bool) -> EdgekitError | N
     return None
 
 
+def is_quantized(info: ModelInfo) -> bool:
+    """Whether any weights are something else than float32."""
+    return info.quantization is not None and info.quantization.kind != "float32"
+
+
 def _quantized_already(info: ModelInfo) -> str:
     quantization = info.quantization
-    if quantization is None or quantization.kind == "float32":
+    if quantization is None or not is_quantized(info):
         return ""
     if info.operators.get("DEQUANTIZE") and quantization.kind in ("float16", "mixed"):
         return "the model keeps its weights as float16 behind DEQUANTIZE operators, which the quantizer skips"

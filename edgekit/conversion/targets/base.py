@@ -29,15 +29,31 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Came:
+    """A model before a target changed it for its quantizer."""
+
+    info: ModelInfo
+    path: Path
+
+
+@dataclass(frozen=True)
 class Prepared:
     """What a target needs before a recipe is chosen. `info`: the float model's, where the target has one by now;
-    recipes are judged by it. `path`: that model's file, a target's own business."""
+    recipes are judged by it. `path`: that model's file, a target's own business.
+
+    `came`: the model as it came, where `info` is of one that was made from it for the quantizer; `untaken`: why a
+    quantizer cannot take the model, where it would have to be changed for that and cannot be. `edits`: notes for what is
+    made from `path` and not from `came`.
+    """
 
     request: Request
     info: ModelInfo | None = None
     path: Path | None = None
     tools: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    came: Came | None = None
+    untaken: str = ""
+    edits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

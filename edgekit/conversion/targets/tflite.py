@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.conversion.extras import need, quiet, versions
 from edgekit.conversion.hosts.tflite import TfliteHost
-from edgekit.conversion.recipes import AS_IS, RECIPES
+from edgekit.conversion.recipes import AS_IS, RECIPES, is_quantized
 from edgekit.conversion.routes import require
-from edgekit.conversion.targets.base import Made, Prepared, Request
+from edgekit.conversion.samples import generate
+from edgekit.conversion.sources.base import LoadedSource
+from edgekit.conversion.targets.base import Came, Made, Prepared, Request
 from edgekit.conversion.targets.operator_codes import with_new_codes
+from edgekit.conversion.targets.takeable import Edited, NotTakeable, made_takeable
+from edgekit.conversion.targets.takeable_proof import SAMPLES as PROOF_SAMPLES
+from edgekit.conversion.targets.takeable_proof import prove
 from edgekit.errors import BugError, EdgekitError, ToolError, VerificationError
 from edgekit.events import Event
 from edgekit.models.info import Format, ModelInfo, Signature
@@ -40,7 +46,16 @@ class TfliteTarget:
         info = inspect_tflite(made.data, f"the float model made from {request.source.origin.name}")
         path = request.folder / "float.tflite"
         path.write_bytes(made.data)
-        return Prepared(request, info, path, made.tools, made.notes)
+        prepared = Prepared(request, info, path, made.tools, made.notes)
+        try:
+            edited, words = _taken(made.data, info, request.source)
+        except NotTakeable as why:
+            return replace(prepared, untaken=str(why))
+        if edited.data is made.data:
+            return prepared
+        changed = request.folder / "takeable.tflite"
+        changed.write_bytes(edited.data)
+        return replace(prepared, info=edited.info, path=changed, came=Came(info, path), edits=words)
 
     def make(
         self, prepared: Prepared, recipe: str, calibration: Sequence[Sequence[np.ndarray[Any, Any]]]
@@ -52,6 +67,9 @@ class TfliteTarget:
         """
         if prepared.path is None or prepared.info is None:
             raise BugError("the TFLite target was not prepared")
+        came = prepared.came
+        if came is not None and (recipe == AS_IS or (recipe == "float32" and not is_quantized(came.info))):
+            return _made(replace(prepared, edits=()), came.path, came.info, {}, ())
         if recipe in ("float32", AS_IS):
             return _made(prepared, prepared.path, prepared.info, {}, ())
         prepared.request.sink(Event("convert", f"quantizing: {recipe}"))
@@ -81,6 +99,16 @@ class TfliteTarget:
         return TfliteHost(path.read_bytes(), signature, name)
 
 
+def _taken(data: bytes, info: ModelInfo, source: LoadedSource) -> tuple[Edited, tuple[str, ...]]:
+    """The file as the quantizer takes it, and what was done in words. Raises NotTakeable where that cannot be done or not
+    be proven, MissingExtra."""
+    edited = made_takeable(data, info)
+    if edited.data is data or info.signature is None:
+        return edited, ()
+    samples = generate(info.signature.inputs, PROOF_SAMPLES, token_limits=source.token_limits)
+    return edited, (*edited.done, prove(data, info, edited, samples).words())
+
+
 def _made(
     prepared: Prepared, path: Path, info: ModelInfo, tools: dict[str, str], notes: tuple[str, ...]
 ) -> Made:
@@ -91,7 +119,7 @@ def _made(
         signature=info.signature,
         info=info,
         tools={**prepared.tools, **tools},
-        notes=(*prepared.notes, *notes),
+        notes=(*prepared.notes, *prepared.edits, *notes),
     )
 
 
