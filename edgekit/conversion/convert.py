@@ -22,7 +22,7 @@ from edgekit.conversion.hosts.base import to_stored
 from edgekit.conversion.job import Job, Result
 from edgekit.conversion.layout import pair, with_sizes
 from edgekit.conversion.options import ConvertOptions
-from edgekit.conversion.packing import INTEGER_GOLDEN_TOLERANCE, write
+from edgekit.conversion.packing import write
 from edgekit.conversion.recipes import Choice, ProfileLike, choose
 from edgekit.conversion.samples import (
     Samples,
@@ -32,7 +32,7 @@ from edgekit.conversion.samples import (
 from edgekit.conversion.sources.base import LoadOptions, find_source
 from edgekit.conversion.targets.base import Made, Prepared, Request, Target
 from edgekit.conversion.task import is_function, load_metric
-from edgekit.conversion.verify import TOLERANCES, compare, judge, past_limit
+from edgekit.conversion.verify import compare, judge, past_limit
 from edgekit.errors import BugError, HostDiskFull, InputError, ToolError, VerificationError
 from edgekit.events import Event, Sink
 from edgekit.models.artifact import (
@@ -119,7 +119,7 @@ def _convert(
     result, samples = _make(job, scratch)
     job.seconds["convert"] = time.monotonic() - began
     began = time.monotonic()
-    layers = _layers(job, result, samples) if debug_layers else None
+    layers = _layers_of(job, result, samples) if debug_layers else None
     verification = _verify(job, result, samples)
     job.seconds["verify"] = time.monotonic() - began
     try:
@@ -307,19 +307,10 @@ def _by_name(
     return by_name
 
 
-def _layers(job: Job, result: Result, samples: Samples) -> LayerReport:
-    """Both models traced on the first samples."""
-    from edgekit.conversion.layers import debug_layers, tracer_for_source, tracer_for_target
+def _layers_of(job: Job, result: Result, samples: Samples) -> LayerReport:
+    from edgekit.conversion.debugging import layers_of  # not needed by a conversion that is not looked into
 
-    job.sink(Event("verify", "tracing both models operator by operator"))
-    return debug_layers(
-        tracer_for_source(job.source),
-        tracer_for_target(job.target.format, result.made.path, result.host, result.pairing),
-        samples.inputs,
-        TOLERANCES.get(result.recipe, INTEGER_GOLDEN_TOLERANCE),
-        source_name=job.source.origin.name,
-        target_name=f"{job.target.name} {result.recipe}",
-    )
+    return layers_of(job, result, samples)
 
 
 def _enforce(verification: Verification) -> None:

@@ -63,7 +63,8 @@ class Made:
     `path`: its file, or its folder for a format that is one. `extra`: other files that belong to it (external
     data), below the folder that it lies in: the model names them from there. `signature`: inputs and outputs in the order and with the dtypes and shapes that the
     model itself has; their names are the source's, so that the two are paired by name. `tools`, `notes`: those of
-    Prepared included.
+    Prepared included. `unquantized`: the float model that a quantizer made this one from, in the same format and with the
+    same names of tensors.
     """
 
     path: Path
@@ -72,6 +73,7 @@ class Made:
     extra: tuple[Path, ...] = ()
     tools: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    unquantized: Path | None = None
 
 
 @runtime_checkable

@@ -92,7 +92,8 @@ class TfliteTarget:
         notes = check_changed(prepared.info, after, recipe)
         path = prepared.request.folder / f"{recipe}.tflite"
         path.write_bytes(data)
-        return _made(prepared, path, after, versions("ai-edge-quantizer", "ai-edge-litert"), notes)
+        made = _made(prepared, path, after, versions("ai-edge-quantizer", "ai-edge-litert"), notes)
+        return replace(made, unquantized=prepared.path)
 
     def open(self, path: Path, signature: Signature, name: str) -> TfliteHost:
         """Raises MissingExtra, ModelError E_MODEL_LOAD."""
