@@ -3,7 +3,9 @@
     EdgekitError
     ├── InputError            exit 1   the user's input: model, profile, data, a value's meaning
     │   ├── ModelError                 a model file that is missing, damaged or of another format
-    │   └── ProfileError               a profile; carries every finding with file and line
+    │   └── FileError                  a file of the user's; carries every finding with file and line
+    │       ├── ProfileError
+    │       └── RecipeError
     ├── DeviceError           exit 3   the device: missing, lost, refused, full, read-only
     │   ├── DeviceNotFound · DeviceAmbiguous · DeviceOffline · DeviceUnauthorized
     │   ├── HostKeyUnknown · HostKeyChanged · AuthenticationFailed
@@ -86,8 +88,8 @@ class Finding:
         return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
 
 
-class ProfileError(InputError):
-    default_code = "E_PROFILE"
+class FileError(InputError):
+    """A file of the user's that has errors: all of them, each with its line."""
 
     def __init__(self, message: str, findings: Sequence[Finding] = (), **kwargs: Any) -> None:
         super().__init__(message, **kwargs)
@@ -98,6 +100,14 @@ class ProfileError(InputError):
             {"file": f.file, "line": f.line, "path": f.path, "message": f.message} for f in self.findings
         ]
         return {**super().to_json(), "errors": errors}
+
+
+class ProfileError(FileError):
+    default_code = "E_PROFILE"
+
+
+class RecipeError(FileError):
+    default_code = "E_RECIPE"
 
 
 class DeviceError(EdgekitError):

@@ -18,7 +18,7 @@ import click
 from edgekit.cli import signals
 from edgekit.cli.options import MAX_WAIT_SECONDS, Seconds
 from edgekit.cli.progress import ProgressSink
-from edgekit.errors import EdgekitError, InputError
+from edgekit.errors import EdgekitError, Finding, InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -237,3 +237,8 @@ def parse_labels(values: tuple[str, ...]) -> dict[str, str]:
             )
         labels[key] = value
     return labels
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """One error of a profile or a recipe."""
+    return {"file": finding.file, "line": finding.line, "path": finding.path, "message": finding.message}

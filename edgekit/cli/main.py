@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "devices": ("devices", "What is attached or configured, and its state."),
     "doctor": ("doctor", "What is wrong with this host or a device, and what mends it."),
     "profile": ("profile", "List, show, check and write device profiles."),
+    "recipe": ("recipe", "List, show and check quantization recipes."),
     "inspect": ("inspect", "A model file: format, signature, operators, quantization."),
     "convert": ("convert", "Quantize and convert a model for a profile, verified."),
     "push": ("push", "Put a model on a device, verified, switched atomically."),

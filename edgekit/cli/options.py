@@ -76,9 +76,23 @@ convert_options = _all(
         "--recipe",
         metavar="R",
         callback=_recipe,
-        help="auto, float32, float16, int8-dynamic, int8-static or as-is (default: the profile's).",
+        help="auto, as-is, a recipe's name (see `edgekit recipe list`) or its FILE.yaml (default: the profile's).",
     ),
-    click.option("--calibration", metavar="FILE", help="Samples (.npz) to calibrate int8-static with."),
+    click.option(
+        "--calibration",
+        metavar="DATA",
+        help="Samples to find static ranges with: an .npz file, a folder of images, or package.module:function.",
+    ),
+    click.option(
+        "--preprocess",
+        metavar="FILE",
+        help="How images become tensors (YAML; default: FOLDER/preprocess.yaml).",
+    ),
+    click.option(
+        "--calibration-method",
+        metavar="M",
+        help="min-max, percentile:99.9, entropy or mse (default: what the recipe says).",
+    ),
     click.option(
         "--evaluation",
         metavar="FILE|FUNCTION",

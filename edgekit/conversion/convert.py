@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,22 +16,20 @@ from typing import TYPE_CHECKING, Any
 from edgekit import events, registry
 from edgekit.cache import cache_dir, host_errors
 from edgekit.conversion import store
+from edgekit.conversion.calibration import CalibrationData, load_calibration
 from edgekit.conversion.checks import require_runnable
 from edgekit.conversion.datasets import load_dataset
+from edgekit.conversion.extras import is_function
 from edgekit.conversion.hosts.base import to_stored
 from edgekit.conversion.job import Job, Result
-from edgekit.conversion.layout import pair, with_sizes
+from edgekit.conversion.layout import Pairing, pair, with_sizes
 from edgekit.conversion.options import ConvertOptions
 from edgekit.conversion.packing import write
-from edgekit.conversion.recipes import Choice, ProfileLike, choose
-from edgekit.conversion.samples import (
-    Samples,
-    samples_for_calibration,
-    samples_for_verification,
-)
+from edgekit.conversion.recipes import Choice, ProfileLike, Recipe, choose, load_recipe, with_method
+from edgekit.conversion.samples import Samples, samples_for_verification
 from edgekit.conversion.sources.base import LoadOptions, find_source
-from edgekit.conversion.targets.base import Made, Prepared, Request, Target
-from edgekit.conversion.task import is_function, load_metric
+from edgekit.conversion.targets.base import Made, Prepared, Request, Stream, Target
+from edgekit.conversion.task import load_metric
 from edgekit.conversion.verify import compare, judge, past_limit
 from edgekit.errors import BugError, HostDiskFull, InputError, ToolError, VerificationError
 from edgekit.events import Event, Sink
@@ -41,7 +39,7 @@ from edgekit.models.artifact import (
     Verification,
     is_artifact,
 )
-from edgekit.models.info import Signature
+from edgekit.models.info import Signature, TensorSpec
 
 if TYPE_CHECKING:
     from edgekit.conversion.layers import LayerReport
@@ -80,8 +78,9 @@ def convert(
     """
     asked = options or ConvertOptions()
     label = _checked(name)
+    recipe = with_method(load_recipe(asked.recipe), asked.calibration_method) if asked.recipe else None
     target = find_target(profile, asked.to)
-    require_runnable(profile, target, None, asked.recipe or target.recipes[0])
+    require_runnable(profile, target, None, recipe.name if recipe else target.recipes[0])
     key = None if debug_layers else store.key_of(source, asked, target, profile, label)
     if key is not None and (found := store.recall(key)) is not None:
         sink(Event("convert", f"{source} was converted before: taken from the cache"))
@@ -90,7 +89,9 @@ def convert(
     scratch = _scratch()
     try:
         with host_errors(scratch):
-            done = _convert(source, target, profile, asked, output, label, scratch, debug_layers, sink)
+            done = _convert(
+                source, target, recipe, profile, asked, output, label, scratch, debug_layers, sink
+            )
     except ToolError as error:
         raise _disk_full(error) or error from error
     finally:
@@ -103,6 +104,7 @@ def convert(
 def _convert(
     source: str | Path,
     target: Target,
+    recipe: Recipe | None,
     profile: ProfileLike | None,
     options: ConvertOptions,
     output: str | Path | None,
@@ -111,7 +113,7 @@ def _convert(
     debug_layers: bool,
     sink: Sink,
 ) -> Conversion:
-    job = _read(source, target, profile, options, sink)
+    job = _read(source, target, recipe, profile, options, sink)
     label = label or safe_name(job.source.name)
     with host_errors(str(output)[:200]):
         folder = output_folder(output, label)
@@ -209,7 +211,12 @@ def find_target(profile: ProfileLike | None, to: str | None) -> Target:
 
 
 def _read(
-    source: str | Path, target: Target, profile: ProfileLike | None, options: ConvertOptions, sink: Sink
+    source: str | Path,
+    target: Target,
+    recipe: Recipe | None,
+    profile: ProfileLike | None,
+    options: ConvertOptions,
+    sink: Sink,
 ) -> Job:
     began = time.monotonic()
     sink(Event("convert", f"reading {source}"))
@@ -222,8 +229,11 @@ def _read(
         source=loaded,
         target=target,
         options=options,
+        recipe=recipe,
         profile=profile,
-        calibration=load_dataset(Path(options.calibration), specs, role="calibration")
+        calibration=load_calibration(
+            options.calibration, specs, preprocess=options.preprocess, trust=options.trust, sink=sink
+        )
         if options.calibration is not None
         else None,
         evaluation=load_dataset(Path(evaluation), specs, role="evaluation")
@@ -244,42 +254,56 @@ def _make(job: Job, scratch: Path) -> tuple[Result, Samples]:
     prepared = job.target.prepare(Request(job.source, job.options.layout, scratch, job.sink))
     choice = choose(
         prepared.info,
-        requested=job.options.recipe,
+        requested=job.recipe,
         profile=job.profile,
         has_calibration=job.calibration is not None,
         possible=job.target.recipes,
+        target=job.target.name,
         came=prepared.came.info if prepared.came else None,
         untaken=prepared.untaken,
     )
     if prepared.info is not None:
         require_runnable(job.profile, job.target, prepared.info, choice.recipes[0])
     recipe, made, notes = _first_possible(job, prepared, choice)
-    notes = (*notes, *require_runnable(job.profile, job.target, made.info, recipe))
+    notes = (*notes, *require_runnable(job.profile, job.target, made.info, recipe.name))
     pairing = pair(job.source.signature, made.signature, job.options.layout)
     sized = with_sizes(made.signature, job.source.signature, job.options.layout)
-    host = job.target.open(made.path, sized, f"the {recipe} model")
+    host = job.target.open(made.path, sized, f"the {recipe.name} model")
     return Result(recipe, made, host, pairing, notes), samples
 
 
-def _first_possible(job: Job, prepared: Prepared, choice: Choice) -> tuple[str, Made, tuple[str, ...]]:
+def _first_possible(job: Job, prepared: Prepared, choice: Choice) -> tuple[Recipe, Made, tuple[str, ...]]:
     """Make the model with the first recipe that changes it; a recipe the user asked for is the only one."""
     notes, fixed = list(choice.notes), job.options.recipe is not None
-    samples = samples_for_calibration(job.calibration)
-    if samples and prepared.info is not None and prepared.info.signature is not None:
+    samples: Stream = job.calibration if job.calibration is not None else ()
+    if job.calibration is not None and prepared.info is not None and prepared.info.signature is not None:
         pairing = pair(job.source.signature, prepared.info.signature, job.options.layout)
-        specs = prepared.info.signature.inputs
-        samples = tuple(
-            tuple(to_stored(v, s) for v, s in zip(pairing.to_result(sample), specs, strict=True))
-            for sample in samples
-        )
-    for recipe in choice.recipes:
+        samples = _Stored(job.calibration, pairing, prepared.info.signature.inputs)
+    for recipe in choice.loaded:
         try:
             return recipe, job.target.make(prepared, recipe, samples), tuple(notes)
         except VerificationError as error:
-            if fixed or recipe == choice.recipes[-1] or error.code != "E_NOTHING_QUANTIZED":
+            if fixed or recipe == choice.loaded[-1] or error.code != "E_NOTHING_QUANTIZED":
                 raise
-            notes.append(f"not {recipe}: {error.message}")
+            notes.append(f"not {recipe.name}: {error.message}")
     raise BugError("no recipe was chosen")
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The source's samples as the prepared model takes them, one at a time."""
+
+    data: CalibrationData
+    pairing: Pairing
+    specs: tuple[TensorSpec, ...]
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        for sample in self.data:
+            given = self.pairing.to_result(sample)
+            yield tuple(to_stored(v, s) for v, s in zip(given, self.specs, strict=True))
 
 
 def _verify(job: Job, result: Result, samples: Samples) -> Verification:
@@ -292,7 +316,7 @@ def _verify(job: Job, result: Result, samples: Samples) -> Verification:
             _by_name(job.source.run, signature), _by_name(result.run, signature), max_drop
         )
         compared = replace(compared, accuracy=accuracy)
-    return judge(compared, result.recipe, samples)
+    return judge(compared, result.recipe.arithmetic, samples)
 
 
 def _by_name(

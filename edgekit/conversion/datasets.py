@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -71,7 +71,7 @@ def load_dataset(path: Path, inputs: Sequence[TensorSpec], *, role: str) -> Data
             )
         # A setting beside the data (a sampling rate) may well be the same in every sample.
         setting = len(inputs) > 1 and array.ndim > 0 and array.size == len(array) > 0
-        fitted.append(_checked_values(_cast(_reshaped(array, spec, where), spec, where), where, setting))
+        fitted.append(_checked_values(cast(reshaped(array, spec, where), spec, where), where, setting))
     checked = None if labels is None else _checked_labels(labels, count, f"{role} data {path}")
     wanted = None if targets is None else _checked_targets(targets, count, f"{role} data {path}")
     return DataSet(path.name, sha256(raw).hexdigest(), tuple(fitted), checked, wanted)
@@ -122,10 +122,10 @@ def _unpack(raw: bytes, path: Path, role: str) -> dict[str, Array]:
     except InputError:
         raise
     except Exception as error:  # damaged bytes surface as zlib.error, TokenError, BadZipFile, ValueError, ...
-        raise _not_npz(path, role, error) from error
+        raise not_npz(path, role, error) from error
 
 
-def _not_npz(path: Path, role: str, error: BaseException) -> InputError:
+def not_npz(path: Path, role: str, error: BaseException) -> InputError:
     return InputError(
         f"{role} data {path} is no .npz of plain arrays: {error}",
         code="E_DATA",
@@ -136,9 +136,15 @@ def _not_npz(path: Path, role: str, error: BaseException) -> InputError:
 def _by_input(arrays: dict[str, Array], inputs: Sequence[TensorSpec], path: Path, role: str) -> list[Array]:
     if len(inputs) == 1 and ONE_INPUT in arrays and inputs[0].name not in arrays:
         arrays = {inputs[0].name if name == ONE_INPUT else name: array for name, array in arrays.items()}
-    names = [spec.name for spec in inputs]
+    checked_names(arrays, inputs, path, role)
+    return [arrays[spec.name] for spec in inputs]
+
+
+def checked_names(arrays: Iterable[str], inputs: Sequence[TensorSpec], path: Path, role: str) -> None:
+    """Raises InputError E_DATA_NAMES where the arrays are not named like the inputs."""
+    arrays, names = set(arrays), [spec.name for spec in inputs]
     missing = [name for name in names if name not in arrays]
-    extra = sorted(set(arrays) - set(names))
+    extra = sorted(arrays - set(names))
     if missing or extra:
         found = ", ".join(sorted(arrays)) or "nothing"
         raise InputError(
@@ -146,15 +152,15 @@ def _by_input(arrays: dict[str, Array], inputs: Sequence[TensorSpec], path: Path
             code="E_DATA_NAMES",
             hint=f"name the arrays like the inputs ({', '.join(names)}), and `labels` for class numbers",
         )
-    return [arrays[name] for name in names]
 
 
 def _wanted(inputs: Sequence[TensorSpec]) -> str:
     return ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in inputs)
 
 
-def _reshaped(array: Array, spec: TensorSpec, where: str) -> Array:
-    """[N, *shape], from that or, where the model's batch is 1, from [N, *shape without the batch]."""
+def reshaped(array: Array, spec: TensorSpec, where: str) -> Array:
+    """[N, *shape], from that or, where the model's batch is 1, from [N, *shape without the batch]. Raises InputError
+    E_DATA_SHAPE."""
     shape = spec.fixed_shape()
     if array.ndim == len(shape) + 1 and array.shape[1:] == shape:
         return array
@@ -166,7 +172,19 @@ def _reshaped(array: Array, spec: TensorSpec, where: str) -> Array:
     )
 
 
-def _cast(array: Array, spec: TensorSpec, where: str) -> Array:
+def fitted(array: Array, spec: TensorSpec, where: str) -> Array:
+    """One sample, from the input's own shape or, where the model's batch is 1, from that without the batch. Raises
+    InputError E_DATA_SHAPE."""
+    shape = spec.fixed_shape()
+    if array.shape == shape:
+        return array
+    if shape and shape[0] == 1 and array.shape == shape[1:]:
+        return array[None]
+    raise InputError(f"{where}: shape {list(array.shape)}, expected {list(shape)}", code="E_DATA_SHAPE")
+
+
+def cast(array: Array, spec: TensorSpec, where: str) -> Array:
+    """The values in the input's dtype. Raises InputError E_DATA_DTYPE, E_DATA_VALUES (they do not fit)."""
     import numpy as np
 
     if array.dtype.kind not in "biuf":
@@ -178,7 +196,7 @@ def _cast(array: Array, spec: TensorSpec, where: str) -> Array:
         cast = array.astype(wanted)
     if wanted.kind in "iu" and not np.array_equal(cast, array):
         raise InputError(f"{where}: values do not fit into {spec.dtype}", code="E_DATA_VALUES")
-    return np.ascontiguousarray(cast)
+    return np.asarray(cast, order="C")  # ascontiguousarray would make a scalar an array
 
 
 def _checked_values(array: Array, where: str, setting: bool) -> Array:

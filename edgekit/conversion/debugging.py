@@ -28,9 +28,9 @@ def layers_of(job: Job, result: Result, samples: Samples) -> LayerReport:
         tracer_for_source(job.source),
         tracer_for_target(job.target.format, result.made.path, result.host, result.pairing),
         samples.inputs,
-        TOLERANCES.get(result.recipe, INTEGER_GOLDEN_TOLERANCE),
+        TOLERANCES.get(result.recipe.arithmetic, INTEGER_GOLDEN_TOLERANCE),
         source_name=job.source.origin.name,
-        target_name=f"{job.target.name} {result.recipe}",
+        target_name=f"{job.target.name} {result.recipe.name}",
     )
     return _with_quantized(report, job, result, samples)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any
 
 from edgekit.errors import HostError, MissingExtra
 
+_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 # Both libraries write to the terminal from C++ as soon as they are imported, unless told before.
 # ONNX Runtime's official builds collect and upload usage data unless told before; edgekit has no telemetry.
 _QUIET = {
@@ -72,6 +74,11 @@ def users_code() -> Iterator[None]:
     finally:
         os.dup2(kept, 1)
         os.close(kept)
+
+
+def is_function(text: str) -> bool:
+    """Whether data is the user's `package.module:function` rather than a file."""
+    return _FUNCTION.fullmatch(text) is not None and not Path(text).exists()
 
 
 @contextlib.contextmanager

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgekit.conversion.calibration import CalibrationData
 from edgekit.conversion.datasets import DataSet
 from edgekit.conversion.hosts.base import HostModel, run_real
 from edgekit.conversion.layout import Pairing
 from edgekit.conversion.options import ConvertOptions
-from edgekit.conversion.recipes import ProfileLike
+from edgekit.conversion.recipes import ProfileLike, Recipe
 from edgekit.conversion.sources.base import LoadedSource
 from edgekit.conversion.targets.base import Made, Target
 from edgekit.conversion.task import UserMetric
@@ -18,13 +19,14 @@ from edgekit.events import Sink
 
 @dataclass
 class Job:
-    """What one conversion works on."""
+    """What one conversion works on. `recipe`: the one that was asked for."""
 
     source: LoadedSource
     target: Target
     options: ConvertOptions
+    recipe: Recipe | None
     profile: ProfileLike | None
-    calibration: DataSet | None
+    calibration: CalibrationData | None
     evaluation: DataSet | None
     metric: UserMetric | None
     sink: Sink
@@ -35,7 +37,7 @@ class Job:
 class Result:
     """A converted model, loaded on this host, and how it is paired with its source."""
 
-    recipe: str
+    recipe: Recipe
     made: Made
     host: HostModel
     pairing: Pairing

@@ -12,14 +12,18 @@ Layout = Literal["keep", "nchw", "nhwc"]
 
 @dataclass(frozen=True)
 class ConvertOptions:
-    """`recipe`: float32, float16, int8-dynamic, int8-static or as-is; None takes the first one of the profile's
-    preferences that is possible. `calibration`: an .npz file. `evaluation`: an .npz file, or the user's
+    """`recipe`: the name of a recipe, a recipe's file, or as-is; None takes the first one of the profile's preferences
+    that is possible. `calibration`: an .npz file, a folder of images with `preprocess` (the file that says how
+    they become tensors), or `package.module:function`. `calibration_method`: how ranges are found instead of as the recipe
+    says: min-max, percentile:99.9, entropy or mse. `evaluation`: an .npz file, or the user's
     `package.module:function`. `to`: tflite, onnx, executorch, coreml; None: the first of the profile's formats that can
     be made here. `layout`: of image inputs and outputs. `shapes`: sizes for axes that the model leaves open, by input.
     `trust`: code and pickled objects of the model may run."""
 
-    recipe: str | None = None
+    recipe: str | Path | None = None
     calibration: str | Path | None = None
+    calibration_method: str | None = None
+    preprocess: str | Path | None = None
     evaluation: str | Path | None = None
     to: str | None = None
     layout: Layout = "keep"
@@ -37,8 +41,10 @@ class ConvertOptions:
 class ConvertWishes(TypedDict, total=False):
     """The same as keywords, for the SDK's functions that convert on the way."""
 
-    recipe: str | None
+    recipe: str | Path | None
     calibration: str | Path | None
+    calibration_method: str | None
+    preprocess: str | Path | None
     evaluation: str | Path | None
     to: str | None
     layout: Layout

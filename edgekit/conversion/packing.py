@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from edgekit._version import __version__
+from edgekit.conversion.calibration import CalibrationData
 from edgekit.conversion.datasets import DataSet
 from edgekit.conversion.extras import versions
 from edgekit.conversion.hosts.base import to_stored
 from edgekit.conversion.job import Job, Result
 from edgekit.conversion.layout import with_layouts
-from edgekit.conversion.recipes import recipe_sha256
 from edgekit.conversion.samples import GOLDEN_COUNT, Samples, raw, spread
 from edgekit.conversion.task import UserMetric
 from edgekit.errors import ModelError
@@ -49,8 +49,8 @@ def write(
     manifest = Manifest(
         name=label,
         format=job.target.format,
-        recipe=result.recipe,
-        recipe_sha256=recipe_sha256(result.recipe),
+        recipe=result.recipe.name,
+        recipe_sha256=result.recipe.sha256,
         model=model,
         files=extra,
         source=job.source.origin,
@@ -62,6 +62,7 @@ def write(
         tools={"edgekit": __version__, **versions("numpy"), **job.source.tools, **made.tools},
         signature=signature,
         quantization=made.info.quantization if made.info else None,
+        ranges=made.ranges,
         verification=verification,
         golden=golden,
         notes=(
@@ -130,7 +131,7 @@ def _golden(
         samples=len(picked),
         inputs=entry_for(_GOLDEN_INPUTS, inputs),
         outputs=entry_for(_GOLDEN_OUTPUTS, outputs),
-        tolerance=GOLDEN_TOLERANCES.get(result.recipe, INTEGER_GOLDEN_TOLERANCE),
+        tolerance=GOLDEN_TOLERANCES.get(result.recipe.arithmetic, INTEGER_GOLDEN_TOLERANCE),
     )
     return signature, golden, {_GOLDEN_INPUTS: inputs, _GOLDEN_OUTPUTS: outputs}
 
@@ -141,7 +142,9 @@ def _sized(spec: TensorSpec, value: Any) -> TensorSpec:
     return msgspec.structs.replace(spec, shape=tuple(int(size) for size in value.shape))
 
 
-def _named(data: DataSet | UserMetric | None) -> Named | None:
+def _named(data: DataSet | CalibrationData | UserMetric | None) -> Named | None:
     if data is None:
         return None
-    return Named(name=data.name, sha256=data.sha256, samples=len(data) if isinstance(data, DataSet) else None)
+    return Named(
+        name=data.name, sha256=data.sha256, samples=None if isinstance(data, UserMetric) else len(data)
+    )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgekit.conversion.calibration import CalibrationData
 from edgekit.conversion.datasets import DataSet
 from edgekit.errors import ModelError
 from edgekit.models.info import TensorSpec
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 GENERATED_COUNT = 8
 COMPARED_COUNT = 64
-CALIBRATION_COUNT = 500
 GOLDEN_COUNT = 4
 SEED = 20
 
@@ -43,7 +43,7 @@ def spread(count: int, wanted: int) -> list[int]:
 def samples_for_verification(
     specs: Sequence[TensorSpec],
     evaluation: DataSet | None,
-    calibration: DataSet | None,
+    calibration: CalibrationData | None,
     token_limits: Mapping[str, int] | None = None,
 ) -> Samples:
     """All of the evaluation data, else some of the calibration data, else inputs made up within the signature."""
@@ -53,14 +53,8 @@ def samples_for_verification(
         return Samples("evaluation", inputs, labels, evaluation.targets)
     if calibration is not None:
         picked = spread(len(calibration), COMPARED_COUNT)
-        return Samples("calibration", tuple(calibration.sample(i) for i in picked))
+        return Samples("calibration", tuple(calibration.pick(picked)))
     return Samples("generated", generate(specs, GENERATED_COUNT, token_limits=token_limits))
-
-
-def samples_for_calibration(calibration: DataSet | None) -> tuple[tuple[Array, ...], ...]:
-    if calibration is None:
-        return ()
-    return tuple(calibration.sample(i) for i in spread(len(calibration), CALIBRATION_COUNT))
 
 
 def generate(

@@ -17,13 +17,14 @@ import msgspec
 
 from edgekit._version import __version__
 from edgekit.cache import cache_dir, host_errors, sha256_file
+from edgekit.conversion.extras import is_function
 from edgekit.conversion.options import ConvertOptions
-from edgekit.conversion.recipes import ProfileLike
+from edgekit.conversion.recipes import ProfileLike, load_recipe
+from edgekit.conversion.recipes.choose import DEFAULT_PREFER
 from edgekit.conversion.targets.base import Target
-from edgekit.conversion.task import is_function
 from edgekit.errors import EdgekitError, HostError
 from edgekit.models.artifact import MANIFEST, Artifact, is_artifact, write_artifact
-from edgekit.models.inspect import open_model
+from edgekit.models.inspect import hash_folder, open_model
 from edgekit.registry import plugins
 
 CACHE_PART = "conversions"
@@ -63,7 +64,9 @@ def key_of(
     label: str | None,
 ) -> str | None:
     """What a conversion is kept under; None for one that must run to be known (code of the user's)."""
-    own = options.evaluation is not None and is_function(str(options.evaluation))
+    own = any(
+        is_function(str(given)) for given in (options.evaluation, options.calibration) if given is not None
+    )
     if not options.cache or own or not Path(source).exists():
         return None
     origin = open_model(source)
@@ -76,11 +79,12 @@ def key_of(
         "source": (Path(source).name, origin.format, origin.sha256),
         "options": msgspec.to_builtins(
             {
-                "recipe": options.recipe, "layout": options.layout, "trust": options.trust,
+                "recipe": options.recipe is not None and str(options.recipe), "recipes": _recipes(options, profile),
+                "method": options.calibration_method, "layout": options.layout, "trust": options.trust,
                 "shapes": sorted((name, list(shape)) for name, shape in options.shapes.items()),
             }
         ),
-        "data": [_data(options.calibration), _data(options.evaluation)],
+        "data": [_data(options.calibration), _data(options.evaluation), _data(options.preprocess)],
         "target": target.name,
         "profile": (profile.name, profile.sha256) if profile else None,
         "name": label,
@@ -120,10 +124,19 @@ def remember(key: str, artifact: Artifact) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _recipes(options: ConvertOptions, profile: ProfileLike | None) -> list[str]:
+    """Hashes of what the recipes say that may be taken: a file of the user's can say something else tomorrow."""
+    wished = tuple(profile.recipe.prefer) if profile else ()
+    names = (options.recipe,) if options.recipe is not None else wished or DEFAULT_PREFER
+    return [load_recipe(name).sha256 for name in names]
+
+
 def _data(path: str | Path | None) -> str | None:
     if path is None:
         return None
     with host_errors(path):
+        if Path(path).is_dir():
+            return f"{Path(path).name}\t{hash_folder(Path(path))[0]}"
         return f"{Path(path).name}\t{sha256_file(Path(path))}" if Path(path).is_file() else str(path)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
     ByName = Callable[[Mapping[str, Array]], Mapping[str, Array]]
-
-FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 class Task(Protocol):
@@ -117,11 +114,6 @@ class Regression:
             max_drop=max_drop,
             samples=len(self.targets),
         )
-
-
-def is_function(text: str) -> bool:
-    """Whether an evaluation is the user's `package.module:function` rather than a file."""
-    return FUNCTION.fullmatch(text) is not None and not Path(text).exists()
 
 
 @dataclass(frozen=True)

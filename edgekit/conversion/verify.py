@@ -86,7 +86,7 @@ def _remembers(source: Run, result: Run, sample: Any, names: Sequence[str]) -> s
 
 
 def judge(compared: Compared, recipe: str, samples: Samples) -> Verification:
-    """The verdict on the figures. Pure."""
+    """The verdict on the figures. `recipe`: what the result computes in (Recipe.arithmetic). Pure."""
     outputs, accuracy = compared.outputs, compared.accuracy
     failures = [*_output_failures(outputs, recipe, judged_by_task(accuracy)), *_accuracy_failures(accuracy)]
     if compared.remembers is not None:

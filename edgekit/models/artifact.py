@@ -140,6 +140,29 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tolerance: Annotated[float, msgspec.Meta(ge=0)]
 
 
+class Clipped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A tensor that is stored with a range smaller than that of its values in calibration. `share`: of all values that
+    lie beyond the stored range; `saturation`: how far the worst does, as a share of that range."""
+
+    tensor: str
+    low: float
+    high: float
+    least: float
+    most: float
+    share: float
+    saturation: float
+
+
+class RangesFound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the ranges of static activations were found, and what they cost: read back from the model's file. `method`:
+    min-max, percentile 99.9, entropy, mse. `clipped`: the worst first."""
+
+    method: str
+    samples: int
+    tensors: int
+    clipped: tuple[Clipped, ...] = ()
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     schema: Literal["edgekit.artifact/1"] = "edgekit.artifact/1"
     name: str
@@ -158,6 +181,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tools: dict[str, str]
     signature: Signature
     quantization: Quantization | None
+    ranges: RangesFound | None = None
     verification: Verification
     golden: Golden | None
     notes: tuple[str, ...] = ()

@@ -185,7 +185,8 @@ def _tensor(table: Table, buffers: Sequence[int]) -> _Tensor:
         scale=scales[0] if len(scales) == 1 else None,
         zero_point=zero_points[0] if len(scales) == 1 and len(zero_points) == 1 else None,
     )
-    fact = TensorFact(dtype=dtype, elements=elements, constant=constant_bytes > 0, quantized=bool(scales))
+    blockwise = quantization is not None and quantization.child(5) is not None
+    fact = TensorFact(dtype, elements, constant=constant_bytes > 0, quantized=bool(scales) or blockwise)
     return _Tensor(spec, constant_bytes, fact)
 
 

@@ -20,7 +20,10 @@ __all__ = ["Capability", "CapabilityFinding", "ModelFacts", "check", "require_ru
 TARGET_OF_FORMAT = {"mlpackage": "coreml", "pte": "executorch"}
 """A file's format to the name that `convert --to` and profiles give it, where the two differ."""
 
-_PRECISION = {"float32": "float32", "float16": "float16", "int8-dynamic": "int8", "int8-static": "int8"}
+_PRECISION = {
+    "float32": "float32", "float16": "float16", "int8-dynamic": "int8", "int8-weight-only": "int8",
+    "int8-static": "int8", "int16x8": "int16", "int4-weight-only": "int4", "int4-blockwise": "int4", "mixed": "int8",
+}  # fmt: skip
 
 
 def check(

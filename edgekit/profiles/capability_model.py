@@ -7,9 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-_SHARE = {"float32": 1.0, "float16": 0.5, "int8-dynamic": 0.25, "int8-static": 0.25}
+_SHARE = {
+    "float32": 1.0, "float16": 0.5, "int8-dynamic": 0.25, "int8-weight-only": 0.25, "int8-static": 0.25,
+    "int16x8": 0.25, "int4-weight-only": 0.125, "int4-blockwise": 0.125, "mixed": 0.25,
+}  # fmt: skip
 """The least that a recipe can leave of a float32 file."""
-_SMALLEST_SHARE = 0.125
+_SMALLEST_SHARE = 1 / 32
+"""Of a recipe of the user's: weights of one bit."""
 _ITEM_BYTES = {"8": 1, "16": 2, "32": 4, "64": 8}
 
 

@@ -86,7 +86,8 @@ class Walk:
             return self.bad(node, path, "must be a list, such as [a, b]")
         values = [self.value(kind.item_type, item, f"{path}[{i}]") for i, item in enumerate(node.items)]
         for index, item in enumerate(node.items):
-            if isinstance(item, Scalar) and values[index] is not UNSET and values[index] in values[:index]:
+            value = values[index]  # numbers may be the same: one for each colour of an image
+            if isinstance(item, Scalar) and isinstance(value, str) and value in values[:index]:
                 self.bad(item, f"{path}[{index}]", f"'{item.text}' is in this list twice")
         return values
 

@@ -17,8 +17,12 @@ def json_schema() -> dict[str, Any]:
 
     What one value says against another, and whether `extends` names something, is for `profile check`.
     """
-    adapted = _adapt(msgspec.json.schema(Document))
-    return {"$schema": DIALECT, "title": SCHEMA, **cast("dict[str, Any]", adapted)}
+    return adapted(msgspec.json.schema(Document), SCHEMA)
+
+
+def adapted(schema: dict[str, Any], title: str) -> dict[str, Any]:
+    """What msgspec says of a Struct, as people write it in YAML."""
+    return {"$schema": DIALECT, "title": title, **cast("dict[str, Any]", _adapt(schema))}
 
 
 def schema_text() -> str:
@@ -40,8 +44,7 @@ def _adapt(node: Any) -> Any:
         return {**about, "anyOf": [text, {"type": "integer", "minimum": 0}]}
     if "x-number" in node:
         return {**about, "type": ["string", "number"]}
-    adapted = {key: _adapt(value) for key, value in node.items() if key != "default"}
-    return _without_null(adapted)
+    return _without_null({key: _adapt(value) for key, value in node.items() if key != "default"})
 
 
 def _quantity(kind: Kind) -> dict[str, Any]:

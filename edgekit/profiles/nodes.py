@@ -1,6 +1,6 @@
 """A YAML file as nodes that know their file and line.
 
-Only what a profile needs: one document of maps, lists and scalars. Anchors, aliases, tags and merge keys are
+Only what a profile or a recipe needs: one document of maps, lists and scalars. Anchors, aliases, tags and merge keys are
 refused (`extends` serves instead), so no small file can unfold into a large one. Scalars stay text; what they
 mean is decided by the schema, so `no` can be a name and `0-3` is never arithmetic.
 """
@@ -55,9 +55,11 @@ class _Refused(Exception):
 
 
 class _Reader:
-    def __init__(self, file: str, until: frozenset[str] | None) -> None:
+    def __init__(self, file: str, until: frozenset[str] | None, what: str) -> None:
         self.file = file
         self.until = until
+        self.what = what
+        self.instead = "; use extends" if what == "profile" else ""
         self.findings: list[Finding] = []
         self.nodes = 0
 
@@ -74,7 +76,7 @@ class _Reader:
             if isinstance(event, yaml.DocumentStartEvent):
                 if root is not None:
                     raise self.refuse(
-                        _line(event), "a profile is one YAML document; '---' begins a second one"
+                        _line(event), f"a {self.what} is one YAML document; '---' begins a second one"
                     )
                 root = self.node(next(events), events, "", 1)
                 if self.enough(root):
@@ -100,11 +102,11 @@ class _Reader:
 
     def refuse_features(self, event: yaml.Event, line: int, path: str) -> None:
         if isinstance(event, yaml.AliasEvent):
-            raise self.refuse(line, "aliases (*name) are not for profiles; use extends", path)
+            raise self.refuse(line, f"aliases (*name) are not for {self.what}s{self.instead}", path)
         if anchor := getattr(event, "anchor", None):
-            self.add(line, f"anchors (&{anchor}) are not for profiles; use extends", path)
+            self.add(line, f"anchors (&{anchor}) are not for {self.what}s{self.instead}", path)
         if tag := getattr(event, "tag", None):
-            self.add(line, f"tags ({tag}) are not for profiles", path)
+            self.add(line, f"tags ({tag}) are not for {self.what}s", path)
 
     def sequence(self, events: Iterator[yaml.Event], path: str, depth: int, line: int) -> ListNode:
         items: list[Node] = []
@@ -125,7 +127,7 @@ class _Reader:
             here = f"{path}.{key.text}" if path else key.text
             value = self.node(next(events), events, here, depth + 1)
             if key.text == "<<":
-                self.add(key.line, "merge keys (<<) are not for profiles; use extends", path)
+                self.add(key.line, f"merge keys (<<) are not for {self.what}s{self.instead}", path)
             elif key.text in items:
                 first = items[key.text][0].line
                 self.add(key.line, f"'{key.text}' is here twice (first on line {first})", here)
@@ -141,16 +143,19 @@ def _line(event: yaml.Event) -> int:
     return 1 if mark is None else mark.line + 1
 
 
-def read_nodes(path: Path, until: frozenset[str] | None = None) -> tuple[MapNode | None, list[Finding]]:
+def read_nodes(
+    path: Path, until: frozenset[str] | None = None, *, what: str = "profile"
+) -> tuple[MapNode | None, list[Finding]]:
     """Read one file. None for the map where nothing could be made of it; findings may come with a map too.
 
-    `until`: stop as soon as these keys were read, whatever comes after them.
+    `until`: stop as soon as these keys were read, whatever comes after them. `what`: a word for messages; "recipe" for
+    the other kind of file that is read so.
     """
     file = str(path)
-    text, findings = _read_text(path)
+    text, findings = _read_text(path, what)
     if text is None:
         return None, findings
-    reader = _Reader(file, until)
+    reader = _Reader(file, until, what)
     root: Node | None = None
     try:
         root = reader.document(yaml.parse(text, Loader=_Loader))
@@ -163,11 +168,11 @@ def read_nodes(path: Path, until: frozenset[str] | None = None) -> tuple[MapNode
         return None, [Finding(file, 1, "", "the file is empty")]
     if not isinstance(root, MapNode):
         kind = "a list" if isinstance(root, ListNode) else "plain text"
-        return None, [Finding(file, root.line, "", f"a profile is a map of keys to values, this is {kind}")]
+        return None, [Finding(file, root.line, "", f"a {what} is a map of keys to values, this is {kind}")]
     return root, reader.findings
 
 
-def _read_text(path: Path) -> tuple[str | None, list[Finding]]:
+def _read_text(path: Path, what: str) -> tuple[str | None, list[Finding]]:
     file = str(path)
     try:
         if not path.is_dir() and is_special(path):  # a pipe would be waited for without end
@@ -179,7 +184,7 @@ def _read_text(path: Path) -> tuple[str | None, list[Finding]]:
     except OSError as error:
         return None, [Finding(file, None, "", f"cannot be read: {error.strerror or error}")]
     if len(data) > MAX_BYTES:
-        return None, [Finding(file, None, "", f"larger than {MAX_BYTES // 1024} KiB: not a profile")]
+        return None, [Finding(file, None, "", f"larger than {MAX_BYTES // 1024} KiB: not a {what}")]
     try:
         return data.decode("utf-8-sig"), []
     except UnicodeDecodeError as error:

@@ -61,7 +61,10 @@ Abi = Literal["arm64-v8a", "armeabi-v7a", "x86_64", "x86", "riscv64"]
 Os = Literal["linux", "android", "ios"]
 DeviceKind = Literal["local", "board", "phone"]
 Precision = Literal["int4", "int8", "int16", "float16", "bfloat16", "float32"]
-Recipe = Literal["float32", "float16", "int8-dynamic", "int8-static"]
+Recipe = Literal[
+    "float32", "float16", "int8-dynamic", "int8-weight-only", "int8-static", "int16x8", "int4-weight-only",
+    "int4-blockwise", "mixed",
+]  # fmt: skip
 Boundary = Literal["soc-rails", "cpu-package", "module-input", "board-input", "battery", "wall"]
 Runtime = Annotated[
     str,

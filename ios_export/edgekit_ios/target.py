@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,9 @@ import msgspec
 
 from edgekit.conversion.extras import versions
 from edgekit.conversion.layout import in_layout
+from edgekit.conversion.recipes import Recipe
 from edgekit.conversion.routes import require
-from edgekit.conversion.targets.base import Made, Prepared, Request
+from edgekit.conversion.targets.base import Made, Prepared, Request, Stream
 from edgekit.errors import BugError, ToolError
 from edgekit.events import Event
 from edgekit.models.info import Format, Signature, TensorSpec
@@ -23,7 +23,7 @@ from edgekit_ios.renaming import identifiers, rename
 from edgekit_ios.signature import read_signature
 
 if TYPE_CHECKING:
-    from edgekit.conversion.sources.base import Sample
+    pass
 
 
 class CoreMlTarget:
@@ -41,13 +41,13 @@ class CoreMlTarget:
         coremltools()
         return Prepared(request, tools=versions("coremltools", *_PACKAGES[request.source.framework]))
 
-    def make(self, prepared: Prepared, recipe: str, calibration: Sequence[Sample]) -> Made:
+    def make(self, prepared: Prepared, recipe: Recipe, calibration: Stream) -> Made:
         """Raises MissingExtra, ToolError (E_CONVERTER), HostError (the disk). `calibration` is not used."""
-        if recipe not in self.recipes:
-            raise BugError(f"the Core ML target has no recipe '{recipe}'")
+        if recipe.kind not in self.recipes:
+            raise BugError(f"the Core ML target has no recipe '{recipe.name}'")
         request = prepared.request
-        request.sink(Event("convert", f"coremltools: {recipe}"))
-        converted, expected = _converted(request, recipe)
+        request.sink(Event("convert", f"coremltools: {recipe.name}"))
+        converted, expected = _converted(request, recipe.kind)
         found = _named(converted, expected)
         path = request.folder / f"model{self.suffix}"
         write_package(converted.model, converted.weights, path)

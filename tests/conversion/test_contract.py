@@ -13,6 +13,7 @@ import pytest
 from edgekit import registry
 from edgekit.conversion.hosts.base import HostModel, run_real
 from edgekit.conversion.layout import pair
+from edgekit.conversion.recipes import load_recipe
 from edgekit.conversion.samples import generate
 from edgekit.conversion.sources.base import LoadedSource, LoadOptions, Source, find_source
 from edgekit.conversion.targets.base import Request, Target
@@ -121,7 +122,7 @@ class TargetContract:
         for folder in (tmp_path / "first", tmp_path / "second"):
             folder.mkdir()
             prepared = target.prepare(Request(loaded, "keep", folder))
-            made = target.make(prepared, recipe, ())
+            made = target.make(prepared, load_recipe(recipe), ())
             entries.append(entry_for("model", made.path))
         assert made is not None
         assert entries[0] == entries[1]

@@ -13,6 +13,7 @@ import pytest
 
 from edgekit.conversion.convert import convert as work
 from edgekit.conversion.options import ConvertOptions
+from edgekit.conversion.recipes import Recipe
 from edgekit.conversion.targets.base import Made, Prepared
 from edgekit.conversion.targets.onnx import OnnxTarget
 from edgekit.conversion.targets.tflite import TfliteTarget
@@ -80,7 +81,7 @@ class Damaging(TfliteTarget):
     def __init__(self, edit: Edit) -> None:
         self._edit = edit
 
-    def make(self, prepared: Prepared, recipe: str, calibration: Sequence[Any]) -> Made:
+    def make(self, prepared: Prepared, recipe: Recipe, calibration: Sequence[Any]) -> Made:
         made = super().make(prepared, recipe, calibration)
         made.path.write_bytes(self._edit(made.path.read_bytes()))
         return made
@@ -160,7 +161,7 @@ def test_onnx_with_another_initializer(tmp_path: Path, monkeypatch: pytest.Monke
     """The same for another format: one weight of the real ONNX file changed by 5 %."""
 
     class DamagingOnnx(OnnxTarget):
-        def make(self, prepared: Prepared, recipe: str, calibration: Sequence[Any]) -> Made:
+        def make(self, prepared: Prepared, recipe: Recipe, calibration: Sequence[Any]) -> Made:
             import onnx
 
             made = super().make(prepared, recipe, calibration)

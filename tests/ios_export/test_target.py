@@ -20,6 +20,7 @@ from edgekit_ios.mil import MilModel
 from edgekit_ios.target import CoreMlTarget
 
 from edgekit.conversion.layout import pair
+from edgekit.conversion.recipes import load_recipe
 from edgekit.conversion.routes import ROUTES
 from edgekit.conversion.sources.base import LoadedSource
 from edgekit.conversion.targets.base import Made, Target
@@ -35,7 +36,7 @@ TOLERANCE = {"float32": 1e-5, "float16": 2e-3}
 
 def made(loaded: LoadedSource, recipe: str, folder: Path, layout: Any = "keep") -> Made:
     target = CoreMlTarget()
-    return target.make(target.prepare(nets.request(loaded, folder, layout)), recipe, ())
+    return target.make(target.prepare(nets.request(loaded, folder, layout)), load_recipe(recipe), ())
 
 
 def samples(loaded: LoadedSource) -> list[list[Any]]:

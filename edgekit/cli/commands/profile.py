@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edgekit.cli.common import Session, command, device_option
+from edgekit.cli.common import Session, command, device_option, finding_json
 
 
 @click.group()
@@ -35,7 +35,7 @@ def list_command(session: Session) -> None:
                 "runtimes": list(found.runtimes) if found else [],
                 "export_only": found.export_only if found else None,
                 "sha256": found.sha256 if found else None,
-                "errors": [_finding_json(finding) for finding in entry.findings],
+                "errors": [finding_json(finding) for finding in entry.findings],
             }
         )
 
@@ -55,10 +55,6 @@ def list_command(session: Session) -> None:
         click.echo(f"Your own go to {document['user_folder']}", err=True)
 
     session.emit({"profiles": entries, "user_folder": str(user_folder())}, render)
-
-
-def _finding_json(finding: Any) -> dict[str, Any]:
-    return {"file": finding.file, "line": finding.line, "path": finding.path, "message": finding.message}
 
 
 @profile.command()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from edgekit.conversion.hosts.base import HostModel
 from edgekit.conversion.options import Layout
+from edgekit.conversion.recipes import Recipe
 from edgekit.conversion.sources.base import LoadedSource
 from edgekit.events import Sink, ignore
+from edgekit.models.artifact import RangesFound
 from edgekit.models.info import Format, ModelInfo, Signature
 
 if TYPE_CHECKING:
@@ -63,8 +65,8 @@ class Made:
     `path`: its file, or its folder for a format that is one. `extra`: other files that belong to it (external
     data), below the folder that it lies in: the model names them from there. `signature`: inputs and outputs in the order and with the dtypes and shapes that the
     model itself has; their names are the source's, so that the two are paired by name. `tools`, `notes`: those of
-    Prepared included. `unquantized`: the float model that a quantizer made this one from, in the same format and with the
-    same names of tensors.
+    Prepared included. `ranges`: of static activations, and what they cost. `unquantized`: the float model that a quantizer
+    made this one from, in the same format and with the same names of tensors.
     """
 
     path: Path
@@ -73,12 +75,21 @@ class Made:
     extra: tuple[Path, ...] = ()
     tools: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    ranges: RangesFound | None = None
     unquantized: Path | None = None
+
+
+class Stream(Protocol):
+    """Samples that are read one at a time, as often as they are iterated over: a list of all would not fit."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Sample]: ...
 
 
 @runtime_checkable
 class Target(Protocol):
-    """`suffix`: of the file or folder in an artifact (".tflite"). `recipes`: those it can make, of RECIPES."""
+    """`suffix`: of the file or folder in an artifact (".tflite"). `recipes`: the kinds of schemes that it makes, as
+    `kind_of` calls them ("float16", "int8-static"); a recipe with a scheme of another kind never gets here."""
 
     name: str
     format: Format
@@ -89,10 +100,12 @@ class Target(Protocol):
         """Raises MissingExtra, ToolError (E_CONVERTER), InputError (E_NO_PATH: nothing converts this framework's
         models to this format)."""
 
-    def make(self, prepared: Prepared, recipe: str, calibration: Sequence[Sample]) -> Made:
-        """Raises MissingExtra, ToolError, VerificationError (E_NOTHING_QUANTIZED).
+    def make(self, prepared: Prepared, recipe: Recipe, calibration: Stream) -> Made:
+        """Raises MissingExtra, InputError (E_RECIPE_RULE: a rule fits nothing), ToolError, VerificationError
+        (E_NOTHING_QUANTIZED; E_RECIPE_NOT_MET: the file is not what the recipe says).
 
-        `calibration`: samples, each the source's inputs in order; empty where there are none.
+        `calibration`: samples, each with the inputs of `prepared` in order, or the source's where that has no signature
+        yet; empty where there are none.
         """
 
     def open(self, path: Path, signature: Signature, name: str) -> HostModel:

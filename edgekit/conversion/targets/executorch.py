@@ -12,8 +12,9 @@ import msgspec
 from edgekit.conversion.extras import need, quiet, versions
 from edgekit.conversion.hosts.executorch import ExecutorchHost
 from edgekit.conversion.naming import short
+from edgekit.conversion.recipes import Recipe
 from edgekit.conversion.routes import require
-from edgekit.conversion.targets.base import Made, Prepared, Request
+from edgekit.conversion.targets.base import Made, Prepared, Request, Stream
 from edgekit.conversion.targets.torch_layout import for_layout
 from edgekit.errors import BugError, ToolError
 from edgekit.events import Event
@@ -21,7 +22,7 @@ from edgekit.models.info import Format, Signature, TensorSpec
 from edgekit.models.inspect import open_model
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 _WHAT = "converting to ExecuTorch"
 
@@ -38,12 +39,10 @@ class ExecutorchTarget:
         need("executorch.exir", "executorch", _WHAT)
         return Prepared(request, tools=versions("torch", "executorch"))
 
-    def make(
-        self, prepared: Prepared, recipe: str, calibration: Sequence[Sequence[np.ndarray[Any, Any]]]
-    ) -> Made:
+    def make(self, prepared: Prepared, recipe: Recipe, calibration: Stream) -> Made:
         """Float16 computes in float16 and keeps float32 at inputs and outputs. Raises ToolError (E_CONVERTER)."""
-        if recipe not in self.recipes:
-            raise BugError(f"the ExecuTorch target has no recipe '{recipe}'")
+        if recipe.kind not in self.recipes:
+            raise BugError(f"the ExecuTorch target has no recipe '{recipe.name}'")
         request, name = prepared.request, prepared.request.source.origin.name
         torch = need("torch", "torch", _WHAT)
         exir = need("executorch.exir", "executorch", _WHAT)
@@ -52,7 +51,7 @@ class ExecutorchTarget:
         request.sink(Event("convert", f"converting {name} with ExecuTorch"))
         try:
             with quiet(), torch.no_grad():
-                program = model.program if recipe == "float32" else _half(torch, model)
+                program = model.program if recipe.kind == "float32" else _half(torch, model)
                 edge = exir.to_edge_transform_and_lower(program, partitioner=[partition.XnnpackPartitioner()])
                 data = bytes(edge.to_executorch().buffer)
         except Exception as error:  # exir raises its own, torch's and plain assertions
@@ -61,7 +60,7 @@ class ExecutorchTarget:
                 code="E_CONVERTER",
                 hint="replace the operators it names, or convert it --to tflite",
             ) from error
-        path = request.folder / f"{recipe}.pte"
+        path = request.folder / f"{recipe.name}.pte"
         path.write_bytes(data)
         info = open_model(path, use_cache=False)
         return Made(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.conversion.extras import need, quiet, versions
 from edgekit.conversion.hosts.onnx import OnnxHost
 from edgekit.conversion.naming import short
-from edgekit.conversion.recipes import AS_IS
+from edgekit.conversion.recipes import AS_IS, Recipe
 from edgekit.conversion.routes import require
 from edgekit.conversion.sources.handles import OnnxModel
-from edgekit.conversion.targets.base import Made, Prepared, Request
+from edgekit.conversion.targets.base import Made, Prepared, Request, Stream
 from edgekit.conversion.targets.onnx_layout import check, permuted
 from edgekit.conversion.targets.torch_layout import for_layout
 from edgekit.errors import BugError, ModelError, ToolError, VerificationError
@@ -21,7 +20,7 @@ from edgekit.models.info import Format, Signature
 from edgekit.models.inspect import open_model
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 MAX_PROTOBUF_BYTES = 2 << 30
 _WHAT = "converting to ONNX"
@@ -44,17 +43,15 @@ class OnnxTarget:
             path, tools = _from_torch(request), versions("torch", "onnx", "onnxscript", "onnxruntime")
         return Prepared(request, open_model(path, use_cache=False), path, tools)
 
-    def make(
-        self, prepared: Prepared, recipe: str, calibration: Sequence[Sequence[np.ndarray[Any, Any]]]
-    ) -> Made:
+    def make(self, prepared: Prepared, recipe: Recipe, calibration: Stream) -> Made:
         """Raises MissingExtra, ToolError (E_CONVERTER), VerificationError (E_NOTHING_QUANTIZED)."""
         path, extra = prepared.path, _external(prepared)
         if path is None:
             raise BugError("the ONNX target was not prepared")
-        if recipe == "float16":
+        if recipe.kind == "float16":
             path, extra = _half(prepared, path, extra), ()
-        elif recipe not in ("float32", AS_IS):
-            raise BugError(f"the ONNX target has no recipe '{recipe}'")
+        elif recipe.arithmetic not in ("float32", AS_IS):
+            raise BugError(f"the ONNX target has no recipe '{recipe.name}'")
         info = open_model(path, use_cache=False)
         if info.signature is None:
             raise BugError("an ONNX model without inputs and outputs")

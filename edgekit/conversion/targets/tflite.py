@@ -3,39 +3,47 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgekit.conversion.extras import need, quiet, versions
 from edgekit.conversion.hosts.tflite import TfliteHost
-from edgekit.conversion.recipes import AS_IS, RECIPES, is_quantized
+from edgekit.conversion.ranges import Range, words
+from edgekit.conversion.recipes import AS_IS, Recipe, is_quantized
 from edgekit.conversion.routes import require
 from edgekit.conversion.samples import generate
 from edgekit.conversion.sources.base import LoadedSource
-from edgekit.conversion.targets.base import Came, Made, Prepared, Request
+from edgekit.conversion.targets.base import Came, Made, Prepared, Request, Stream
 from edgekit.conversion.targets.operator_codes import with_new_codes
 from edgekit.conversion.targets.takeable import Edited, NotTakeable, made_takeable
 from edgekit.conversion.targets.takeable_proof import SAMPLES as PROOF_SAMPLES
 from edgekit.conversion.targets.takeable_proof import prove
+from edgekit.conversion.targets.tflite_calibrate import as_qsvs, find_ranges, method_of
+from edgekit.conversion.targets.tflite_check import check_file
+from edgekit.conversion.targets.tflite_graph import Graph, read_graphs
+from edgekit.conversion.targets.tflite_plan import Plan, plan_for, quantizer_rules
 from edgekit.errors import BugError, EdgekitError, ToolError, VerificationError
 from edgekit.events import Event
+from edgekit.models.artifact import RangesFound
 from edgekit.models.info import Format, ModelInfo, Signature
 from edgekit.models.inspect import inspect_tflite
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 _WHAT = "quantizing a TFLite model"
-_STORED_AS = {"float16": ("float16",), "int8-dynamic": ("int8",), "int8-static": ("int8",)}
 
 
 class TfliteTarget:
     name = "tflite"
     format: Format = "tflite"
     suffix = ".tflite"
-    recipes = RECIPES
+    recipes = (
+        "float32", "float16", "int8-dynamic", "int8-weight-only", "int8-static", "int16x8", "int4-dynamic",
+        "int4-weight-only", "int4-static", "int16x4", "int4-blockwise", "int2-dynamic", "int2-blockwise",
+    )  # fmt: skip
 
     def prepare(self, request: Request) -> Prepared:
         """The float model. Raises MissingExtra, ToolError (E_CONVERTER), InputError (E_NO_PATH)."""
@@ -57,43 +65,59 @@ class TfliteTarget:
         changed.write_bytes(edited.data)
         return replace(prepared, info=edited.info, path=changed, came=Came(info, path), edits=words)
 
-    def make(
-        self, prepared: Prepared, recipe: str, calibration: Sequence[Sequence[np.ndarray[Any, Any]]]
-    ) -> Made:
+    def make(self, prepared: Prepared, recipe: Recipe, calibration: Stream) -> Made:
         """The model in this recipe; float32 and as-is leave the bytes alone.
 
-        Raises MissingExtra, ToolError (E_QUANTIZER: it failed), VerificationError (E_NOTHING_QUANTIZED:
-        it reported success, yet no weight changed its type).
+        Raises MissingExtra, InputError (E_RECIPE_RULE), ToolError (E_QUANTIZER: it failed), VerificationError: it
+        reported success, yet nothing changed its type (E_NOTHING_QUANTIZED) or not as the recipe says
+        (E_RECIPE_NOT_MET).
         """
         if prepared.path is None or prepared.info is None:
             raise BugError("the TFLite target was not prepared")
-        came = prepared.came
-        if came is not None and (recipe == AS_IS or (recipe == "float32" and not is_quantized(came.info))):
+        came, plain = prepared.came, recipe.arithmetic
+        if came is not None and (plain == AS_IS or (plain == "float32" and not is_quantized(came.info))):
             return _made(replace(prepared, edits=()), came.path, came.info, {}, ())
-        if recipe in ("float32", AS_IS):
+        if plain in ("float32", AS_IS):
             return _made(prepared, prepared.path, prepared.info, {}, ())
-        prepared.request.sink(Event("convert", f"quantizing: {recipe}"))
+        sink = prepared.request.sink
+        sink(Event("convert", f"quantizing: {recipe.name}"))
         need("ai_edge_quantizer.quantizer", "litert", _WHAT)
+        tflite = with_new_codes(prepared.path.read_bytes())
+        before = read_graphs(tflite)
+        plan = plan_for(recipe, before)
+        require_something(plan)
+        gatherer, ranges = None, None
+        if any(scheme.activations.mode == "static" for scheme in plan.schemes):
+            gatherer, ranges = find_ranges(tflite, plan, before, calibration, sink)
         try:
             with quiet(), _silenced_logging():
-                tflite = with_new_codes(prepared.path.read_bytes())
-                data = _quantize(tflite, prepared.info, recipe, calibration)
+                data = _quantize(tflite, plan, before, ranges)
         except EdgekitError:
             raise
         except (
             Exception
         ) as error:  # the quantizer has no errors of its own: KeyError, ValueError, AssertionError
             raise ToolError(
-                f"ai-edge-quantizer failed on {recipe}: {error}",
+                f"ai-edge-quantizer failed on {recipe.name}: {error}",
                 code="E_QUANTIZER",
                 hint="try another --recipe; float32 always works",
             ) from error
         after = inspect_tflite(data, "the quantized model")
-        notes = check_changed(prepared.info, after, recipe)
-        path = prepared.request.folder / f"{recipe}.tflite"
+        stored = check_file(plan, before, read_graphs(data), ranges)
+        found = None
+        if gatherer is not None:
+            found = RangesFound(
+                method=method_of(recipe),
+                samples=len(calibration),
+                tensors=len(stored),
+                clipped=gatherer.cost(stored),
+            )
+        cost = words(found) if found is not None else ""
+        notes = (*plan.notes(), *share_notes(prepared.info, after), *([cost] if cost else []))
+        path = prepared.request.folder / f"{recipe.name}.tflite"
         path.write_bytes(data)
         made = _made(prepared, path, after, versions("ai-edge-quantizer", "ai-edge-litert"), notes)
-        return replace(made, unquantized=prepared.path)
+        return replace(made, ranges=found, unquantized=prepared.path)
 
     def open(self, path: Path, signature: Signature, name: str) -> TfliteHost:
         """Raises MissingExtra, ModelError E_MODEL_LOAD."""
@@ -136,72 +160,33 @@ class _silenced_logging:  # noqa: N801
 
 
 def _quantize(
-    tflite: bytes, info: ModelInfo, recipe: str, calibration: Sequence[Sequence[np.ndarray[Any, Any]]]
+    tflite: bytes, plan: Plan, graphs: Sequence[Graph], ranges: Mapping[str, Range] | None
 ) -> bytes:
-    rules = _rules(recipe)
     quantizer = need("ai_edge_quantizer.quantizer", "litert", _WHAT)
-    engine = quantizer.Quantizer(tflite, rules)
-    ranges = _ranges(tflite, info, rules, calibration) if recipe == "int8-static" else None
-    result = engine.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
+    engine = quantizer.Quantizer(tflite, quantizer_rules(plan, graphs))
+    found = None if ranges is None else as_qsvs(ranges, graphs)
+    result = engine.quantize(found, enable_progress_bar=False, enable_progress_report=False)
     return bytes(result.quantized_model)
 
 
-def _rules(recipe: str) -> Any:
-    """The quantizer's own form of a recipe."""
-    manager = need("ai_edge_quantizer.recipe_manager", "litert", _WHAT).RecipeManager()
-    operators = need("ai_edge_quantizer.qtyping", "litert", _WHAT).TFLOperationName
-    algorithms = need("ai_edge_quantizer.algorithm_manager", "litert", _WHAT).AlgorithmName
-    everything = {"regex": ".*", "operation_name": operators.ALL_SUPPORTED}
-    if recipe == "float16":
-        manager.add_weight_only_config(**everything, num_bits=16, algorithm_key=algorithms.FLOAT_CASTING)
-    elif recipe == "int8-dynamic":
-        manager.add_dynamic_config(**everything, num_bits=8)
-        # LiteRT's dynamic int8 DEPTHWISE_CONV_2D is several times slower than its float one.
-        manager.add_quantization_config(
-            ".*", operators.DEPTHWISE_CONV_2D, algorithm_key=algorithms.NO_QUANTIZE
+def require_something(plan: Plan) -> None:
+    """Raises VerificationError E_NOTHING_QUANTIZED where no operator is to be changed: the quantizer would report success
+    over a file that it left as it is."""
+    if not plan.schemes:
+        raise VerificationError(
+            f"the model has no operator that recipe {plan.recipe.name} quantizes: nothing was quantized",
+            code="E_NOTHING_QUANTIZED",
+            hint="use --recipe float32",
         )
-    elif recipe == "int8-static":
-        manager.add_static_config(**everything, activation_num_bits=8, weight_num_bits=8)
-        # Inputs and outputs keep their types: the application around the model does not have to change.
-        for end in (operators.INPUT, operators.OUTPUT):
-            manager.add_quantization_config(".*", end, algorithm_key=algorithms.NO_QUANTIZE)
-    else:
-        raise BugError(f"the TFLite target has no recipe '{recipe}'")
-    return manager.get_quantization_recipe()
 
 
-def _ranges(
-    tflite: bytes, info: ModelInfo, rules: Any, calibration: Sequence[Sequence[np.ndarray[Any, Any]]]
-) -> Any:
-    """True minimum and maximum of every tensor over the samples. The quantizer's default, a moving average,
-    clips the largest activations."""
-    if info.signature is None or info.signature.key is None:
-        raise BugError("calibration without a SignatureDef")
-    calibrator = need("ai_edge_quantizer.calibrator", "litert", _WHAT)
-    update = need("ai_edge_quantizer.utils.qsv_utils", "litert", _WHAT).min_max_update
-    manager = need("ai_edge_quantizer.recipe_manager", "litert", _WHAT).RecipeManager()
-    manager.load_quantization_recipe(rules)
-    names = [spec.name for spec in info.signature.inputs]
-    samples = [dict(zip(names, sample, strict=True)) for sample in calibration]
-    engine = calibrator.Calibrator(tflite, num_threads=1, qsv_update_func=update)
-    engine.calibrate({info.signature.key: samples}, manager)
-    return engine.get_model_qsvs()
-
-
-def check_changed(before: ModelInfo, after: ModelInfo, recipe: str) -> tuple[str, ...]:
-    """Compare the types of the weights before and after. Pure.
-
-    Raises VerificationError E_NOTHING_QUANTIZED; gives a note where less than half of the weights changed.
-    """
-    wanted = _STORED_AS[recipe]
+def share_notes(before: ModelInfo, after: ModelInfo) -> tuple[str, ...]:
+    """A note where less than half of the weights changed their type. Pure."""
     old = before.quantization.weights if before.quantization else {}
     new = after.quantization.weights if after.quantization else {}
-    changed = sum(new.get(dtype, 0) - old.get(dtype, 0) for dtype in wanted)
-    if changed <= 0:
-        raise VerificationError(
-            f"the quantizer reported success, but no weight became {' or '.join(wanted)}: nothing was quantized",
-            code="E_NOTHING_QUANTIZED",
-            hint="the model has no operators that this recipe quantizes; use --recipe float32",
-        )
-    share = changed / sum(new.values())
-    return (f"only {100 * share:.0f} % of the weights are {wanted[0]} now",) if share < 0.5 else ()
+    gained = {dtype: count - old.get(dtype, 0) for dtype, count in new.items() if count > old.get(dtype, 0)}
+    total = sum(new.values())
+    share = sum(gained.values()) / total if total else 0.0
+    if share >= 0.5:
+        return ()
+    return (f"only {100 * share:.0f} % of the weights are {' or '.join(sorted(gained)) or 'quantized'} now",)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from edgekit.conversion.recipes.load import RECIPES, load_recipe
+from edgekit.conversion.recipes.schema import AS_IS, Recipe, kind_of
 from edgekit.errors import EdgekitError, InputError, ModelError
 from edgekit.models.info import ModelInfo
 
-RECIPES = ("float32", "float16", "int8-dynamic", "int8-static")
-AS_IS = "as-is"
-"""Recorded for a model that came quantized and was left alone."""
-
-_PRECISION = {"float32": "float32", "float16": "float16", "int8-dynamic": "int8", "int8-static": "int8"}
+DEFAULT_PREFER = ("int8-static", "int8-dynamic", "float32")
 _FLOATS = ("float32", "float16")
-_DEFAULT_PREFER = ("int8-static", "int8-dynamic", "float32")
 
 
 _UNKNOWN = ModelInfo(format="tflite", path="", sha256="", size_bytes=0)
@@ -47,70 +42,47 @@ class ProfileLike(Protocol):
 
 @dataclass(frozen=True)
 class Choice:
-    """Recipes to try, first first, and what to tell the user about those that are not among them."""
+    """Recipes to try, first first, and what to tell the user about those that are not among them. `loaded`: the same
+    as they were read."""
 
     recipes: tuple[str, ...]
     notes: tuple[str, ...]
-
-
-DEFINITIONS: Mapping[str, Mapping[str, object]] = {
-    "as-is": {"weights": "as they are"},
-    "float32": {"weights": "float32"},
-    "float16": {"weights": "float16"},
-    "int8-dynamic": {"weights": "int8", "activations": "dynamic int8", "float": ["DEPTHWISE_CONV_2D"]},
-    "int8-static": {
-        "weights": "int8",
-        "activations": "int8",
-        "ranges": "min-max",
-        "float": ["INPUT", "OUTPUT"],
-    },
-}
-"""What each recipe is, for its hash in a manifest."""
-
-
-def recipe_sha256(recipe: str) -> str:
-    """sha256 of the recipe's definition as JSON with sorted keys."""
-    text = json.dumps({"name": recipe, **DEFINITIONS[recipe]}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    loaded: tuple[Recipe, ...] = ()
 
 
 def choose(
     info: ModelInfo | None,
     *,
-    requested: str | None,
+    requested: str | Recipe | None,
     profile: ProfileLike | None,
     has_calibration: bool,
     possible: Sequence[str] = RECIPES,
+    target: str = "tflite",
     came: ModelInfo | None = None,
     untaken: str = "",
 ) -> Choice:
-    """Which recipes to try on a float model, None where its format tells nothing to judge by. `possible`: those that
-    the target makes. `came`, `untaken`: as in Prepared.
+    """Which recipes to try on a float model, None where its format tells nothing to judge by. `possible`: the kinds of
+    schemes that the target makes (`kind_of`). `came`, `untaken`: as in Prepared.
 
     A requested recipe is taken or refused with the reason; without one the profile's preferences are gone
     through in order. Raises InputError (E_RECIPE, E_CALIBRATION_NEEDED), ModelError (E_ALREADY_QUANTIZED,
     E_NO_SIGNATURE, E_STATEFUL).
     """
-    if requested == AS_IS:
-        return Choice((AS_IS,), ())
+    asked = load_recipe(requested) if isinstance(requested, str) else requested
+    if asked is not None and asked.name == AS_IS:
+        return _choice([asked], [])
     info = info if info is not None else _UNKNOWN
-    if requested is not None:
-        if requested not in RECIPES:
-            raise InputError(f"no recipe '{requested}' (there are: {', '.join(RECIPES)})", code="E_RECIPE")
-        if requested not in possible:
-            raise InputError(
-                f"this format is not made with recipe '{requested}' (only {', '.join(possible)})",
-                code="E_RECIPE",
-                hint="choose one of these, or --to tflite",
-            )
-        if (error := obstacle(info, requested, has_calibration, untaken)) is not None:
+    if asked is not None:
+        if (missing := not_made(asked, possible, target)) is not None:
+            raise missing
+        if (error := obstacle(info, asked, has_calibration, target, untaken)) is not None:
             raise error
-        notes = () if allowed(requested, profile) else (_not_allowed(requested, profile),)
-        return Choice((requested,), notes)
+        notes = [] if allowed(asked, profile) else [_not_allowed(asked, profile)]
+        return _choice([asked], notes)
     if already := _quantized_already(_integers(came) or info):
         because = f" ({untaken})" if untaken else ""
-        return Choice((AS_IS,), (f"{already}{because}; it is left as it is",))
-    return _preferred(info, profile, has_calibration, possible, came, untaken)
+        return _choice([load_recipe(AS_IS)], [f"{already}{because}; it is left as it is"])
+    return _preferred(info, profile, has_calibration, possible, target, came, untaken)
 
 
 def _integers(came: ModelInfo | None) -> ModelInfo | None:
@@ -120,48 +92,83 @@ def _integers(came: ModelInfo | None) -> ModelInfo | None:
     return came if any("int" in dtype for dtype in came.quantization.weights) else None
 
 
+def _choice(recipes: Sequence[Recipe], notes: Sequence[str]) -> Choice:
+    return Choice(tuple(recipe.name for recipe in recipes), tuple(notes), tuple(recipes))
+
+
+def not_made(recipe: Recipe, possible: Sequence[str], target: str) -> InputError | None:
+    """Why a target that makes these kinds of schemes does not make this recipe, None where it does."""
+    kinds = dict.fromkeys(kind_of(scheme) for scheme in recipe.all_schemes(target))
+    missing = [kind for kind in kinds if kind not in possible and kind != "float32"]
+    if set(kinds) == {"float32"} and recipe.arithmetic != "float32":
+        return InputError(
+            f"recipe '{recipe.name}' has no rule for --to {target}: nothing would be quantized",
+            code="E_RECIPE",
+            hint=f"add rules with `target: {target}`, or choose another --to",
+        )
+    if not missing:
+        return None
+    what = f"recipe '{recipe.name}'"
+    if missing != [recipe.name]:
+        what += f", which is {', '.join(missing)}"
+    return InputError(
+        f"--to {target} is not made with {what} (only {', '.join(possible)})",
+        code="E_RECIPE",
+        hint="choose one of these, or --to tflite",
+    )
+
+
 def _preferred(
     info: ModelInfo,
     profile: ProfileLike | None,
     has_calibration: bool,
     makes: Sequence[str],
+    target: str,
     came: ModelInfo | None,
     untaken: str,
 ) -> Choice:
     wished = tuple(profile.recipe.prefer) if profile else ()
-    possible, notes = [], []
-    for recipe in wished or _DEFAULT_PREFER:
-        if recipe not in makes:
-            notes.append(f"not {recipe}: this format is made with {', '.join(makes)}")
+    possible: list[Recipe] = []
+    notes: list[str] = []
+    for name in wished or DEFAULT_PREFER:
+        recipe = load_recipe(name)
+        if not_made(recipe, makes, target) is not None:
+            notes.append(f"not {name}: this format is made with {', '.join(makes)}")
         elif not allowed(recipe, profile):
             notes.append(_not_allowed(recipe, profile))
-        elif (error := obstacle(info, recipe, has_calibration, untaken)) is not None:
-            notes.append(f"not {recipe}: {error.message}")
+        elif (error := obstacle(info, recipe, has_calibration, target, untaken)) is not None:
+            notes.append(f"not {name}: {error.message}")
         else:
             possible.append(recipe)
     if not possible:
         notes.append("float32: nothing else is possible")
-        possible.append("float32")
+        possible.append(load_recipe("float32"))
     if came is not None and is_quantized(came):
         # It computes in float as it came, and is half the size.
-        possible = list(dict.fromkeys(AS_IS if recipe in _FLOATS else recipe for recipe in possible))
+        kept = [AS_IS if recipe.name in _FLOATS else recipe.name for recipe in possible]
+        possible = [load_recipe(name) for name in dict.fromkeys(kept)]
     source = f"preferred by profile {profile.name}" if profile and wished else "default preference"
-    return Choice(tuple(possible), (*notes, f"recipe {possible[0]}: {source}"))
+    return _choice(possible, [*notes, f"recipe {possible[0].name}: {source}"])
 
 
-def obstacle(info: ModelInfo, recipe: str, has_calibration: bool, untaken: str = "") -> EdgekitError | None:
+def obstacle(
+    info: ModelInfo, recipe: Recipe, has_calibration: bool, target: str = "tflite", untaken: str = ""
+) -> EdgekitError | None:
     """Why this recipe cannot be used on this model, None where nothing known speaks against it."""
     if already := _quantized_already(info):
         return ModelError(
-            f"{already}: {recipe} needs a float32 model" + (f", and {untaken}" if untaken else ""),
+            f"{already}: {recipe.name} needs a float32 model" + (f", and {untaken}" if untaken else ""),
             code="E_ALREADY_QUANTIZED",
             hint="start from the float32 model, or use --recipe as-is",
         )
-    return _static_obstacle(info, has_calibration, untaken) if recipe == "int8-static" else None
+    return _static_obstacle(info, recipe, has_calibration, untaken) if recipe.calibrated(target) else None
 
 
-def _static_obstacle(info: ModelInfo, has_calibration: bool, untaken: str) -> EdgekitError | None:
-    if info.signature is None or info.signature.key is None:
+def _static_obstacle(
+    info: ModelInfo, recipe: Recipe, has_calibration: bool, untaken: str
+) -> EdgekitError | None:
+    tflite = info.format == "tflite" and info is not _UNKNOWN
+    if tflite and (info.signature is None or info.signature.key is None):
         return ModelError(
             "the model has no SignatureDef, which calibration of the quantizer needs, and none could be added"
             + (f": {untaken}" if untaken else ""),
@@ -176,7 +183,7 @@ def _static_obstacle(info: ModelInfo, has_calibration: bool, untaken: str) -> Ed
         )
     if not has_calibration:
         return InputError(
-            "int8-static needs calibration data",
+            f"{recipe.name} needs calibration data",
             code="E_CALIBRATION_NEEDED",
             hint="give --calibration FILE.npz with some hundred typical inputs, or use --recipe int8-dynamic",
         )
@@ -197,14 +204,13 @@ def _quantized_already(info: ModelInfo) -> str:
     return f"the model is quantized already ({quantization.kind})"
 
 
-def allowed(recipe: str, profile: ProfileLike | None) -> bool:
+def allowed(recipe: Recipe, profile: ProfileLike | None) -> bool:
     """Whether any runtime of the profile takes this recipe's precision; a profile that lists none takes all."""
     if profile is None or not profile.precisions:
         return True
-    precision = _PRECISION.get(recipe)
-    return any(precision in precisions for precisions in profile.precisions.values())
+    return any(recipe.precision in precisions for precisions in profile.precisions.values())
 
 
-def _not_allowed(recipe: str, profile: ProfileLike | None) -> str:
+def _not_allowed(recipe: Recipe, profile: ProfileLike | None) -> str:
     name = profile.name if profile else ""
-    return f"{recipe}: profile {name} lists no runtime that takes {_PRECISION.get(recipe, recipe)}"
+    return f"{recipe.name}: profile {name} lists no runtime that takes {recipe.precision}"
