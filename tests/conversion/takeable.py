@@ -17,7 +17,7 @@ from tests.conversion.models import real_models
 
 TABLE = Path(__file__).with_name("takeable.json")
 PACKAGE = "mediapipe"
-RECIPES = ("float16", "int8-dynamic", "int8-static")
+RECIPES = ("float16", "int8-weight-only", "int8-dynamic", "int8-static")
 CALIBRATION_SAMPLES = 16
 
 
