@@ -24,13 +24,13 @@ from edgekit.conversion.hosts.base import to_stored
 from edgekit.conversion.job import Job, Result
 from edgekit.conversion.layout import Pairing, pair, with_sizes
 from edgekit.conversion.options import ConvertOptions
-from edgekit.conversion.packing import INTEGER_GOLDEN_TOLERANCE, write
+from edgekit.conversion.packing import write
 from edgekit.conversion.recipes import Choice, ProfileLike, Recipe, choose, load_recipe, with_method
 from edgekit.conversion.samples import Samples, samples_for_verification
 from edgekit.conversion.sources.base import LoadOptions, find_source
 from edgekit.conversion.targets.base import Made, Prepared, Request, Stream, Target
 from edgekit.conversion.task import load_metric
-from edgekit.conversion.verify import TOLERANCES, compare, judge, past_limit
+from edgekit.conversion.verify import compare, judge, past_limit
 from edgekit.errors import BugError, HostDiskFull, InputError, ToolError, VerificationError
 from edgekit.events import Event, Sink
 from edgekit.models.artifact import (
@@ -124,7 +124,7 @@ def _convert(
     result, samples = _make(job, scratch)
     job.seconds["convert"] = time.monotonic() - began
     began = time.monotonic()
-    layers = _layers(job, result, samples) if debug_layers else None
+    layers = _layers_of(job, result, samples) if debug_layers else None
     verification = _verify(job, result, samples)
     job.seconds["verify"] = time.monotonic() - began
     try:
@@ -262,6 +262,8 @@ def _make(job: Job, scratch: Path) -> tuple[Result, Samples]:
         has_calibration=job.calibration is not None,
         possible=job.target.recipes,
         target=job.target.name,
+        came=prepared.came.info if prepared.came else None,
+        untaken=prepared.untaken,
     )
     if prepared.info is not None:
         require_runnable(job.profile, job.target, prepared.info, choice.recipes[0])
@@ -332,19 +334,10 @@ def _by_name(
     return by_name
 
 
-def _layers(job: Job, result: Result, samples: Samples) -> LayerReport:
-    """Both models traced on the first samples."""
-    from edgekit.conversion.layers import debug_layers, tracer_for_source, tracer_for_target
+def _layers_of(job: Job, result: Result, samples: Samples) -> LayerReport:
+    from edgekit.conversion.debugging import layers_of  # not needed by a conversion that is not looked into
 
-    job.sink(Event("verify", "tracing both models operator by operator"))
-    return debug_layers(
-        tracer_for_source(job.source),
-        tracer_for_target(job.target.format, result.made.path, result.host, result.pairing),
-        samples.inputs,
-        TOLERANCES.get(result.recipe.arithmetic, INTEGER_GOLDEN_TOLERANCE),
-        source_name=job.source.origin.name,
-        target_name=f"{job.target.name} {result.recipe.name}",
-    )
+    return layers_of(job, result, samples)
 
 
 def _enforce(verification: Verification) -> None:

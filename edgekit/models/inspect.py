@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MAPPED_BYTES = 64 << 20
 """A larger .tflite file is not read into memory."""
-_CACHE_VERSION = 4
+_CACHE_VERSION = 5
 """Raised when what is read from a file, or how it is named, changes."""
 
 

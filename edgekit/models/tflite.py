@@ -229,7 +229,24 @@ def _names(definition: Table, number: int) -> dict[int, str]:
 
 def _named(subgraph: _Subgraph, key: str | None, ins: dict[int, str], outs: dict[int, str]) -> Signature:
     def specs(indices: tuple[int, ...], names: dict[int, str]) -> tuple[TensorSpec, ...]:
-        found = [(index, subgraph.tensors[index].spec) for index in indices]
-        return tuple(msgspec.structs.replace(spec, name=names.get(index, spec.name)) for index, spec in found)
+        found = [subgraph.tensors[index].spec for index in indices]
+        told = _unlike([names.get(index, spec.name) for index, spec in zip(indices, found, strict=True)])
+        return tuple(msgspec.structs.replace(spec, name=name) for spec, name in zip(found, told, strict=True))
 
     return Signature(key=key, inputs=specs(subgraph.inputs, ins), outputs=specs(subgraph.outputs, outs))
+
+
+def _unlike(names: Sequence[str]) -> list[str]:
+    """Names under which data can be given: one that is empty or was there before gets a number behind it."""
+    taken, seen = set(names), set[str]()
+    told = []
+    for place, name in enumerate(names):
+        if not name or name in seen:
+            number = place + 1
+            while (free := f"{name or 'tensor'}_{number}") in taken:
+                number += 1
+            name = free
+            taken.add(name)
+        seen.add(name)
+        told.append(name)
+    return told

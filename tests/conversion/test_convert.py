@@ -224,16 +224,19 @@ def test_a_batch_that_is_not_fixed_becomes_one(tmp_path: Path) -> None:
     assert artifact.manifest.golden.inputs.size_bytes == 4 * 64 * 4
 
 
-def test_static_without_a_signature_is_refused(tmp_path: Path) -> None:
+def test_static_without_a_signature(tmp_path: Path) -> None:
+    """(B2.3) One is added to what is quantized; float32 keeps the file's bytes."""
     path = tmp_path / "m.tflite"
     weights = np.random.default_rng(1).normal(size=(32, 64))
     path.write_bytes(build.dense(weights, signature=False))
     data = tmp_path / "c.npz"
     np.savez(data, x=np.random.default_rng(2).normal(size=(20, 64)).astype(np.float32))
-    with pytest.raises(ModelError) as caught:
-        convert(path, recipe="int8-static", calibration=data, output=tmp_path / "o.ekm")
-    assert caught.value.code == "E_NO_SIGNATURE"
-    assert convert(path, calibration=data, output=tmp_path / "o.ekm").manifest.recipe == "int8-dynamic"
+    made = convert(path, recipe="int8-static", calibration=data, output=tmp_path / "o.ekm").manifest
+    assert made.signature.key == "serving_default"
+    assert made.verification.state == "passed"
+    assert convert(path, calibration=data, output=tmp_path / "o.ekm").manifest.recipe == "int8-static"
+    plain = convert(path, recipe="float32", output=tmp_path / "o.ekm")
+    assert plain.model_path.read_bytes() == path.read_bytes()
 
 
 def test_an_int8_model_is_left_alone_and_not_quantized_again(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 
 from edgekit.conversion.recipes import choose
@@ -46,6 +47,13 @@ def model(
     )
 
 
+def replace_weights(info: ModelInfo, weights: dict[str, int]) -> ModelInfo:
+    assert info.quantization is not None
+    return msgspec.structs.replace(
+        info, quantization=msgspec.structs.replace(info.quantization, weights=weights)
+    )
+
+
 @pytest.mark.parametrize(
     ("info", "profile", "calibration", "expected"),
     [
@@ -58,7 +66,7 @@ def model(
         (model(), Profile(precisions={"a": ("float32",), "b": ("int8",)}), True, PREFER),
         (model(key=None), Profile(), True, ("int8-dynamic", "float32")),
         (model(operators={"VAR_HANDLE": 1}), Profile(), True, ("int8-dynamic", "float32")),
-        (model(custom=("Fly",)), Profile(), True, ("float32",)),
+        (model(custom=("Fly",)), Profile(), True, PREFER),
         (model("int8-static"), Profile(), True, ("as-is",)),
         (model("float16", operators={"DEQUANTIZE": 3}), Profile(), True, ("as-is",)),
     ],
@@ -78,7 +86,6 @@ def test_without_a_wish(
         (model(), "int8-static", False, "E_CALIBRATION_NEEDED"),
         (model(key=None), "int8-static", True, "E_NO_SIGNATURE"),
         (model(operators={"VAR_HANDLE": 1}), "int8-static", True, "E_STATEFUL"),
-        (model(custom=("Fly",)), "int8-dynamic", True, "E_CUSTOM_OPERATOR"),
         (model("int8-dynamic"), "int8-static", True, "E_ALREADY_QUANTIZED"),
         (model("float16", operators={"DEQUANTIZE": 3}), "int8-dynamic", True, "E_ALREADY_QUANTIZED"),
     ],
@@ -98,6 +105,38 @@ def test_float16_behind_dequantize_is_named() -> None:
             profile=None,
             has_calibration=False,
         )
+
+
+CAME_FLOAT16 = model("float16", operators={"DEQUANTIZE": 3})
+CAME_INT8 = replace_weights(model("int8-weights", operators={"DEQUANTIZE": 3}), {"int8": 8})
+
+
+@pytest.mark.parametrize(
+    ("came", "prefer", "expected"),
+    [
+        (CAME_FLOAT16, PREFER, ("int8-static", "int8-dynamic", "as-is")),
+        (CAME_FLOAT16, ("float32", "int8-dynamic"), ("as-is", "int8-dynamic")),
+        (CAME_INT8, PREFER, ("as-is",)),
+    ],
+)
+def test_without_a_wish_on_a_model_that_was_expanded(
+    came: ModelInfo, prefer: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    """(B2.3) What came as float16 goes by the preferences; where these say float it stays as it came. Integers
+    were somebody's wish."""
+    profile = Profile(recipe=Wish(prefer))
+    choice = choose(model(), requested=None, profile=profile, has_calibration=True, came=came)
+    assert choice.recipes == expected
+    asked = choose(model(), requested="float32", profile=profile, has_calibration=True, came=came)
+    assert asked.recipes == ("float32",)
+
+
+@pytest.mark.parametrize(
+    ("info", "recipe"), [(model(key=None), "int8-static"), (model("int8-static"), "int8-dynamic")]
+)
+def test_why_it_could_not_be_made_takeable_is_told(info: ModelInfo, recipe: str) -> None:
+    with pytest.raises(EdgekitError, match="because of the weather"):
+        choose(info, requested=recipe, profile=None, has_calibration=True, untaken="because of the weather")
 
 
 def test_a_wish_against_the_profile_is_taken_with_a_note() -> None:

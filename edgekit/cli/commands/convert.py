@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from edgekit.models import Artifact
     from edgekit.profiles import Profile
 
+_QUANTIZED_LINES = 40
+
 
 @click.command()
 @click.argument("model")
@@ -98,10 +100,12 @@ def _show_layers(session: Session, layers: LayerReport | None, page: str | None)
         return
     from rich.console import Console
 
-    from edgekit.conversion.layers import render_table
+    from edgekit.conversion.layers import render_quantized, render_table
 
     console = Console(stderr=True, no_color=not session.color) if session.json else session.console
     console.print(render_table(layers))
+    if layers.quantized is not None:
+        console.print(render_quantized(layers.quantized, limit=_QUANTIZED_LINES))
     if page is not None:
         _write_page(layers, page)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import html
-import re
-
+from edgekit.conversion.layers.html_text import as_text
 from edgekit.conversion.layers.plot import COLORS, NARROW_PX, WIDE_PX, drawn
+from edgekit.conversion.layers.quantized_page import STYLE, quantized_html
 from edgekit.conversion.layers.report import (
     LayerReport,
     LayerRow,
@@ -17,11 +16,6 @@ from edgekit.conversion.layers.report import (
 )
 
 MAX_ROWS = 300
-_MAX_TEXT = 200
-# What is not to be seen, or turns the direction of writing, could make one name look like another.
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-)
 _BADGES = {"agree": ("good", "Agree"), "parted": ("bad", "Parted"), "unknown": ("warn", "Not compared")}
 _REASONS = {
     "error": "values are off",
@@ -43,23 +37,24 @@ def layers_html(report: LayerReport) -> str:
     ]
     figures = drawn(report, WIDE_PX, "w", class_="wide") + drawn(report, NARROW_PX, "n", class_="narrow")
     body = [
-        f'<header><p class="eyebrow">{_text(report.source)} → {_text(report.target)}</p>',
+        f'<header><p class="eyebrow">{as_text(report.source)} → {as_text(report.target)}</p>',
         f'<h1>Layer by layer <span class="badge {color}">{word}</span></h1>',
-        f'<p class="lead">{_text(report.summary, 900)}</p></header>',
+        f'<p class="lead">{as_text(report.summary, 900)}</p></header>',
         _culprit(report),
         f'<figure class="card">{figures}<figcaption>{_CAPTION}</figcaption></figure>',
         '<dl class="facts">'
-        + "".join(f"<div><dt>{_text(k)}</dt><dd>{_text(v)}</dd></div>" for k, v in facts)
+        + "".join(f"<div><dt>{as_text(k)}</dt><dd>{as_text(v)}</dd></div>" for k, v in facts)
         + "</dl>",
+        quantized_html(report.quantized) if report.quantized is not None else "",
         _table(report),
         _unmatched(report),
-        "".join(f'<p class="fine">{_text(note, 600)}</p>' for note in report.notes),
+        "".join(f'<p class="fine">{as_text(note, 600)}</p>' for note in report.notes),
     ]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{_text(report.target)} layer by layer · edgekit</title><style>{_style()}</style></head>"
+        f"<title>{as_text(report.target)} layer by layer · edgekit</title><style>{_style()}</style></head>"
         f"<body><main>{''.join(body)}</main></body></html>\n"
     )
 
@@ -97,7 +92,7 @@ def _culprit(report: LayerReport) -> str:
         facts.append(
             ("not compared before it", ", ".join(f"{ref.op} {ref.index}" for ref in bad.between[:12]))
         )
-    rows = "".join(f"<dt>{_text(key)}</dt><dd>{_text(value)}</dd>" for key, value in facts)
+    rows = "".join(f"<dt>{as_text(key)}</dt><dd>{as_text(value)}</dd>" for key, value in facts)
     return f'<dl class="card culprit">{rows}</dl>'
 
 
@@ -119,15 +114,15 @@ def _table(report: LayerReport) -> str:
 def _line(report: LayerReport, row: LayerRow) -> str:
     first = mark_of(report, row)
     class_ = "first" if first else row.state
-    axes = f" <small>{_text(axes_words(row.axes))}</small>" if row.axes else ""
+    axes = f" <small>{as_text(axes_words(row.axes))}</small>" if row.axes else ""
     ops = " + ".join(short_op(op) for op in row.source_ops) or short_op(row.source_op)
     mark = '<small class="mark">first bad</small>' if first else ""
     relative = f"{row.lost:,} lost" if row.lost else number(row.relative_error)
     snr = "–" if row.snr_db is None else f"{row.snr_db:.0f}"
     index = str(row.index) if row.index >= 0 else ""
     return (
-        f'<tr class="{class_}"><td>{index}</td><td class="l">{_text(row.op)}{axes}{mark}</td>'
-        f'<td class="l">{_text(ops)}</td><td class="l opt">{_text(row.where or row.source_name)}</td><td>{relative}</td>'
+        f'<tr class="{class_}"><td>{index}</td><td class="l">{as_text(row.op)}{axes}{mark}</td>'
+        f'<td class="l">{as_text(ops)}</td><td class="l opt">{as_text(row.where or row.source_name)}</td><td>{relative}</td>'
         f'<td class="opt">{number(row.max_abs_error)}</td><td class="opt">{number(row.rms_error)}</td><td>{snr}</td></tr>'
     )
 
@@ -137,14 +132,7 @@ def _unmatched(report: LayerReport) -> str:
         return ""
     names = ", ".join(f"{ref.op} {ref.index}" for ref in report.unmatched[:60])
     more = f" and {len(report.unmatched) - 60} more" if len(report.unmatched) > 60 else ""
-    return f'<p class="fine">Without a counterpart in the source: {_text(names, 3000)}{more}.</p>'
-
-
-def _text(value: object, limit: int = _MAX_TEXT) -> str:
-    raw = str(value)
-    if len(raw) > limit:
-        raw = f"{raw[:limit]}… ({len(raw) - limit:,} more characters)"
-    return html.escape(_INVISIBLE.sub(lambda match: f"\\u{ord(match.group()):04x}", raw), quote=True)
+    return f'<p class="fine">Without a counterpart in the source: {as_text(names, 3000)}{more}.</p>'
 
 
 def _style() -> str:
@@ -156,7 +144,7 @@ def _style() -> str:
         ";".join([*(f"{key}:{value}" for key, value in COLORS[theme].items()), more[theme]])
         for theme in ("light", "dark")
     )
-    return f":root{{color-scheme:light dark;{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}{_RULES}"
+    return f":root{{color-scheme:light dark;{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}{_RULES}{STYLE}"
 
 
 _RULES = """

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from edgekit.conversion.layers.quantized_report import QuantizedReport
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -77,7 +79,8 @@ class FirstBad(msgspec.Struct, frozen=True, kw_only=True):
 
 class LayerReport(msgspec.Struct, frozen=True, kw_only=True):
     """`tolerance` is for the outputs, `layer_tolerance` for what is inside, both as a share of a tensor's largest
-    magnitude. `rows` are in the target's execution order; `unmatched` are its operators without a counterpart."""
+    magnitude. `rows` are in the target's execution order; `unmatched` are its operators without a counterpart.
+    `quantized`: the target beside the float model that it was quantized from, where it was."""
 
     schema: Literal["edgekit.layers/1"] = "edgekit.layers/1"
     source: str
@@ -92,6 +95,7 @@ class LayerReport(msgspec.Struct, frozen=True, kw_only=True):
     unmatched: tuple[OpRef, ...]
     operators: int
     notes: tuple[str, ...] = ()
+    quantized: QuantizedReport | None = None
 
     def to_json(self) -> bytes:
         """Compact JSON; the same report gives the same bytes."""

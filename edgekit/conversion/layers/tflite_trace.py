@@ -51,7 +51,7 @@ class TfliteTracer:
             with quiet():
                 self._resize(given)
                 for detail, value in zip(self._inputs, given, strict=True):
-                    self._interpreter.set_tensor(detail["index"], _stored(value, detail))
+                    self._interpreter.set_tensor(detail["index"], stored(value, detail))
                 self._interpreter.invoke()
         except (ValueError, RuntimeError) as error:
             raise ModelError(
@@ -91,25 +91,31 @@ class TfliteTracer:
         return recorder.trace([names[place] for place in order], axes)
 
     def _value(self, detail: dict[str, Any]) -> Array | None:
-        import numpy as np
-
         try:
             value = self._interpreter.get_tensor(detail["index"])
         except (ValueError, RuntimeError):  # a tensor that no kernel gave memory
             return None
-        parameters = detail["quantization_parameters"]
-        scales, zeros = parameters["scales"], parameters["zero_points"]
-        if not len(scales) or not isinstance(value, np.ndarray) or value.dtype.kind not in "iu":
-            return value if isinstance(value, np.ndarray) else None
-        if len(scales) > 1:
-            shape = [1] * value.ndim
-            shape[int(parameters["quantized_dimension"])] = len(scales)
-            scales, zeros = scales.reshape(shape), zeros.reshape(shape)
-        real: Array = ((value.astype(np.float64) - zeros) * scales).astype(np.float32)
-        return real
+        return expanded(value, detail)
 
 
-def _stored(value: Array, detail: dict[str, Any]) -> Array:
+def expanded(value: Any, detail: dict[str, Any]) -> Array | None:
+    """A tensor's stored value as real numbers; None where it is no array."""
+    import numpy as np
+
+    parameters = detail["quantization_parameters"]
+    scales, zeros = parameters["scales"], parameters["zero_points"]
+    if not len(scales) or not isinstance(value, np.ndarray) or value.dtype.kind not in "iu":
+        return value if isinstance(value, np.ndarray) else None
+    if len(scales) > 1:
+        shape = [1] * value.ndim
+        shape[int(parameters["quantized_dimension"])] = len(scales)
+        scales, zeros = scales.reshape(shape), zeros.reshape(shape)
+    real: Array = ((value.astype(np.float64) - zeros) * scales).astype(np.float32)
+    return real
+
+
+def stored(value: Array, detail: dict[str, Any]) -> Array:
+    """A real value as a tensor stores it."""
     import numpy as np
 
     dtype, (scale, zero_point) = np.dtype(detail["dtype"]), detail["quantization"]

@@ -8,6 +8,8 @@ from edgekit.conversion.hosts.base import HostModel, run_real
 from edgekit.conversion.layers.keras_trace import TensorflowTracer
 from edgekit.conversion.layers.mil_trace import OutputsOnly, Traced, TracedModel
 from edgekit.conversion.layers.onnx_trace import OnnxTracer
+from edgekit.conversion.layers.quantized import Probe
+from edgekit.conversion.layers.tflite_probe import TfliteProbe
 from edgekit.conversion.layers.tflite_trace import TfliteTracer
 from edgekit.conversion.layers.torch_trace import TorchTracer
 from edgekit.conversion.layers.trace import Tracer
@@ -46,3 +48,11 @@ def tracer_for_target(format: Format, path: Path, host: HostModel, pairing: Pair
         return TracedModel(host, pairing)
     why = f"the {format} runtime does not show what is inside a model: only its outputs could be compared"
     return OutputsOnly(lambda sample: run_real(host, sample), why, pairing)
+
+
+def probe_for(format: Format, path: Path) -> Probe | None:  # noqa: A002
+    """A model whose operators can be run one by one; None for a format of which that is not known here.
+
+    Raises MissingExtra, ModelError (E_MODEL_LOAD, E_MODEL_LARGE).
+    """
+    return TfliteProbe(path.read_bytes(), path.name) if format == "tflite" else None

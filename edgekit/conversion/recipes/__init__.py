@@ -6,6 +6,7 @@ from edgekit.conversion.recipes.choose import (
     RecipeWish,
     allowed,
     choose,
+    is_quantized,
     obstacle,
 )
 from edgekit.conversion.recipes.load import RECIPES, load_recipe, with_method
@@ -22,6 +23,7 @@ __all__ = [
     "Scheme",
     "allowed",
     "choose",
+    "is_quantized",
     "kind_of",
     "load_recipe",
     "obstacle",

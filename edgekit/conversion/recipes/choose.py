@@ -12,6 +12,7 @@ from edgekit.errors import EdgekitError, InputError, ModelError
 from edgekit.models.info import ModelInfo
 
 DEFAULT_PREFER = ("int8-static", "int8-dynamic", "float32")
+_FLOATS = ("float32", "float16")
 
 
 _UNKNOWN = ModelInfo(format="tflite", path="", sha256="", size_bytes=0)
@@ -57,13 +58,15 @@ def choose(
     has_calibration: bool,
     possible: Sequence[str] = RECIPES,
     target: str = "tflite",
+    came: ModelInfo | None = None,
+    untaken: str = "",
 ) -> Choice:
     """Which recipes to try on a float model, None where its format tells nothing to judge by. `possible`: the kinds of
-    schemes that the target makes (`kind_of`).
+    schemes that the target makes (`kind_of`). `came`, `untaken`: as in Prepared.
 
     A requested recipe is taken or refused with the reason; without one the profile's preferences are gone
     through in order. Raises InputError (E_RECIPE, E_CALIBRATION_NEEDED), ModelError (E_ALREADY_QUANTIZED,
-    E_NO_SIGNATURE, E_STATEFUL, E_CUSTOM_OPERATOR).
+    E_NO_SIGNATURE, E_STATEFUL).
     """
     asked = load_recipe(requested) if isinstance(requested, str) else requested
     if asked is not None and asked.name == AS_IS:
@@ -72,13 +75,21 @@ def choose(
     if asked is not None:
         if (missing := not_made(asked, possible, target)) is not None:
             raise missing
-        if (error := obstacle(info, asked, has_calibration, target)) is not None:
+        if (error := obstacle(info, asked, has_calibration, target, untaken)) is not None:
             raise error
         notes = [] if allowed(asked, profile) else [_not_allowed(asked, profile)]
         return _choice([asked], notes)
-    if already := _quantized_already(info):
-        return _choice([load_recipe(AS_IS)], [f"{already}; it is left as it is"])
-    return _preferred(info, profile, has_calibration, possible, target)
+    if already := _quantized_already(_integers(came) or info):
+        because = f" ({untaken})" if untaken else ""
+        return _choice([load_recipe(AS_IS)], [f"{already}{because}; it is left as it is"])
+    return _preferred(info, profile, has_calibration, possible, target, came, untaken)
+
+
+def _integers(came: ModelInfo | None) -> ModelInfo | None:
+    """A model that came with integers was quantized on purpose: it is expanded only where a recipe is asked for."""
+    if came is None or came.quantization is None:
+        return None
+    return came if any("int" in dtype for dtype in came.quantization.weights) else None
 
 
 def _choice(recipes: Sequence[Recipe], notes: Sequence[str]) -> Choice:
@@ -108,7 +119,13 @@ def not_made(recipe: Recipe, possible: Sequence[str], target: str) -> InputError
 
 
 def _preferred(
-    info: ModelInfo, profile: ProfileLike | None, has_calibration: bool, makes: Sequence[str], target: str
+    info: ModelInfo,
+    profile: ProfileLike | None,
+    has_calibration: bool,
+    makes: Sequence[str],
+    target: str,
+    came: ModelInfo | None,
+    untaken: str,
 ) -> Choice:
     wished = tuple(profile.recipe.prefer) if profile else ()
     possible: list[Recipe] = []
@@ -119,43 +136,42 @@ def _preferred(
             notes.append(f"not {name}: this format is made with {', '.join(makes)}")
         elif not allowed(recipe, profile):
             notes.append(_not_allowed(recipe, profile))
-        elif (error := obstacle(info, recipe, has_calibration, target)) is not None:
+        elif (error := obstacle(info, recipe, has_calibration, target, untaken)) is not None:
             notes.append(f"not {name}: {error.message}")
         else:
             possible.append(recipe)
     if not possible:
         notes.append("float32: nothing else is possible")
         possible.append(load_recipe("float32"))
+    if came is not None and is_quantized(came):
+        # It computes in float as it came, and is half the size.
+        kept = [AS_IS if recipe.name in _FLOATS else recipe.name for recipe in possible]
+        possible = [load_recipe(name) for name in dict.fromkeys(kept)]
     source = f"preferred by profile {profile.name}" if profile and wished else "default preference"
     return _choice(possible, [*notes, f"recipe {possible[0].name}: {source}"])
 
 
 def obstacle(
-    info: ModelInfo, recipe: Recipe, has_calibration: bool, target: str = "tflite"
+    info: ModelInfo, recipe: Recipe, has_calibration: bool, target: str = "tflite", untaken: str = ""
 ) -> EdgekitError | None:
     """Why this recipe cannot be used on this model, None where nothing known speaks against it."""
     if already := _quantized_already(info):
         return ModelError(
-            f"{already}: {recipe.name} needs a float32 model",
+            f"{already}: {recipe.name} needs a float32 model" + (f", and {untaken}" if untaken else ""),
             code="E_ALREADY_QUANTIZED",
             hint="start from the float32 model, or use --recipe as-is",
         )
-    if recipe.arithmetic == "float32":
-        return None
-    if info.custom_operators:
-        return ModelError(
-            f"the model has custom operators ({', '.join(info.custom_operators)}) that cannot be run here",
-            code="E_CUSTOM_OPERATOR",
-            hint="use --recipe float32",
-        )
-    return _static_obstacle(info, recipe, has_calibration) if recipe.calibrated(target) else None
+    return _static_obstacle(info, recipe, has_calibration, untaken) if recipe.calibrated(target) else None
 
 
-def _static_obstacle(info: ModelInfo, recipe: Recipe, has_calibration: bool) -> EdgekitError | None:
+def _static_obstacle(
+    info: ModelInfo, recipe: Recipe, has_calibration: bool, untaken: str
+) -> EdgekitError | None:
     tflite = info.format == "tflite" and info is not _UNKNOWN
     if tflite and (info.signature is None or info.signature.key is None):
         return ModelError(
-            "the model has no SignatureDef, and calibration of the quantizer needs one",
+            "the model has no SignatureDef, which calibration of the quantizer needs, and none could be added"
+            + (f": {untaken}" if untaken else ""),
             code="E_NO_SIGNATURE",
             hint="export it with a signature, or use --recipe int8-dynamic",
         )
@@ -174,9 +190,14 @@ def _static_obstacle(info: ModelInfo, recipe: Recipe, has_calibration: bool) -> 
     return None
 
 
+def is_quantized(info: ModelInfo) -> bool:
+    """Whether any weights are something else than float32."""
+    return info.quantization is not None and info.quantization.kind != "float32"
+
+
 def _quantized_already(info: ModelInfo) -> str:
     quantization = info.quantization
-    if quantization is None or quantization.kind == "float32":
+    if quantization is None or not is_quantized(info):
         return ""
     if info.operators.get("DEQUANTIZE") and quantization.kind in ("float16", "mixed"):
         return "the model keeps its weights as float16 behind DEQUANTIZE operators, which the quantizer skips"

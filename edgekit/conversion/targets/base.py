@@ -31,15 +31,31 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Came:
+    """A model before a target changed it for its quantizer."""
+
+    info: ModelInfo
+    path: Path
+
+
+@dataclass(frozen=True)
 class Prepared:
     """What a target needs before a recipe is chosen. `info`: the float model's, where the target has one by now;
-    recipes are judged by it. `path`: that model's file, a target's own business."""
+    recipes are judged by it. `path`: that model's file, a target's own business.
+
+    `came`: the model as it came, where `info` is of one that was made from it for the quantizer; `untaken`: why a
+    quantizer cannot take the model, where it would have to be changed for that and cannot be. `edits`: notes for what is
+    made from `path` and not from `came`.
+    """
 
     request: Request
     info: ModelInfo | None = None
     path: Path | None = None
     tools: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    came: Came | None = None
+    untaken: str = ""
+    edits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,7 +65,8 @@ class Made:
     `path`: its file, or its folder for a format that is one. `extra`: other files that belong to it (external
     data), below the folder that it lies in: the model names them from there. `signature`: inputs and outputs in the order and with the dtypes and shapes that the
     model itself has; their names are the source's, so that the two are paired by name. `tools`, `notes`: those of
-    Prepared included. `ranges`: of static activations, and what they cost.
+    Prepared included. `ranges`: of static activations, and what they cost. `unquantized`: the float model that a quantizer
+    made this one from, in the same format and with the same names of tensors.
     """
 
     path: Path
@@ -59,6 +76,7 @@ class Made:
     tools: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     ranges: RangesFound | None = None
+    unquantized: Path | None = None
 
 
 class Stream(Protocol):

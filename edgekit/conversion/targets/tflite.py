@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING
 from edgekit.conversion.extras import need, quiet, versions
 from edgekit.conversion.hosts.tflite import TfliteHost
 from edgekit.conversion.ranges import Range, words
-from edgekit.conversion.recipes import AS_IS, Recipe
+from edgekit.conversion.recipes import AS_IS, Recipe, is_quantized
 from edgekit.conversion.routes import require
-from edgekit.conversion.targets.base import Made, Prepared, Request, Stream
+from edgekit.conversion.samples import generate
+from edgekit.conversion.sources.base import LoadedSource
+from edgekit.conversion.targets.base import Came, Made, Prepared, Request, Stream
 from edgekit.conversion.targets.operator_codes import with_new_codes
+from edgekit.conversion.targets.takeable import Edited, NotTakeable, made_takeable
+from edgekit.conversion.targets.takeable_proof import SAMPLES as PROOF_SAMPLES
+from edgekit.conversion.targets.takeable_proof import prove
 from edgekit.conversion.targets.tflite_calibrate import as_qsvs, find_ranges, method_of
 from edgekit.conversion.targets.tflite_check import check_file
 from edgekit.conversion.targets.tflite_graph import Graph, read_graphs
@@ -49,7 +54,16 @@ class TfliteTarget:
         info = inspect_tflite(made.data, f"the float model made from {request.source.origin.name}")
         path = request.folder / "float.tflite"
         path.write_bytes(made.data)
-        return Prepared(request, info, path, made.tools, made.notes)
+        prepared = Prepared(request, info, path, made.tools, made.notes)
+        try:
+            edited, words = _taken(made.data, info, request.source)
+        except NotTakeable as why:
+            return replace(prepared, untaken=str(why))
+        if edited.data is made.data:
+            return prepared
+        changed = request.folder / "takeable.tflite"
+        changed.write_bytes(edited.data)
+        return replace(prepared, info=edited.info, path=changed, came=Came(info, path), edits=words)
 
     def make(self, prepared: Prepared, recipe: Recipe, calibration: Stream) -> Made:
         """The model in this recipe; float32 and as-is leave the bytes alone.
@@ -60,7 +74,10 @@ class TfliteTarget:
         """
         if prepared.path is None or prepared.info is None:
             raise BugError("the TFLite target was not prepared")
-        if recipe.arithmetic in ("float32", AS_IS):
+        came, plain = prepared.came, recipe.arithmetic
+        if came is not None and (plain == AS_IS or (plain == "float32" and not is_quantized(came.info))):
+            return _made(replace(prepared, edits=()), came.path, came.info, {}, ())
+        if plain in ("float32", AS_IS):
             return _made(prepared, prepared.path, prepared.info, {}, ())
         sink = prepared.request.sink
         sink(Event("convert", f"quantizing: {recipe.name}"))
@@ -100,11 +117,21 @@ class TfliteTarget:
         path = prepared.request.folder / f"{recipe.name}.tflite"
         path.write_bytes(data)
         made = _made(prepared, path, after, versions("ai-edge-quantizer", "ai-edge-litert"), notes)
-        return replace(made, ranges=found)
+        return replace(made, ranges=found, unquantized=prepared.path)
 
     def open(self, path: Path, signature: Signature, name: str) -> TfliteHost:
         """Raises MissingExtra, ModelError E_MODEL_LOAD."""
         return TfliteHost(path.read_bytes(), signature, name)
+
+
+def _taken(data: bytes, info: ModelInfo, source: LoadedSource) -> tuple[Edited, tuple[str, ...]]:
+    """The file as the quantizer takes it, and what was done in words. Raises NotTakeable where that cannot be done or not
+    be proven, MissingExtra."""
+    edited = made_takeable(data, info)
+    if edited.data is data or info.signature is None:
+        return edited, ()
+    samples = generate(info.signature.inputs, PROOF_SAMPLES, token_limits=source.token_limits)
+    return edited, (*edited.done, prove(data, info, edited, samples).words())
 
 
 def _made(
@@ -117,7 +144,7 @@ def _made(
         signature=info.signature,
         info=info,
         tools={**prepared.tools, **tools},
-        notes=(*prepared.notes, *notes),
+        notes=(*prepared.notes, *prepared.edits, *notes),
     )
 
 

@@ -1,7 +1,6 @@
 """Edits of a .tflite file, bytes to bytes: names of its inputs and outputs, and the order of their dimensions.
 
-A file is read by the checked reader of edgekit.models first; only one that passes is given to the generated
-classes, which trust every offset. The same input gives the same bytes.
+The same input gives the same bytes.
 
 Names are those of the file's signature where it has one, else of its tensors. TRANSPOSE's versions are those that
 TensorFlow 2.21's converter writes: 1; int8 and int16 2; bool 3; five dimensions 4; six 6.
@@ -10,24 +9,24 @@ TensorFlow 2.21's converter writes: 1; int8 and int16 2; bool 3; five dimensions
 from __future__ import annotations
 
 import copy
-import struct
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgekit.conversion.extras import need, quiet
+from edgekit.conversion.targets.tflite_file import (
+    code_of,
+    constant_of,
+    listed,
+    packed,
+    schema,
+    text,
+    unpacked,
+)
 from edgekit.errors import InputError, ModelError
-from edgekit.models.tflite import read_tflite
 
 SIGNATURE = "serving_default"
-MAX_BYTES = (1 << 31) - (1 << 20)
-"""A flatbuffer's offsets have 31 bits; what an edit adds fits into the rest."""
-_ALIGNMENT_BYTES = 16
-"""Of constants: schema.fbs has `force_align: 16` on Buffer.data, which the Python classes do not keep."""
 _TRANSPOSE = 39
 _INT32 = 2
 _INT8, _INT16, _BOOL = 9, 7, 6
-_WHAT = "changing a TFLite model"
 _NONE = -1
 
 Perm = tuple[int, ...]
@@ -70,15 +69,14 @@ def unmade_tensors(data: bytes) -> tuple[str, ...]:
     found = []
     edit = _Edit(data)
     for graph in edit.model.subgraphs:
-        operators = _listed(graph.operators)
-        made = {*_listed(graph.inputs)}.union(*(_listed(operator.outputs) for operator in operators))
-        for index in sorted({index for operator in operators for index in _listed(operator.inputs)} - made):
+        operators = listed(graph.operators)
+        made = {*listed(graph.inputs)}.union(*(listed(operator.outputs) for operator in operators))
+        for index in sorted({index for operator in operators for index in listed(operator.inputs)} - made):
             tensor = graph.tensors[index] if index != _NONE else None
-            if tensor is None or tensor.isVariable or 0 in _listed(tensor.shape):
+            if tensor is None or tensor.isVariable or 0 in listed(tensor.shape):
                 continue
-            constant = edit.model.buffers[tensor.buffer].data
-            if constant is None or not len(constant):
-                found.append(_text(tensor.name))
+            if constant_of(edit.model, tensor) is None:
+                found.append(text(tensor.name))
     return tuple(found)
 
 
@@ -111,15 +109,9 @@ class _Edit:
     its inputs and outputs in order."""
 
     def __init__(self, data: bytes) -> None:
-        read_tflite(data, "the model")
-        if len(data) > MAX_BYTES:
-            raise _too_large(f"has {len(data)} bytes; a TFLite file that is changed has to stay below 2 GiB")
-        self.schema = need("ai_edge_litert.schema_py_generated", "litert", _WHAT)
-        self.flatbuffers = need("flatbuffers", "litert", _WHAT)
-        with quiet(), _damage():
-            self.model = self.schema.ModelT.InitFromPackedBuf(data)
+        self.model = unpacked(data)
+        self.schema = schema()
         self.size = len(data)
-        self._check_offsets()
         definitions = self.model.signatureDefs or []
         if len(definitions) > 1:
             raise ModelError(
@@ -129,49 +121,32 @@ class _Edit:
             )
         self.definition = definitions[0] if definitions else None
         self.graph = self.model.subgraphs[self.definition.subgraphIndex if self.definition else 0]
-        self.model.operatorCodes = _listed(self.model.operatorCodes)
-        self.model.buffers = _listed(self.model.buffers)
-        self.graph.operators = _listed(self.graph.operators)
+        self.graph.operators = listed(self.graph.operators)
         for part in (self.graph, *self.graph.operators):
-            part.inputs, part.outputs = _listed(part.inputs), _listed(part.outputs)
+            part.inputs, part.outputs = listed(part.inputs), listed(part.outputs)
         self.names_in = self._names(self.graph.inputs, "inputs")
         self.names_out = self._names(self.graph.outputs, "outputs")
 
-    def _check_offsets(self) -> None:
-        """Constants and options may lie behind the tables; the generated classes would lose them."""
-        outside = any(buffer.offset > 1 for buffer in self.model.buffers or [])
-        outside |= any(
-            operator.largeCustomOptionsOffset > 1
-            for graph in self.model.subgraphs
-            for operator in graph.operators or []
-        )
-        if outside:
-            raise _too_large("keeps its constants behind its tables, as models of 2 GiB and more do")
-
     def _names(self, tensors: Sequence[int], kind: str) -> list[str]:
         entries = (getattr(self.definition, kind) or []) if self.definition else []
-        by_tensor = {int(entry.tensorIndex): _text(entry.name) for entry in entries}
-        return [by_tensor.get(index) or _text(self.graph.tensors[index].name) for index in tensors]
+        by_tensor = {int(entry.tensorIndex): text(entry.name) for entry in entries}
+        return [by_tensor.get(index) or text(self.graph.tensors[index].name) for index in tensors]
 
     def packed(self) -> bytes:
         """The model's bytes, its signature made from `names_in` and `names_out`."""
-        schema = self.schema
         if self.definition is None:
-            self.definition = schema.SignatureDefT()
+            self.definition = self.schema.SignatureDefT()
             self.definition.signatureKey = SIGNATURE
             self.definition.subgraphIndex = self.model.subgraphs.index(self.graph)
             self.model.signatureDefs = [self.definition]
         for kind, names in (("inputs", self.names_in), ("outputs", self.names_out)):
             maps = []
             for name, index in zip(names, getattr(self.graph, kind), strict=True):
-                entry = schema.TensorMapT()
+                entry = self.schema.TensorMapT()
                 entry.name, entry.tensorIndex = name, index
                 maps.append(entry)
             setattr(self.definition, kind, maps)
-        with quiet(), _damage():
-            builder = _aligned_builder(self.flatbuffers, self.size)
-            builder.Finish(self.model.Pack(builder), b"TFL3")
-            return bytes(builder.Output())
+        return packed(self.model, self.size)
 
     def rename(self, tensors: Sequence[int], new: Sequence[str], names: list[str]) -> None:
         for index, name in zip(tensors, new, strict=True):
@@ -182,12 +157,12 @@ class _Edit:
     def _make_way(self, name: str, keeper: int) -> None:
         """No two tensors shall have one name: quantizers look them up by it."""
         for index, tensor in enumerate(self.graph.tensors):
-            if index != keeper and _text(tensor.name) == name:
+            if index != keeper and text(tensor.name) == name:
                 tensor.name = self._free_name(name)
 
     def _free_name(self, name: str) -> str:
-        taken = {_text(tensor.name) for tensor in self.graph.tensors} | {*self.names_in, *self.names_out}
-        return next(text for number in range(1, len(taken) + 2) if (text := f"{name}_{number}") not in taken)
+        taken = {text(tensor.name) for tensor in self.graph.tensors} | {*self.names_in, *self.names_out}
+        return next(free for number in range(1, len(taken) + 2) if (free := f"{name}_{number}") not in taken)
 
     def permute_input(self, place: int, perm: Perm, name: str) -> None:
         inner = self.graph.inputs[place]
@@ -250,9 +225,9 @@ class _Edit:
         if old.shapeSignature is not None and len(old.shapeSignature):
             new.shapeSignature = [int(old.shapeSignature[dim]) for dim in perm]
         new.buffer, new.isVariable = 0, False
-        if new.quantization is not None and len(_listed(new.quantization.scale)) > 1:
+        if new.quantization is not None and len(listed(new.quantization.scale)) > 1:
             new.quantization.quantizedDimension = perm.index(new.quantization.quantizedDimension)
-        old.name = self._free_name(f"{_text(old.name)}_inner")
+        old.name = self._free_name(f"{text(old.name)}_inner")
         self.graph.tensors.append(new)
         return len(self.graph.tensors) - 1
 
@@ -287,35 +262,19 @@ class _Edit:
         """The permutation of a TRANSPOSE with a constant one; None for any other operator."""
         import numpy as np
 
-        code = self.model.operatorCodes[operator.opcodeIndex]
-        if max(code.builtinCode, code.deprecatedBuiltinCode) != _TRANSPOSE or len(operator.inputs) != 2:
+        if code_of(self.model, operator) != _TRANSPOSE or len(operator.inputs) != 2:
             return None
         tensor = self.graph.tensors[operator.inputs[1]]
         data = self.model.buffers[tensor.buffer].data
         if tensor.type != _INT32 or data is None or len(data) % 4 or operator.inputs[1] == _NONE:
             return None
         perm = tuple(int(dim) for dim in np.frombuffer(bytes(data), "<i4"))
-        same_rank = len(perm) == len(_listed(self.graph.tensors[operator.inputs[0]].shape))
+        same_rank = len(perm) == len(listed(self.graph.tensors[operator.inputs[0]].shape))
         return perm if same_rank and sorted(perm) == list(range(len(perm))) else None
 
 
-@contextmanager
-def _damage() -> Iterator[None]:
-    """What the generated classes raise for parts that the checked reader does not follow: options, metadata."""
-    try:
-        yield
-    except (struct.error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"the model is damaged: {error}", code="E_MODEL_CORRUPT", hint="copy or export the model again"
-        ) from error
-
-
-def _too_large(why: str) -> ModelError:
-    return ModelError(f"the model {why}", code="E_MODEL_LARGE", hint="use a smaller model")
-
-
 def _check_perm(perm: Perm, tensor: Any, name: str) -> None:
-    rank = len(_listed(tensor.shape))
+    rank = len(listed(tensor.shape))
     if sorted(perm) != list(range(rank)) or not 1 <= rank <= 6:
         raise InputError(f"'{name}' has {rank} dimensions, {perm} is no order of them", code="E_PERMUTATION")
 
@@ -328,22 +287,3 @@ def _version(tensor: Any) -> int:
     rank = len(tensor.shape)
     by_rank = 6 if rank > 5 else 4 if rank == 5 else 1
     return max(by_rank, {_INT8: 2, _INT16: 2, _BOOL: 3}.get(tensor.type, 1))
-
-
-def _listed(values: Any) -> list[Any]:
-    """A vector of the object API (an array, a list or None) as a list; numbers as Python's."""
-    return [] if values is None else values.tolist() if hasattr(values, "tolist") else list(values)
-
-
-def _text(name: bytes | str | None) -> str:
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name or ""
-
-
-def _aligned_builder(flatbuffers: Any, size: int) -> Any:
-    """A builder that aligns byte vectors as the schema wants it: kernels read constants where they lie."""
-    base = flatbuffers.Builder
-
-    def start_vector(self: Any, item_bytes: int, count: int, alignment: int) -> Any:
-        return base.StartVector(self, item_bytes, count, _ALIGNMENT_BYTES if item_bytes == 1 else alignment)
-
-    return type("AlignedBuilder", (base,), {"__slots__": (), "StartVector": start_vector})(size + 4096)

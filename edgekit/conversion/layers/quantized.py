@@ -1,0 +1,214 @@
+"""Error entering and leaving each quantized operator, and what it adds itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from edgekit.conversion.layers.quantized_measure import Grid, error_share, tensor_range
+from edgekit.conversion.layers.quantized_report import QuantizedOp, QuantizedReport, Weight, percent
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+MAX_SAMPLES = 4
+HELD_BYTES = 1 << 30
+"""Of all tensors of both models over the samples; one sample at least is taken."""
+_SUFFIXES = ("_quantized", "_dequant")
+"""What ai-edge-quantizer puts behind the name of a tensor that it adds beside one of the float model."""
+
+
+@dataclass(frozen=True)
+class ProbedTensor:
+    """`grid`: what it can hold, where it is stored as integers with one scale; `dtype`, `scales`: how it is stored."""
+
+    name: str
+    dtype: str
+    scales: int
+    grid: Grid | None
+
+
+@dataclass(frozen=True)
+class ProbedOp:
+    """`inputs`: tensors that depend on the model's inputs; `weights`: those made of constants alone."""
+
+    index: int
+    op: str
+    inputs: tuple[int, ...]
+    weights: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+    @property
+    def moves_only(self) -> bool:
+        """Whether it only expands integers: its error is that of what it reads."""
+        return self.op in ("DEQUANTIZE", "DequantizeLinear")
+
+
+class Probe(Protocol):
+    """A model whose inner tensors can be seen, known by number, and whose operators can be run one by one."""
+
+    @property
+    def ops(self) -> Sequence[ProbedOp]: ...
+    @property
+    def tensors(self) -> Mapping[int, ProbedTensor]: ...
+
+    def run(self, sample: Sequence[Array]) -> Mapping[int, Array]:
+        """Real values of every tensor of the operators, constants included. Raises ModelError E_MODEL_RUN."""
+
+    def alone(self, op: ProbedOp, given: Sequence[Sequence[Array]]) -> list[list[Array]] | None:
+        """An operator's outputs, real values, for real values of its inputs, for each sample. None: it cannot be run so."""
+
+
+def quantized_layers(before: Probe, after: Probe, samples: Sequence[Sequence[Array]]) -> QuantizedReport:
+    """Compare a quantized model with the float one that it was made from: tensors are paired by name.
+
+    `samples`: inputs of both models, real values; the first MAX_SAMPLES are used. Raises ModelError E_MODEL_RUN.
+    """
+    compared = _Compared(before, after, samples)
+    ops = tuple(compared.row(op) for op in after.ops if compared.is_quantized(op) and not op.moves_only)
+    order = sorted(range(len(ops)), key=lambda place: -(ops[place].own or 0.0))
+    worst = tuple(place for place in order if ops[place].own)
+    return QuantizedReport(
+        samples=len(compared.floats),
+        operators=len(after.ops),
+        ops=ops,
+        worst=worst,
+        summary=_summary(ops, worst),
+    )
+
+
+class _Compared:
+    """Both models' tensors over the samples."""
+
+    def __init__(self, before: Probe, after: Probe, samples: Sequence[Sequence[Array]]) -> None:
+        self.before, self.after = before, after
+        self.floats: list[Mapping[int, Array]] = []
+        self.ints: list[Mapping[int, Array]] = []
+        held_bytes = 0
+        for sample in samples[:MAX_SAMPLES]:
+            if self.floats and held_bytes * (1 + 1 / len(self.floats)) > HELD_BYTES:
+                break
+            self.floats.append(before.run(sample))
+            self.ints.append(after.run(sample))
+            held_bytes += sum(v.nbytes for one in (self.floats[-1], self.ints[-1]) for v in one.values())
+        used = {number for op in before.ops for number in (*op.inputs, *op.weights, *op.outputs)}
+        self._by_name = {before.tensors[number].name: number for number in sorted(used)}
+        self._makers = {before.tensors[op.outputs[0]].name: op for op in before.ops if op.outputs}
+
+    def is_quantized(self, op: ProbedOp) -> bool:
+        return any(self.after.tensors[number].scales for number in (*op.inputs, *op.weights, *op.outputs))
+
+    def row(self, op: ProbedOp) -> QuantizedOp:
+        tensors = self.after.tensors
+        made = op.outputs[0] if op.outputs else None
+        ins = [(self._float(number), self._ints(number)) for number in op.inputs]
+        known = [pair for pair in ins if pair[0] is not None]
+        before = None if made is None else self._float(made)
+        after = None if made is None else self._ints(made)
+        leaving = None if before is None or after is None else error_share(before, after)
+        return QuantizedOp(
+            index=op.index,
+            op=op.op,
+            name=tensors[made].name if made is not None else "",
+            dtypes=tuple(tensors[number].dtype for number in op.inputs),
+            entering=self._entering(known),
+            leaving=leaving,
+            own=self._own(op, [pair[0] for pair in ins], before),
+            weights=tuple(self._weight(number) for number in op.weights if self._stored_as_integers(number)),
+            range=None
+            if made is None or before is None or after is None
+            else tensor_range(before, after, tensors[made].grid),
+        )
+
+    def _entering(self, pairs: Sequence[tuple[list[Array] | None, list[Array]]]) -> float | None:
+        """The worst of the inputs: one that is small beside another may matter as much."""
+        shares = [error_share(before, after) for before, after in pairs if before is not None]
+        return max((share for share in shares if share is not None), default=None)
+
+    def _own(
+        self, op: ProbedOp, given: Sequence[list[Array] | None], made: list[Array] | None
+    ) -> float | None:
+        """Both operators alone, on the float model's values as the quantized one can hold them: that rounding is the error of
+        whatever made these values. Without a counterpart (QUANTIZE) the float model's tensor itself is the measure."""
+        known = [one for one in given if one is not None]
+        if made is None or not known or len(known) < len(given):
+            return None
+        other = self._counterpart(op)
+        grids = [self.after.tensors[number].grid if other else None for number in op.inputs]
+        held = [
+            [
+                values[at] if grid is None else grid.rounded(values[at])
+                for values, grid in zip(known, grids, strict=True)
+            ]
+            for at in range(len(self.floats))
+        ]
+        after = self.after.alone(op, held)
+        before = self.before.alone(other, held) if other else [[value] for value in made]
+        if after is None or before is None:
+            return None
+        return error_share([one[0] for one in before], [one[0] for one in after])
+
+    def _counterpart(self, op: ProbedOp) -> ProbedOp | None:
+        """The float model's operator that makes the same tensor from the same ones."""
+        names = [self._plain(number) for number in (*op.inputs, op.outputs[0])]
+        found = self._makers.get(names[-1])
+        if found is None:
+            return None
+        return found if [self.before.tensors[number].name for number in found.inputs] == names[:-1] else None
+
+    def _plain(self, number: int) -> str:
+        return plain_name(self.after.tensors[number].name, self._by_name)
+
+    def _float(self, number: int) -> list[Array] | None:
+        """The float model's values of the tensor of the same name."""
+        found = self._by_name.get(self._plain(number))
+        if found is None or any(found not in one for one in self.floats):
+            return None
+        values = [one[found] for one in self.floats]
+        alike = all(a.shape == b.shape for a, b in zip(values, self._ints(number), strict=False))
+        return values if alike else None
+
+    def _ints(self, number: int) -> list[Array]:
+        return [one[number] for one in self.ints if number in one]
+
+    def _stored_as_integers(self, number: int) -> bool:
+        """A bias is rounded so finely that it is left out."""
+        tensor = self.after.tensors[number]
+        return tensor.scales > 0 and tensor.dtype not in ("int32", "int64")
+
+    def _weight(self, number: int) -> Weight:
+        tensor, before = self.after.tensors[number], self._float(number)
+        error = None if before is None else error_share(before[:1], self._ints(number)[:1])
+        return Weight(name=tensor.name, dtype=tensor.dtype, scales=tensor.scales, error=error)
+
+
+def plain_name(name: str, known: Mapping[str, int]) -> str:
+    """The float model's name of a tensor: its own, or without what a quantizer put behind it."""
+    while name not in known:
+        suffix = next((one for one in _SUFFIXES if name.endswith(one)), None)
+        if suffix is None:
+            break
+        name = name.removesuffix(suffix)
+    return name
+
+
+def _summary(ops: Sequence[QuantizedOp], worst: Sequence[int]) -> str:
+    if not ops:
+        return "no operator of the model is quantized"
+    saturated = max(ops, key=lambda op: (op.range.saturated if op.range else None) or 0.0)
+    share = saturated.range.saturated if saturated.range else None
+    clipped = (
+        f"; {saturated.op} number {saturated.index} saturates most, {percent(share)} of its values"
+        if share
+        else ""
+    )
+    if not worst:
+        return f"no quantized operator adds an error of its own that could be told{clipped}"
+    first = ops[worst[0]]
+    return (
+        f"{first.op} number {first.index} adds the largest error of its own, {percent(first.own)} of the rms of what it"
+        f" gives ({percent(first.entering)} enters, {percent(first.leaving)} leaves){clipped}"
+    )
