@@ -1,4 +1,4 @@
-"""`vcgencmd` of Raspberry Pi: get_throttled, measure_temp, measure_clock.
+"""`vcgencmd` of Raspberry Pi: get_throttled, measure_temp, measure_clock, measure_volts.
 
 The bits are those of the firmware's documentation (raspberrypi.com/documentation/computers/os.html#vcgencmd).
 """
@@ -53,6 +53,14 @@ def parse_measure_clock(text: str) -> int | None:
     if match is None:
         fail(TOOL, f"'{text.strip()[:60]}' is no frequency")
     return int(match.group(1)) // 1000 or None
+
+
+def parse_measure_volts(text: str) -> int:
+    """`volt=0.7200V` in microvolts. All that a Pi 4 tells of power: it has no current to go with it."""
+    match = re.fullmatch(r"volt=(\d{1,2})\.(\d{4})V", _line(text), re.ASCII)
+    if match is None:
+        fail(TOOL, f"'{text.strip()[:60]}' is no voltage")
+    return int(match.group(1)) * 1_000_000 + int(match.group(2)) * 100
 
 
 def _line(text: str) -> str:

@@ -11,13 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.parse import ParseError
+from edgekit.parse.batterystats import parse_batterystats
 from edgekit.parse.cpuinfo import parse_cpuinfo
 from edgekit.parse.device_tree import parse_compatible, parse_model
 from edgekit.parse.dumpsys_battery import parse_dumpsys_battery
+from edgekit.parse.dumpsys_meminfo import parse_dumpsys_meminfo
 from edgekit.parse.dumpsys_thermalservice import parse_dumpsys_thermalservice
 from edgekit.parse.getprop import parse_getprop
 from edgekit.parse.meminfo import parse_meminfo
+from edgekit.parse.nvpmodel import parse_nvpmodel
+from edgekit.parse.odpm import parse_odpm
 from edgekit.parse.os_release import parse_os_release
+from edgekit.parse.pmic import parse_pmic
+from edgekit.parse.power_stats import parse_power_stats
 from edgekit.parse.proc_status import parse_proc_status
 from edgekit.parse.sysfs_cpufreq import (
     parse_cpu_list,
@@ -28,9 +34,16 @@ from edgekit.parse.sysfs_cpufreq import (
     parse_word,
     parse_words,
 )
+from edgekit.parse.sysfs_power import parse_battery_status, parse_reading
 from edgekit.parse.sysfs_thermal import parse_temp
+from edgekit.parse.tegrastats import parse_tegrastats
 from edgekit.parse.uname import parse_uname
-from edgekit.parse.vcgencmd import parse_get_throttled, parse_measure_clock, parse_measure_temp
+from edgekit.parse.vcgencmd import (
+    parse_get_throttled,
+    parse_measure_clock,
+    parse_measure_temp,
+    parse_measure_volts,
+)
 from tests.parse.outputs import output
 
 pytestmark = pytest.mark.base
@@ -58,6 +71,22 @@ SAMPLES: list[tuple[Parser, str]] = [
     (parse_temp, "48312\n"),
     (parse_model, output("device_tree_model")),
     (parse_compatible, output("device_tree_compatible")),
+    (parse_odpm, output("odpm_pixel")),
+    (parse_power_stats, output("power_stats_delta")),
+    (parse_power_stats, output("power_stats_total")),
+    (parse_pmic, output("pmic_pi5")),
+    (parse_measure_volts, output("vcgencmd_measure_volts")),
+    (parse_dumpsys_meminfo, output("meminfo_app")),
+    (parse_dumpsys_meminfo, output("meminfo_app_old")),
+    (parse_batterystats, output("batterystats_16")),
+    (parse_batterystats, output("batterystats_older")),
+    (parse_nvpmodel, output("nvpmodel_orin")),
+    (parse_nvpmodel, output("nvpmodel_fan")),
+    (parse_tegrastats, output("tegrastats_xavier")),
+    (parse_tegrastats, output("tegrastats_orin_nano_jp6")),
+    (parse_tegrastats, output("tegrastats_orin_jp7")),
+    (parse_reading, "-352000\n"),
+    (parse_battery_status, "Discharging\n"),
 ]
 IDS = [f"{parser.__name__}-{number}" for number, (parser, _) in enumerate(SAMPLES)]
 PARSERS = [*{parser: None for parser, _ in SAMPLES}, parse_word, parse_words]
