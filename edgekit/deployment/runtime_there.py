@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from edgekit.devices import Device
 from edgekit.devices.files import stat_many
 from edgekit.errors import InputError, ModelError, RemoteError, ToolError
 from edgekit.events import Sink
+from edgekit.profiles.capabilities import TARGET_OF_FORMAT
 from edgekit.registry import load, plugins
 from edgekit.runtimes.base import Bundle, RunnerJob, Runtime, libc_facts
 from edgekit.runtimes.result import RunnerResult, check_launch
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from edgekit.agent.answers import FileStat, RunResult
     from edgekit.profiles import Profile
 
-DEFAULT_ORDER = ("litert", "onnxruntime", "litert-python")
+DEFAULT_ORDER = ("litert", "onnxruntime", "litert-python", "onnxruntime-python", "executorch-python")
+"""Natively first: that needs nothing on the device."""
 START_SECONDS = 30.0
 """What a launch may take beyond its own --max-seconds: loading the library and the model on a slow board."""
 
@@ -47,39 +50,49 @@ class Launched:
 def choose(
     device: Device, model_format: str, profile: Profile | None, wanted: str | None
 ) -> tuple[Runtime, Bundle]:
-    """The first runtime, in the profile's order, that takes the format and exists for the device's ABI.
+    """The first runtime, in the profile's order, that takes the format and exists for the device's ABI. Where none of the
+    profile's takes the format at all, those are asked that edgekit has.
 
     Raises InputError E_NO_RUNTIME with the reason for each that was passed over; with `wanted`, only that one
     is tried and its own error is raised.
     """
     libc = libc_facts(device.description.getconf, device.description.libstdcxx)
+    target = TARGET_OF_FORMAT.get(model_format, model_format)
     if wanted is not None:
         runtime: Runtime = load("runtimes", wanted)()
-        _require_format(runtime, model_format)
+        _require_format(runtime, target)
         return runtime, runtime.bundle(device.abi, libc)
-    passed_over = []
-    for name in profile.runtimes if profile is not None and profile.runtimes else DEFAULT_ORDER:
+    passed_over: dict[str, str] = {}
+    for name in _candidates(profile, target):
         if name not in plugins("runtimes"):
-            passed_over.append(f"{name}: not part of this edgekit")
+            passed_over[name] = "not part of this edgekit"
             continue
         runtime = load("runtimes", name)()
         try:
-            _require_format(runtime, model_format)
+            _require_format(runtime, target)
             return runtime, runtime.bundle(device.abi, libc)
         except (InputError, ToolError) as error:
-            passed_over.append(f"{name}: {error.message}")
+            passed_over[name] = error.message
     raise InputError(
-        f"no runtime can run a {model_format} model on this device ({'; '.join(passed_over)})",
+        f"no runtime can run a {target} model on this device ({'; '.join(f'{name}: {why}' for name, why in passed_over.items())})",
         code="E_NO_RUNTIME",
         device=device.address,
         hint="convert it to another format, or name one with --runtime",
     )
 
 
-def _require_format(runtime: Runtime, model_format: str) -> None:
-    if model_format not in runtime.formats:
+def _candidates(profile: Profile | None, target: str) -> tuple[str, ...]:
+    own = profile.runtimes if profile is not None else ()
+    known = [load("runtimes", name)() for name in own if name in plugins("runtimes")]
+    if any(target in runtime.formats for runtime in known):
+        return own
+    return (*own, *(name for name in DEFAULT_ORDER if name not in own))
+
+
+def _require_format(runtime: Runtime, target: str) -> None:
+    if target not in runtime.formats:
         raise InputError(
-            f"{runtime.name} runs {', '.join(runtime.formats)}, not {model_format}", code="E_NO_RUNTIME"
+            f"{runtime.name} runs {', '.join(runtime.formats)}, not {target}", code="E_NO_RUNTIME"
         )
 
 
@@ -123,7 +136,10 @@ def launch(device: Device, installed: Installed, job: RunnerJob, *, cwd: str) ->
     Raises ModelError where the runtime refuses the model, RemoteError where the process failed.
     """
     argv, env = installed.runtime.command(installed.bundle, installed.folder, job)
-    process = device.agent.run(argv, env=env, cwd=cwd, deadline_s=job.max_seconds + START_SECONDS)
+    try:
+        process = device.agent.run(argv, env=env, cwd=cwd, deadline_s=job.max_seconds + START_SECONDS)
+    except RemoteError as error:
+        raise _no_program(error, argv, device.address) from error
     try:
         result = check_launch(
             process.status,
@@ -143,3 +159,18 @@ def launch(device: Device, installed: Installed, job: RunnerJob, *, cwd: str) ->
             ) from error
         raise
     return Launched(result, process, tuple(argv), dict(env))
+
+
+def _no_program(error: RemoteError, argv: Sequence[str], device: str) -> RemoteError:
+    """What did not start, as the runner itself says it where its runtime is missing: a program of the device's PATH (python3)
+    is the device's business, a file of the bundle is not."""
+    if error.status != 127 or "/" in argv[0]:
+        return error
+    return RemoteError(
+        f"there is no {argv[0]} on the device",
+        code="E_RUNNER_LIBRARY",
+        status=127,
+        argv=argv,
+        device=device,
+        hint="install it there, or name another runtime: --runtime",
+    )
