@@ -10,6 +10,7 @@ Inside edgekit a quantity is a plain number whose base unit is part of its name:
     energy        uJ               no             3mJ, 1.2 J
     power         mW               no             850mW, 5W
     rate          bytes per s      no             10MB/s, 1Gbit/s
+    throughput    per second       no             200/s, 200, 12/min
     ratio         1                no             2%, 0.02
 
 Units are case-sensitive, as mW and MW differ by a factor of a billion. kB, MB, GB are powers of 1000 and
@@ -28,7 +29,7 @@ from msgspec import Struct
 
 from edgekit.errors import InputError
 
-Kind = Literal["time", "size", "temperature", "frequency", "energy", "power", "rate", "ratio"]
+Kind = Literal["time", "size", "temperature", "frequency", "energy", "power", "rate", "throughput", "ratio"]
 
 _SIZES: Final = {
     **{"B": "1", "kB": "1e3", "MB": "1e6", "GB": "1e9", "TB": "1e12"},
@@ -79,6 +80,9 @@ _SCALES: Final[Mapping[Kind, _Scale]] = {
         },
         "GB/s MB/s kB/s B/s",
         ("10MB/s", "1Gbit/s"),
+    ),
+    "throughput": _Scale(
+        {"/s": "1", "/min": "0.016666666666666666667", "": "1"}, "/s", ("200/s", "200"), bare=True, gap=""
     ),
     "ratio": _Scale({"%": "0.01", "": "1"}, "%", ("2%", "0.02"), bare=True, gap=""),
 }

@@ -22,6 +22,7 @@ from edgekit.benchmarking.measure import Around, check_cpus, judged
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
 from edgekit.clock import utc_now
 from edgekit.deployment import Release
+from edgekit.deployment.fits import check_fits_there
 from edgekit.deployment.runtime_there import choose, install
 from edgekit.devices import Device
 from edgekit.devices.knobs import applied
@@ -52,6 +53,8 @@ def compare_releases(
     check_resolution(resolution)
     plan = make_plan(profile, options)
     check_cpus(plan.cpus, device)
+    for release in (a, b):
+        check_fits_there(release.manifest, profile, device)
     chosen = [choose(device, one.manifest.format, profile, options.runtime) for one in (a, b)]
     started_at = utc_now()
     with ExitStack() as stack:

@@ -64,7 +64,9 @@ def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit
         clock_skew_us=None if seen.simulated else clock_skew_us(seen.before, seen.after),
         run_us=_elapsed(seen.before.host_us, seen.after.host_us),
         golden=seen.golden.state,
-        fewest_iterations=min((launch.count for launch in done), default=None),
+        fewest_iterations=min((fewest_of(launch) for launch in done), default=None),
+        streams=plan.streams,
+        overlap_share=min((one.group.overlap_share for one in done if one.group is not None), default=None),
         planned_iterations=plan.iterations,
         step_iterations=step_iterations(latency, seen.launches),
         actual_accelerator=actual_accelerator(done),
@@ -74,6 +76,11 @@ def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit
         sustained_slowdown=seen.sustained.worst_over_first if seen.sustained is not None else None,
         not_set=seen.not_set,
     )
+
+
+def fewest_of(launch: Launch) -> int:
+    """Timed iterations of a process of the launch, whether they count or not: of the one that did the fewest."""
+    return launch.count if launch.group is None else min(stream.count for stream in launch.group.streams)
 
 
 def actual_accelerator(launches: Sequence[Launch]) -> str | None:
@@ -138,7 +145,10 @@ def clock_step_us(launches: Sequence[Launch]) -> float:
 
 
 def timed_from_us(launch: Launch) -> float | None:
-    """When the timed iterations of a launch began, on the device's clock: they are the end of the process."""
+    """When the timed iterations of a launch began, on the device's clock. Where the runner does not tell: they are the end
+    of the process."""
+    if launch.begin_us is not None:
+        return launch.begin_us
     if launch.start_us is None or launch.usage.wall_us is None or launch.wall_us is None:
         return None
     return launch.start_us + max(0.0, launch.usage.wall_us - launch.wall_us)

@@ -31,6 +31,7 @@ _KIND: Mapping[str, units.Kind] = {
     "uJ": "energy",
     "mW": "power",
     "kHz": "frequency",
+    "1/s": "throughput",
     "1": "ratio",
 }
 _SUFFIX: Mapping[str, str] = {"us": "_us", "bytes": "_bytes", "uJ": "_uj", "mW": "_mw"}

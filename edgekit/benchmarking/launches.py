@@ -7,16 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
+from edgekit.benchmarking.memory import launch_memory
 from edgekit.benchmarking.plan import BenchPlan
+from edgekit.benchmarking.streams import group_launch, stream_series, together
 from edgekit.deployment import Release
 from edgekit.deployment.golden import Comparison, compare_outputs
 from edgekit.deployment.release import GOLDEN_INPUTS, GOLDEN_OUTPUTS
 from edgekit.deployment.runtime_there import Installed, Launched, launch
+from edgekit.deployment.streams_there import launch_streams
 from edgekit.devices import Device
 from edgekit.devices.files import stat_many
 from edgekit.errors import DeviceLost, ModelError, RemoteError
 from edgekit.events import Event, Sink
-from edgekit.records import Launch, LaunchMemory, LoadTimes, Usage
+from edgekit.records import Launch, LoadTimes, Series, Usage
 from edgekit.runtimes.base import RunnerJob
 
 if TYPE_CHECKING:
@@ -42,10 +47,31 @@ class Launches:
     own_cpu_us: float
     runtime_version: str | None
     """As the runtime itself says; None where it does not."""
+    paces: tuple[Floats, ...] = ()
+    """With streams: what steadiness is judged on (`streams.Together`), one array each launch."""
+    series: tuple[Series, ...] = ()
+    """With streams: every latency of each, those included that do not count."""
+
+
+def jobs_of(release: Release, plan: BenchPlan, scratch: str, index: int) -> list[RunnerJob]:
+    """One for each stream of launch number `index`."""
+    job = job_of(release, plan, scratch, index)
+    if plan.streams is None:
+        return [job]
+    return [
+        structs.replace(
+            job,
+            samples=f"{job.samples}.{stream}",
+            outputs=f"{job.outputs}.{stream}" if job.outputs is not None else None,
+            barrier=f"{scratch}/barrier-{index}",
+            streams=plan.streams,
+        )
+        for stream in range(plan.streams)
+    ]
 
 
 def job_of(release: Release, plan: BenchPlan, scratch: str, index: int) -> RunnerJob:
-    """The runner's options for launch number `index`."""
+    """The runner's options for launch number `index`, of one process."""
     has_golden = release.manifest.golden is not None
     return RunnerJob(
         model=f"{release.folder}/{release.manifest.model.file}",
@@ -75,6 +101,9 @@ class LaunchSeries:
         self.scratch = scratch
         self._launches: list[Launch] = []
         self._samples: list[Floats] = []
+        self._paces: list[Floats] = []
+        self._series: list[Series] = []
+        self._outputs: list[str] = []
         self._last: Launched | None = None
         self._own_cpu_us = 0.0
 
@@ -87,11 +116,8 @@ class LaunchSeries:
         import numpy as np
 
         index = len(self._launches)
-        job = job_of(self.release, self.plan, self.scratch, index)
-        started_us = self.device.clock_us()
         try:
-            done = launch(self.device, self.installed, job, cwd=self.scratch)
-            raw = read_samples(self.device.agent.get(job.samples), done, self.device.address)
+            part, raw = self._launched(index, order)
         except DeviceLost:
             raise
         except (ModelError, RemoteError) as error:
@@ -99,13 +125,39 @@ class LaunchSeries:
                 raise
             part = Launch(index=index, order=order, ok=False, error=f"{error.code}: {error.message}")
             raw = np.empty(0)
-        else:
-            part = launch_part(index, order, self.plan.seed, started_us, done, raw)
-            self._own_cpu_us += done.process.user_us + done.process.system_us
-            self._last = done
+            self._paces.append(raw)
         self._launches.append(part)
         self._samples.append(raw)
         return part
+
+    def _launched(self, index: int, order: int) -> tuple[Launch, Floats]:
+        """The launch, and the samples of it that count."""
+        jobs = jobs_of(self.release, self.plan, self.scratch, index)
+        started_us = self.device.clock_us()
+        if self.plan.streams is None:
+            ended = [launch(self.device, self.installed, jobs[0], cwd=self.scratch)]
+        else:
+            ended = launch_streams(self.device, self.installed, jobs, cwd=self.scratch)
+        samples = [
+            read_samples(self.device.agent.get(job.samples), done, self.device.address)
+            for job, done in zip(jobs, ended, strict=True)
+        ]
+        parts = [
+            launch_part(index, order, self.plan.seed, started_us, done, raw)
+            for done, raw in zip(ended, samples, strict=True)
+        ]
+        part, raw = parts[0], samples[0]
+        if self.plan.streams is not None:
+            found = together(
+                [one.begin_us or 0.0 for one in parts], [one.wall_us or 0.0 for one in parts], samples
+            )
+            part, raw = group_launch(parts, found), found.latencies
+            self._paces.append(found.pace)
+            self._series += stream_series(index, samples, found)
+        self._own_cpu_us += sum(done.process.user_us + done.process.system_us for done in ended)
+        self._outputs += [job.outputs for job in jobs if job.outputs is not None]
+        self._last = ended[0]
+        return part, raw
 
     def finish(self) -> Launches:
         """All of them, after the outputs were checked."""
@@ -113,11 +165,13 @@ class LaunchSeries:
         return Launches(
             tuple(self._launches),
             tuple(self._samples),
-            check_outputs(self.release, self.device, self.scratch, self._launches),
+            check_outputs(self.release, self.device, self._outputs),
             last.argv if last is not None else (),
             last.env if last is not None else {},
             self._own_cpu_us,
             last.result.runtime.version if last is not None else None,
+            tuple(self._paces) if self.plan.streams is not None else (),
+            tuple(self._series),
         )
 
 
@@ -192,19 +246,14 @@ def launch_part(index: int, order: int, seed: int, started_us: float, done: Laun
         median_us=float(np.median(raw)) if raw.size else None,
         count=int(raw.size),
         warmup_iterations=result.warmup_iterations,
+        begin_us=None if result.begin_boottime_ns is None else result.begin_boottime_ns / 1000,
         wall_us=result.wall_us,
         cpu_us=result.cpu_us,
         clock_resolution_ns=result.clock_resolution_ns,
         threads=result.threads,
         actual_accelerator=result.actual_accelerator,
         fully_accelerated=result.fully_accelerated,
-        memory=LaunchMemory(
-            rss_start_bytes=result.memory.rss_start_bytes,
-            rss_loaded_bytes=result.memory.rss_loaded_bytes,
-            model_delta_bytes=result.memory.model_delta_bytes,
-            peak_rss_bytes=result.memory.peak_rss_bytes,
-            pss_bytes=result.memory.pss_bytes,
-        ),
+        memory=launch_memory(result),
         usage=Usage(
             user_us=process.user_us,
             system_us=process.system_us,
@@ -218,16 +267,14 @@ def launch_part(index: int, order: int, seed: int, started_us: float, done: Laun
     )
 
 
-def check_outputs(release: Release, device: Device, scratch: str, launches: Sequence[Launch]) -> Comparison:
-    """The outputs of the timed processes against the golden ones, and against each other."""
+def check_outputs(release: Release, device: Device, paths: Sequence[str]) -> Comparison:
+    """The outputs of the timed processes, in files on the device, against the golden ones, and against each other."""
     golden = release.manifest.golden
-    done = [launch.index for launch in launches if launch.ok]
-    if golden is None or not done:
+    if golden is None or not paths:
         return Comparison("unchecked", "the release has no golden outputs")
-    paths = [f"{scratch}/outputs-{index}" for index in done]
     hashes = {
         stat.sha256 if stat is not None else None
-        for stat in stat_many(device.agent, paths, sha256=True).values()
+        for stat in stat_many(device.agent, list(paths), sha256=True).values()
     }
     if len(hashes) != 1:
         return Comparison("failed", "launches gave different outputs for the same inputs")

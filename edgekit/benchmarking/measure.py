@@ -20,10 +20,12 @@ from edgekit.benchmarking.evidence import (
 )
 from edgekit.benchmarking.launches import Launches, run_launches
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
+from edgekit.benchmarking.streams import check_streams
 from edgekit.benchmarking.sustained import LongLaunch, sustained
 from edgekit.benchmarking.verdict import judge
 from edgekit.clock import utc_now
 from edgekit.deployment import Release
+from edgekit.deployment.fits import check_fits_there
 from edgekit.deployment.runtime_there import Installed, choose, install
 from edgekit.devices import Device
 from edgekit.devices.knobs import applied
@@ -47,12 +49,14 @@ def measure(
 ) -> tuple[Record, Samples]:
     """Measure a release that is on the device.
 
-    Raises InputError for a plan that cannot be, DeviceBusy where another host holds the device,
+    Raises InputError for a plan that cannot be, GateError and DeviceError for a model that cannot fit there, DeviceBusy where another host holds the device,
     ModelError and RemoteError where the model does not run there, DeviceLost.
     """
     plan = make_plan(profile, options)
     check_cpus(plan.cpus, device)
     runtime, bundle = choose(device, release.manifest.format, profile, options.runtime)
+    check_fits_there(release.manifest, profile, device)
+    check_streams(runtime, runtime.name, plan.streams)
     data = load_evaluation(release, device, Path(options.evaluation)) if options.evaluation else None
     started_at = utc_now()
     with ExitStack() as stack:
@@ -157,6 +161,7 @@ def judged(
         load_us=[launch.load_us for launch in ran.launches],
         starts_us=[timed_from_us(launch) for launch in ran.launches],
         clock_step_us=clock_step_us(ran.launches),
+        paces=ran.paces,
     )
     limit_mc = profile.limits.temperature_mc if profile is not None else None
     record = make_record(
@@ -175,7 +180,7 @@ def judged(
         sustained=extra.long.found,
     )
     samples = Samples.of(ran.samples, seen.telemetry)
-    return record, replace(samples, telemetry=(*samples.telemetry, *extra.long.series))
+    return record, replace(samples, telemetry=(*samples.telemetry, *ran.series, *extra.long.series))
 
 
 def _reason(ran: Launches) -> tuple[str, ...]:

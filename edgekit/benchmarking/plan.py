@@ -21,6 +21,7 @@ DEFAULT_MIN_SECONDS = 1.0
 DEFAULT_COOL_TIMEOUT_US = 120e6
 MAX_LEASE_WAIT_SECONDS = 7 * 86_400
 MAX_SUSTAINED_MINUTES = 1440.0
+MAX_STREAMS = 64
 MAX_SECONDS_FACTOR = 20.0
 """A launch that needs longer than this times its wish (at least a minute) is cut and says so."""
 
@@ -48,6 +49,8 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     """One more launch of so many minutes, after the others."""
     evaluation: str | None = None
     """A data set (.npz with labels or targets) to score on the device."""
+    streams: int | None = None
+    """So many processes at once in each launch; None: one, and no throughput is told."""
 
 
 class BenchPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +70,7 @@ class BenchPlan(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     privileged: bool
     sustained_minutes: float = 0.0
+    streams: int | None = None
 
 
 def parse_cpus(text: str) -> tuple[int, ...]:
@@ -113,6 +117,13 @@ def make_plan(profile: Profile | None, options: BenchOptions) -> BenchPlan:
     _check_range("min-seconds", min_seconds, 0, 86_400)
     _check_range("lease-wait", options.lease_wait_seconds, 0, MAX_LEASE_WAIT_SECONDS)
     _check_range("sustained", options.sustained_minutes, 0, MAX_SUSTAINED_MINUTES)
+    _check_range("streams", 1 if options.streams is None else options.streams, 1, MAX_STREAMS)
+    if options.streams is not None and options.sustained_minutes:
+        raise InputError(
+            "a sustained load is of one stream",
+            code="E_PLAN",
+            hint="give --streams or --sustained; with --streams, --min-seconds makes launches longer",
+        )
     _check_range("seed", options.seed or 0, 0, (1 << 63) - 1)
     cpus = options.cpus if options.cpus is not None else (bench.cpus if bench is not None else None)
     cooling = bench if bench is not None and options.cool else None
@@ -133,4 +144,5 @@ def make_plan(profile: Profile | None, options: BenchOptions) -> BenchPlan:
         seed=options.seed if options.seed is not None else secrets.randbits(31),
         privileged=options.privileged,
         sustained_minutes=options.sustained_minutes,
+        streams=options.streams,
     )

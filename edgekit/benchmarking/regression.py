@@ -28,6 +28,7 @@ _BY_LAUNCH = {
     "p50_latency": "median_us",
     "first_inference": "first_inference_us",
     "load": "load_us",
+    "throughput": "inferences_per_second",
     "peak_rss": "memory.peak_rss_bytes",
     "peak_pss": "memory.pss_bytes",
     "model_delta": "memory.model_delta_bytes",

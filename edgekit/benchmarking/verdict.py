@@ -31,6 +31,7 @@ SIMULATED = "the device is simulated: nothing was measured, the numbers are draw
 MAX_SWAPPED_PAGES = 256
 """A MiB of pages of 4 KiB."""
 MIN_BATTERY_PERCENT = 20.0
+MIN_OVERLAP = 0.5
 MAX_CLOCK_SKEW_US = 1e6
 MAX_CLOCK_SKEW = 0.02
 
@@ -76,6 +77,9 @@ class Evidence:
     step_iterations: int | None = None
     """Of the launch that has the step; launches take time, not iterations, so they differ."""
     simulated: bool = False
+    streams: int | None = None
+    overlap_share: float | None = None
+    """Of the launch whose streams ran together for the least of their time."""
     sustained_slowdown: float | None = None
     """Slowest minute of a long load over its first; the latency is of the launches before it."""
     not_set: tuple[str, ...] = field(default=())
@@ -160,6 +164,10 @@ def _doubts(seen: Evidence) -> tuple[str, ...]:
         found.append(
             f"a launch was cut after {seen.fewest_iterations} of {seen.planned_iterations} iterations: it took too long"
         )
+    if seen.overlap_share is not None and seen.overlap_share < MIN_OVERLAP:
+        found.append(
+            f"the {seen.streams} streams ran all at once for only {seen.overlap_share:.0%} of their time: raise --min-seconds"
+        )
     if seen.cooled is False:
         found.append("the device did not cool to the profile's temperature in time")
     if seen.fully_accelerated is False:
@@ -176,6 +184,11 @@ def _doubts(seen: Evidence) -> tuple[str, ...]:
 def _notes(seen: Evidence) -> tuple[str, ...]:
     notes = [SIMULATED] if seen.simulated else []
     notes += seen.not_set
+    if seen.streams is not None and seen.streams > 1:
+        notes.append(
+            f"{seen.streams} processes were measured together: memory is the sum over them, in which each counts the pages "
+            "that they share (PSS counts them once); one process with as many interpreters is another thing"
+        )
     if seen.max_temperature_mc is None:
         notes.append("no temperature sensor could be read")
     if seen.throttled is None and seen.thermal_status is None:

@@ -185,7 +185,14 @@ sustained_option = click.option(
     help="One more launch, so long: latency, frequency and temperature by the minute.",
 )
 
-bench_options = _all(measure_options, sustained_option, gate_options)
+streams_option = click.option(
+    "--streams",
+    type=int,
+    metavar="N",
+    help="So many processes at once in each launch (up to 64): throughput, and latency under it.",
+)
+
+bench_options = _all(measure_options, sustained_option, streams_option, gate_options)
 
 
 def bench_options_of(values: dict[str, Any]) -> Any:
@@ -199,6 +206,7 @@ def bench_options_of(values: dict[str, Any]) -> Any:
         warmup_iterations=values.pop("warmup_iterations"),
         min_seconds=values.pop("min_seconds"),
         sustained_minutes=values.pop("sustained", 0.0),
+        streams=values.pop("streams", None),
         evaluation=values.pop("device_evaluation", None),
         threads=values.pop("threads"),
         cpus=values.pop("cpus"),

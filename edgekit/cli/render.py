@@ -56,6 +56,8 @@ def render_record(session: Session, record: Any) -> None:
         if getattr(latency, name)
     )
     table.add_row("", f"{tail}  ({latency.count} samples, {latency.launches} launches)")
+    if record.throughput is not None:
+        table.add_row("throughput", throughput_line(record.throughput))
     table.add_row("start", f"load {time(latency.load)}, first inference {time(latency.first_inference)}")
     table.add_row("memory", f"peak {size(memory.peak_rss)}, the model adds {size(memory.model_delta)}")
     if record.accuracy.value is not None:
@@ -76,6 +78,15 @@ def render_record(session: Session, record: Any) -> None:
         table.add_row("", f"[dim]note: {escape(note)}[/]")
     table.add_row("run", escape(record.id))
     session.console.print(table)
+
+
+def throughput_line(found: Any) -> str:
+    """Of all streams together, with its interval."""
+    if found.inferences_per_second is None:
+        return "not measured"
+    interval = f"  95 % interval {found.ci95[0]:.4g} to {found.ci95[1]:.4g}" if found.ci95 else ""
+    streams = f"{found.streams} stream{'s' if found.streams > 1 else ''}"
+    return f"[bold]{found.inferences_per_second:.4g}[/] inferences/s, {streams}{interval}"
 
 
 def sustained_lines(found: Any) -> list[str]:

@@ -130,16 +130,31 @@ def _sha256(stat: FileStat | None) -> str | None:
     return stat.sha256 if stat is not None else None
 
 
-def launch(device: Device, installed: Installed, job: RunnerJob, *, cwd: str) -> Launched:
-    """Start one process and wait for it.
+def launch(
+    device: Device, installed: Installed, job: RunnerJob, *, cwd: str, nice: int | None = None
+) -> Launched:
+    """Start one process and wait for it. `nice`: its priority, -20 to 19.
 
     Raises ModelError where the runtime refuses the model, RemoteError where the process failed.
     """
     argv, env = installed.runtime.command(installed.bundle, installed.folder, job)
+    deadline_s = job.max_seconds + START_SECONDS
     try:
-        process = device.agent.run(argv, env=env, cwd=cwd, deadline_s=job.max_seconds + START_SECONDS)
+        process = device.agent.run(argv, env=env, cwd=cwd, nice=nice, deadline_s=deadline_s)
     except RemoteError as error:
         raise _no_program(error, argv, device.address) from error
+    return read_launched(device, installed, argv, env, process, deadline_s)
+
+
+def read_launched(
+    device: Device,
+    installed: Installed,
+    argv: Sequence[str],
+    env: dict[str, str],
+    process: RunResult,
+    deadline_s: float,
+) -> Launched:
+    """What a process that has ended says. Raises as `launch`."""
     try:
         result = check_launch(
             process.status,
@@ -151,7 +166,7 @@ def launch(device: Device, installed: Installed, job: RunnerJob, *, cwd: str) ->
     except (ModelError, RemoteError) as error:
         if process.timed_out:
             raise RemoteError(
-                f"a launch did not end within {job.max_seconds + START_SECONDS:g} s",
+                f"a launch did not end within {deadline_s:g} s",
                 code="E_RUNNER_TIMEOUT",
                 argv=argv,
                 device=device.address,

@@ -10,7 +10,7 @@ from typing import Literal
 from edgekit.errors import InputError
 from edgekit.records.schema import Record
 
-Unit = Literal["us", "bytes", "mC", "uJ", "mW", "kHz", "1"]
+Unit = Literal["us", "bytes", "mC", "uJ", "mW", "kHz", "1/s", "1"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ _ALL = (
     Metric("between_launch_cv", "1", True, "latency.between_launch_cv", "Variation between launches"),
     _latency("first_inference", "first_inference", "First inference"),
     _latency("load", "load", "Load time"),
+    Metric("throughput", "1/s", False, "throughput.inferences_per_second", "Throughput of all streams"),
     Metric("peak_rss", "bytes", True, "memory.peak_rss", "Peak resident memory"),
     Metric("peak_pss", "bytes", True, "memory.peak_pss", "Peak proportional memory"),
     Metric("model_delta", "bytes", True, "memory.model_delta", "Memory that the model adds"),

@@ -10,6 +10,8 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from edgekit.records.memory import LaunchMemory, Memory
+from edgekit.records.streams import Group, Throughput
 from edgekit.records.sustained import Sustained
 from edgekit.stats.types import Latency
 
@@ -68,6 +70,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cool_to_mc: int | None = None
     cool_timeout_seconds: float | None = None
     inputs: str | None = None
+    streams: int | None = None
     other: dict[str, Scalar] = {}
 
 
@@ -90,17 +93,6 @@ class Conditions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class BeforeAfter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     before: Conditions = Conditions()
     after: Conditions = Conditions()
-
-
-class Memory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Over all launches: the largest of the peaks, the median of `model_delta`."""
-
-    unit: Literal["bytes"] = "bytes"
-    model_delta: int | None = None
-    peak_rss: int | None = None
-    peak_pss: int | None = None
-    rss_start: int | None = None
-    rss_loaded: int | None = None
 
 
 class Energy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -142,14 +134,6 @@ class LoadTimes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     compile_us: float | None = None
 
 
-class LaunchMemory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    rss_start_bytes: int | None = None
-    rss_loaded_bytes: int | None = None
-    model_delta_bytes: int | None = None
-    peak_rss_bytes: int | None = None
-    pss_bytes: int | None = None
-
-
 class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the kernel counted for the process (getrusage), and its wall time."""
 
@@ -167,7 +151,10 @@ class Launch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One process. `index` counts from 0 in the order of starting; `order` is its place in the plan.
 
     `start_us` is on the device's clock, the same one as the telemetry's `t_us`. `exit_code` and `signal`:
-    one of them is null. `median_us` and `count` are of its own samples.
+    one of them is null. `median_us` and `count` are of its own samples. `begin_us`: when the first timed iteration
+    began, on the same clock. With `--streams` a launch is `group`, several processes at once: its samples are those
+    that count of all streams, `memory`, `usage` and `cpu_us` their sum, `load_us` and `first_inference_us` their median,
+    `wall_us` the window's.
     """
 
     index: int
@@ -184,6 +171,7 @@ class Launch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     median_us: float | None = None
     count: int = 0
     warmup_iterations: int | None = None
+    begin_us: float | None = None
     wall_us: float | None = None
     cpu_us: float | None = None
     clock_resolution_ns: float | None = None
@@ -192,6 +180,8 @@ class Launch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fully_accelerated: bool | None = None
     memory: LaunchMemory = LaunchMemory()
     usage: Usage = Usage()
+    inferences_per_second: float | None = None
+    group: Group | None = None
 
 
 class RecordEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -215,6 +205,7 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     plan: Plan
     conditions: BeforeAfter = BeforeAfter()
     latency: Latency
+    throughput: Throughput | None = None
     memory: Memory = Memory()
     energy: Energy = Energy(unavailable="no meter was used")
     accuracy: Accuracy = Accuracy()

@@ -87,6 +87,8 @@ def _record_columns() -> list[str]:
 
 def _column(name: str) -> str:
     unit = METRICS[name].unit
+    if unit == "1/s":
+        return f"{name}_per_s"
     return name if unit == "1" else f"{name}_{unit.lower()}"
 
 

@@ -146,6 +146,7 @@ def _run(record: Record, samples: Samples, name: str | None, prefix: str, detail
         el("h2", "Latency"),
         _latency_figures(record, samples, prefix, detail) if detail else None,
         sections.latency_facts(record),
+        sections.throughput(record),
         el("h2", "Launches"),
         _launch_figures(record, samples, prefix) if detail else None,
         sections.launches(record),

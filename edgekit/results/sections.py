@@ -102,6 +102,39 @@ def verdict(record: Record) -> Html:
     )
 
 
+def throughput(record: Record) -> Html | None:
+    """Of runs with `--streams`: all streams together, and each of them."""
+    found = record.throughput
+    if found is None:
+        return None
+    interval = None if found.ci95 is None else " to ".join(f"{w.significant(end)} /s" for end in found.ci95)
+    medians = found.per_stream_median_us
+    scale = w.time_scale(medians[0] if medians else None)
+    return card(
+        "Throughput",
+        facts(
+            [
+                ("Processes at once", w.count(found.streams)),
+                ("Inferences", w.metric_value(METRICS["throughput"], found.inferences_per_second)),
+                ("95 % interval", interval),
+                (
+                    "Time in which all ran",
+                    None
+                    if found.overlap_share is None
+                    else f"at least {w.percent(found.overlap_share)} of each launch",
+                ),
+                (
+                    "Median latency, fastest stream to slowest",
+                    ", ".join(scale.number(value) for value in medians) + f" {scale.unit}"
+                    if medians
+                    else None,
+                ),
+            ]
+        ),
+        el("p", "Only what happened while all of them ran counts, here and in the latency.", class_="fine"),
+    )
+
+
 def latency_facts(record: Record) -> Html:
     """All numbers of the summary in one unit, with the reasons for those that are missing."""
     one = record.latency

@@ -84,6 +84,8 @@ def metric_value(metric: Metric, value: float | None) -> str:
         return units.format_power(value).replace("uW", "µW")
     if metric.unit == "kHz":
         return frequency(value)
+    if metric.unit == "1/s":
+        return f"{significant(value)} /s"
     return percent(value) if metric.name == "between_launch_cv" else significant(value)
 
 

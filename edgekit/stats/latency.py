@@ -33,6 +33,7 @@ def summarize(
     load_us: Sequence[float | None] = (),
     starts_us: Sequence[float | None] = (),
     clock_step_us: float = 0.0,
+    paces: Sequence[ArrayLike] = (),
 ) -> Latency:
     """Summarize the raw latencies of several launches (processes), each float64 microseconds in order.
 
@@ -48,6 +49,9 @@ def summarize(
     - `first_inference`, `load`: medians over the launches where they are known.
     - `stability`: see `edgekit.stats.stability.stability_of`. `starts_us`: when each launch began to be timed, on
       the device's clock; needed to tell a drift over the run with pauses between launches.
+    - `paces`: what outliers, drift, autocorrelation and stability are judged on, where that is not the latencies
+      themselves: of launches of several processes at once, whose latencies differ by process and overlap in time. One
+      array a launch, of as many values; their sum is the launch's time.
 
     A launch without samples counts for nothing. Raises InputError (E_SAMPLES) for NaN, infinite or negative
     latencies and for arrays that are not one-dimensional.
@@ -56,7 +60,8 @@ def summarize(
 
     arrays = [_checked(index, launch) for index, launch in enumerate(launches)]
     begins = [start for start, array in zip_longest(starts_us, arrays) if array is not None and array.size]
-    arrays = [array for array in arrays if array.size]
+    paced = [_checked(index, pace) for index, pace in enumerate(paces)] or arrays
+    arrays, paced = ([array for array in kept if array.size] for kept in (arrays, paced))
     starts: dict[str, Any] = {
         "first_inference": _median_known(first_inference_us),
         "load": _median_known(load_us),
@@ -85,10 +90,10 @@ def summarize(
         ci95_low=low,
         ci95_high=high,
         between_launch_cv=_between_launch_cv(arrays),
-        outliers=sum(int(np.count_nonzero(outlier_mask(array))) for array in arrays),
-        drift=_farthest_from_one([_drift(array) for array in arrays]),
-        autocorrelation=_median_known([_autocorrelation(array) for array in arrays]),
-        stability=stability_of(arrays, begins),
+        outliers=sum(int(np.count_nonzero(outlier_mask(array))) for array in paced),
+        drift=_farthest_from_one([_drift(array) for array in paced]),
+        autocorrelation=_median_known([_autocorrelation(array) for array in paced]),
+        stability=stability_of(paced, begins),
         unavailable=unavailable,
         **percentiles,
         **starts,

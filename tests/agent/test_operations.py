@@ -263,6 +263,16 @@ def test_run(client: AgentClient, folder: Path) -> None:
     assert result.minor_faults > 0
 
 
+def test_many_commands_at_once(client: AgentClient) -> None:
+    """D1.3: 64 streams of one measurement; each ends with its own code and its own output."""
+    running = [
+        client.start_run(["sh", "-c", f"sleep 0.5; echo {n}; exit {n}"], deadline_s=120) for n in range(64)
+    ]
+    ended = [one.wait() for one in running]
+    assert [one.exit_code for one in ended] == list(range(64))
+    assert [int(one.stdout) for one in ended] == list(range(64))
+
+
 def test_run_output_is_bounded_but_all_is_seen(client: AgentClient) -> None:
     seen = 0
 

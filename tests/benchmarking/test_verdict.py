@@ -76,6 +76,7 @@ def test_fatal(change: dict[str, Any], words: str) -> None:
         ({"launches_planned": 2, "launches_done": 2}, "2 launches"),
         ({"samples": 29}, "29 samples"),
         ({"effective_samples": 29.0}, "worth only 29"),
+        ({"streams": 4, "overlap_share": 0.4}, "4 streams ran all at once for only 40%"),
         ({"swapped_pages": 257}, "swapped 257 pages"),
         ({"battery_percent": 19.0}, "battery was at 19 %"),
         ({"clock_skew_us": 1.3e6, "run_us": 10e6}, "went apart by +1.3 s"),

@@ -40,8 +40,9 @@ def project(tmp_path: Path, governor: Path) -> Iterator[Path]:
     assert governor.read_text().strip() == "ondemand", "the knob is as it was"
 
 
-def runner(root: Path, launch: int) -> int | None:
-    """The pid of the process of this launch."""
+def runner(root: Path, launch: int, stream: int | None = None) -> int | None:
+    """The pid of the process of this launch, and of that stream of it."""
+    samples = f"/samples-{launch}" if stream is None else f"/samples-{launch}.{stream}"
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -49,18 +50,23 @@ def runner(root: Path, launch: int) -> int | None:
             words = (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if any(
-            word.startswith(os.fsencode(root)) and word.endswith(b"/samples-%d" % launch) for word in words
-        ):
+        if any(word.startswith(os.fsencode(root)) and word.endswith(samples.encode()) for word in words):
             return int(entry.name)
     return None
 
 
-def when_launched(project: Path, launch: int, do: Callable[[int], None]) -> UnderWay:
+def when_launched(
+    project: Path,
+    launch: int,
+    do: Callable[[int], None],
+    *,
+    more: tuple[str, ...] = (),
+    stream: int | None = None,
+) -> UnderWay:
     """A bench under way, of which launch number `launch` has just had something done to it."""
-    under_way = UnderWay("bench", MODEL, "-d", "it", *BENCH, env={}, cwd=project)
+    under_way = UnderWay("bench", MODEL, "-d", "it", *BENCH, *more, env={}, cwd=project)
     end = time.monotonic() + 90
-    while (pid := runner(project / "device", launch)) is None:
+    while (pid := runner(project / "device", launch, stream)) is None:
         assert under_way.process.poll() is None, under_way.process.communicate()
         assert time.monotonic() < end, f"launch {launch} did not start"
         time.sleep(0.01)
@@ -84,6 +90,23 @@ def test_a_launch_that_dies_is_in_the_record(project: Path, number: signal.Signa
     assert second["count"] == 0
     assert record["latency"]["count"] == first["count"] + third["count"] > 0
     assert record["latency"]["median"] > 0
+
+
+def test_a_stream_that_is_killed_fails_the_launch_and_ends_the_others(
+    project: Path,
+) -> None:
+    """D1-b3: the knobs are as they were (the fixture looks), the other streams are gone, no number is made up."""
+    under_way = when_launched(
+        project, 1, lambda pid: os.kill(pid, signal.SIGKILL), more=("--streams", "3"), stream=1
+    )
+    done = under_way.ended(30)  # the other streams were ended, not waited for until their deadline of 150 s
+    record: dict[str, Any] = done.json()
+    assert done.code == 4
+    first, second, third = record["launches"]
+    assert (first["ok"], second["ok"], third["ok"]) == (True, False, True)
+    assert "stream 2 of 3" in second["error"]
+    assert second["inferences_per_second"] is None
+    assert record["latency"]["count"] == first["count"] + third["count"]
 
 
 def test_a_first_launch_that_dies_is_an_error(project: Path) -> None:

@@ -9,7 +9,7 @@ import hashlib
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgekit.agent.failures import EBUSY, ENOLCK
 from edgekit.transports.sim.clock import NS_PER_S, VirtualClock
@@ -128,13 +128,16 @@ class SimDevice:
         self.clock.advance(ns)
         self.heat.pass_time(ns / NS_PER_S, active=self.active)
 
-    def begin_launch(self) -> tuple[LaunchDraw, Fault | None]:
-        """Where the latencies of the next launch come from, and what is wrong with it."""
+    def begin_launch(self, streams: int = 1, slower: float = 1.0) -> tuple[list[LaunchDraw], Fault | None]:
+        """Where the latencies of the next launch come from, for each of its processes, and what is wrong with the first.
+        `slower`: by what factor, as they share the processors."""
         number = self.launches
         self.launches += 1
-        draw = LatencyDraw(self.options.shape, self._seed()).launch(self._launches_of_rest, self.rested_s)
+        shape = replace(self.options.shape, median_us=self.options.shape.median_us * slower)
+        draw, index = LatencyDraw(shape, self._seed()), self._launches_of_rest
         self._launches_of_rest += 1
-        return draw, self._fault_of(number)
+        draws = [draw.launch(index, self.rested_s, stream) for stream in range(streams)]
+        return draws, self._fault_of(number)
 
     def _seed(self) -> int:
         """Of the latencies between two rests."""

@@ -85,9 +85,12 @@ class LatencyDraw:
     shape: LatencyShape
     seed: int
 
-    def launch(self, index: int, start_s: float) -> LaunchDraw:
-        """Launch number `index` (from 0), whose process starts at `start_s` seconds of device time."""
+    def launch(self, index: int, start_s: float, stream: int = 0) -> LaunchDraw:
+        """Launch number `index` (from 0), whose process starts at `start_s` seconds of device time. Streams of one launch
+        share what is the launch's; their noise is their own."""
         children = np.random.SeedSequence((self.seed, index)).spawn(4)
+        if stream:
+            children[1:] = np.random.SeedSequence((self.seed, index, stream)).spawn(3)
         return LaunchDraw(self.shape, start_s * 1e6, *(np.random.default_rng(child) for child in children))
 
 

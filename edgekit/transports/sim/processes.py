@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from edgekit.agent.failures import EACCES, ENOENT
 from edgekit.agent.protocol import Packer, Unpacker
@@ -92,6 +93,15 @@ def check_program(file: object, path: str) -> None:
         raise FileError(ENOENT if file is None else EACCES, "exec", path)
     if not file.permissions & 0o100:
         raise FileError(EACCES, "exec", path)
+
+
+def barrier_of(argv: Sequence[str]) -> tuple[str, int] | None:
+    """The file at which a runner waits for others, and how many they are with it; None where it waits for nobody."""
+    found = runner_of(argv)
+    options = found[2] if found is not None else []
+    named = dict(pairwise(options))
+    count = named.get("--streams", "")
+    return (named["--barrier"], int(count)) if "--barrier" in named and count.isdecimal() else None
 
 
 def runner_of(argv: Sequence[str]) -> tuple[list[str], str, list[str]] | None:

@@ -49,7 +49,10 @@ def run_there(device: SimDevice, launch: Launch) -> Ended:
     """As `execute`, for an agent. Raises Vanished where the device goes meanwhile."""
     if launch.cwd and not isinstance(device.files.find(launch.cwd, "chdir"), Folder):
         raise FileError(ENOTDIR, "chdir", launch.cwd)
-    ended = execute(device, launch)
+    return _survived(device, execute(device, launch))
+
+
+def _survived(device: SimDevice, ended: Ended) -> Ended:
     if ended.lost:
         if device.options.fault == "reboot":
             device.reboot()
@@ -64,12 +67,7 @@ def execute(device: SimDevice, launch: Launch) -> Ended:
         from edgekit.transports.sim.runner import run_runner
 
         needed, runtime, options = found
-        for path in needed:
-            file = device.files.look(path)
-            if path.endswith(".py"):
-                device.files.find(path, "exec")
-            else:
-                check_program(file, path)
+        _check_needed(device, needed)
         ended = run_runner(device, runtime, options, launch)
     else:
         ended = _command(device, launch)
@@ -77,6 +75,34 @@ def execute(device: SimDevice, launch: Launch) -> Ended:
     device.busy_us += ended.cpu_us
     device.advance(round(ended.wall_us * 1000), active=found is not None)
     return ended
+
+
+def _check_needed(device: SimDevice, paths: Sequence[str]) -> None:
+    for path in paths:
+        if path.endswith(".py"):
+            device.files.find(path, "exec")
+        else:
+            check_program(device.files.look(path), path)
+
+
+def run_together(device: SimDevice, launches: Sequence[Launch]) -> list[Ended]:
+    """Runners that wait for each other, in the same span of device time. Raises as `run_there`."""
+    from edgekit.transports.sim.runner import run_streams
+
+    streams = []
+    for launch in launches:
+        found = runner_of(launch.argv)
+        if found is None:
+            raise FileError(ENOENT, "exec", launch.argv[0])
+        _check_needed(device, found[0])
+        streams.append((found[1], found[2], launch))
+    ended = [
+        within_deadline(one, launch.deadline_us)
+        for one, launch in zip(run_streams(device, streams), launches, strict=True)
+    ]
+    device.busy_us += sum(one.cpu_us for one in ended)
+    device.advance(round(max(one.wall_us for one in ended) * 1000), active=True)
+    return [_survived(device, one) for one in ended]
 
 
 def _command(device: SimDevice, launch: Launch) -> Ended:

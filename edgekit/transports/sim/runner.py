@@ -11,8 +11,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from edgekit.transports.sim.files import File, FileError
 from edgekit.transports.sim.latency import Floats, LaunchDraw
 from edgekit.transports.sim.options import Fault
 from edgekit.transports.sim.processes import SIGKILL, SIGSEGV, Ended, Launch
+from edgekit.transports.sim.runner_options import check_cpus, cpu_count, parser
 from edgekit.transports.sim.tensors import (
     Refused,
     Tensors,
@@ -41,39 +41,9 @@ START_BYTES, RUNTIME_BYTES, ARENA_SHARE = 4 << 20, 10 << 20, 1.25
 """Resident memory at the start, with the library, and what a model adds as a share of its size."""
 EMPTY_BODY_US = 0.05
 LARGEST_TAKE = 200_000
-_MANY = 100_000_000
+FAULTS_AT_LOAD, FAULTS_AT_FIRST = 900, 40
+"""Minor page faults; there are no major ones, and none in the timed iterations."""
 _WORDS = {ENOSPC: "No space left on device"}
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise Refused("E_RUNNER_USAGE", message)
-
-
-def _between(convert: Callable[[str], Any], low: int, high: int) -> Callable[[str], Any]:
-    def checked(text: str) -> Any:
-        value = convert(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"takes {low} to {high}, not '{text}'")
-        return value
-
-    return checked
-
-
-@cache
-def _parser() -> _Parser:
-    parser = _Parser(allow_abbrev=False, add_help=False)
-    for name in ("library", "model", "inputs", "outputs", "cpus"):
-        parser.add_argument(f"--{name}")
-    parser.add_argument("--samples", required=True)
-    parser.add_argument("--threads", type=_between(int, 1, 256), default=1)
-    parser.add_argument("--warmup-iterations", type=_between(int, 0, _MANY), default=1)
-    parser.add_argument("--iterations", type=_between(int, 1, _MANY), default=1)
-    parser.add_argument("--min-seconds", type=_between(float, 0, 1_000_000), default=0.0)
-    parser.add_argument("--max-seconds", type=_between(float, 0, 1_000_000), default=600.0)
-    parser.add_argument("--seed", type=_between(int, 0, (1 << 64) - 1), default=0)
-    parser.add_argument("--empty-body", action="store_true")
-    return parser
 
 
 @dataclass
@@ -84,27 +54,50 @@ class _Run:
     draw: LaunchDraw
     number: int
     fault: Fault | None
+    streams: int = 1
     spent_us: float = 0.0
     cpu_us: float = 0.0
 
     def spend(self, us: float, threads: int = 1) -> None:
         self.spent_us += us
-        self.cpu_us += us * min(threads, self.device.machine.cpu_count)
+        self.cpu_us += us * min(threads, self.device.machine.cpu_count / self.streams)
 
 
 def run_runner(device: SimDevice, runtime: str, options: Sequence[str], launch: Launch) -> Ended:
     """One launch. Device time is not advanced here: `Ended.wall_us` says how much has to be."""
     number = device.launches
-    draw, fault = device.begin_launch()
-    run = _Run(device, draw, number, fault)
+    (draw,), fault = device.begin_launch()
+    return _one(_Run(device, draw, number, fault), runtime, options, launch)
+
+
+def run_streams(device: SimDevice, streams: Sequence[tuple[str, Sequence[str], Launch]]) -> list[Ended]:
+    """Several at once (runtime, options, what was started): one launch. Where their threads are more than the processors,
+    each takes longer by as much. A fault is that of the first."""
+    number, count = device.launches, len(streams)
+    draws, fault = device.begin_launch(count, _slower(device, streams[0][1], count))
+    runs = [_Run(device, draw, number, None if index else fault, count) for index, draw in enumerate(draws)]
+    return [_one(run, *stream) for run, stream in zip(runs, streams, strict=True)]
+
+
+def _slower(device: SimDevice, options: Sequence[str], streams: int) -> float:
     try:
-        wanted = _parser().parse_args(list(options))
+        wanted = parser().parse_args(list(options))
+        check_cpus(device, wanted.cpus)
+    except Refused:
+        return 1.0  # each of them says so itself
+    cpus = cpu_count(wanted.cpus) if wanted.cpus is not None else device.machine.cpu_count
+    return max(1.0, streams * int(wanted.threads) / cpus)
+
+
+def _one(run: _Run, runtime: str, options: Sequence[str], launch: Launch) -> Ended:
+    try:
+        wanted = parser().parse_args(list(options))
         answer = _launched(run, runtime, wanted, launch)
     except Refused as refused:
         said = {"schema": SCHEMA, "ok": False, "code": refused.code, "message": str(refused)}
         return _ended(run, said, 1)
-    if fault == "clock-jump":
-        device.clock.jump(JUMP_NS)
+    if run.fault == "clock-jump":
+        run.device.clock.jump(JUMP_NS)
     return _ended(run, answer, 0)
 
 
@@ -142,7 +135,7 @@ def _launched(run: _Run, runtime: str, wanted: argparse.Namespace, launch: Launc
         raise Refused("E_RUNNER_USAGE", "--max-seconds is less than --min-seconds")
     if wanted.model is None and not wanted.empty_body:
         raise Refused("E_RUNNER_USAGE", "--model PATH is needed")
-    _check_cpus(run.device, wanted.cpus)
+    check_cpus(run.device, wanted.cpus)
     tensors, size, load = (
         Tensors(),
         0,
@@ -160,6 +153,7 @@ def _launched(run: _Run, runtime: str, wanted: argparse.Namespace, launch: Launc
         _compute(run, wanted, tensors)
     samples, warm = _measure(run, wanted)
     wall_us = float(samples.sum())
+    begin_ns = run.device.clock.boottime_ns + round((START_US + run.spent_us - wall_us) * 1000)
     _write(run, wanted.samples, samples.astype("<f8").tobytes())
     version = launch.env.get("EDGEKIT_RUNTIME_VERSION")
     return {
@@ -174,7 +168,12 @@ def _launched(run: _Run, runtime: str, wanted: argparse.Namespace, launch: Launc
         "cpu_us": wall_us * min(wanted.threads, run.device.machine.cpu_count),
         "clock_resolution_ns": max(1, round(run.device.options.shape.clock_step_us * 1000)),
         "memory": _memory(size, samples.size),
-        "faults": {"minor": 0, "major": 0},
+        "faults": {
+            "load": None if wanted.empty_body else {"minor": FAULTS_AT_LOAD, "major": 0},
+            "first": None if wanted.empty_body else {"minor": FAULTS_AT_FIRST, "major": 0},
+            "steady": {"minor": 0, "major": 0},
+        },
+        "begin_boottime_ns": begin_ns,
         "context_switches": {"voluntary": 0, "involuntary": 0},
         "actual_accelerator": None if wanted.empty_body else "cpu",
         "fully_accelerated": None if wanted.empty_body else True,
@@ -182,18 +181,6 @@ def _launched(run: _Run, runtime: str, wanted: argparse.Namespace, launch: Launc
         "inputs": [describe_tensor(spec) for spec in tensors.inputs],
         "outputs": [describe_tensor(spec) for spec in tensors.outputs],
     }
-
-
-def _check_cpus(device: SimDevice, text: str | None) -> None:
-    if text is None:
-        return
-    there = {cpu for policy in device.machine.policies for cpu in policy.cpus}
-    for part in text.split(","):
-        first, dash, last = part.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or int(last or first) < int(first):
-            raise Refused("E_RUNNER_CPUS", f"'{text}' is not a list of processors such as 0-3,6")
-        if not {int(first), int(last or first)} <= there:
-            raise Refused("E_RUNNER_CPUS", f"not every processor of {text} is there for this process")
 
 
 def _load(run: _Run, runtime: str, wanted: argparse.Namespace) -> tuple[Tensors, int]:
@@ -280,7 +267,7 @@ def _until(take: Callable[[int], Floats], least: int, least_us: float, most_us: 
         each_us = done_us / done
 
 
-def _memory(size: int, samples: int) -> dict[str, int]:
+def _memory(size: int, samples: int) -> dict[str, int | None]:
     added = round(size * ARENA_SHARE)
     end = RUNTIME_BYTES + added
     return {
@@ -291,6 +278,10 @@ def _memory(size: int, samples: int) -> dict[str, int]:
         "model_delta_bytes": added,
         "peak_rss_bytes": end + 8 * samples,
         "pss_bytes": end,
+        "rss_first_bytes": end if size else None,
+        "pss_start_bytes": START_BYTES,
+        "pss_loaded_bytes": end if size else None,
+        "pss_first_bytes": end if size else None,
     }
 
 

@@ -17,8 +17,8 @@ from edgekit.transports.sim.file_requests import FILE_REQUESTS, content_of, read
 from edgekit.transports.sim.files import File, FileError, Folder
 from edgekit.transports.sim.machine import KERNEL
 from edgekit.transports.sim.other_requests import OTHER_REQUESTS, Agent
-from edgekit.transports.sim.processes import SIGTERM, Ended, read_launch
-from edgekit.transports.sim.programs import Vanished, run_there
+from edgekit.transports.sim.processes import SIGTERM, Ended, Launch, barrier_of, read_launch
+from edgekit.transports.sim.programs import Vanished, run_there, run_together
 from edgekit.transports.sim.puts import Put
 
 CHUNK_BYTES = 1 << 20
@@ -56,6 +56,8 @@ class Session:
         self._puts: dict[int, Put] = {}
         self._series: dict[int, _Series] = {}
         self._hanging: dict[int, Ended] = {}
+        self._gathering: dict[str, list[tuple[int, Launch]]] = {}
+        """Runners that wait for others, by the file at which they do."""
         self._ended = False
 
     def start(self) -> None:
@@ -194,8 +196,32 @@ class Session:
     def _run(self, request_id: int, u: Unpacker) -> None:
         launch = replace(read_launch(u), deadline_us=u.u32() * 1000.0)
         launch = replace(launch, stdin=u.blob())
+        barrier = barrier_of(launch.argv)
+        if barrier is not None:
+            self._gather(request_id, launch, *barrier)
+            return
         ended = run_there(self.device, launch)
         self._answer(Type.STARTED, request_id, Packer().u32(_PID + self.device.launches).done())
+        self._tell_end(request_id, ended)
+
+    def _gather(self, request_id: int, launch: Launch, barrier: str, streams: int) -> None:
+        """Nothing happens until the last of them is there: device time passes by what is done."""
+        together = self._gathering.setdefault(barrier, [])
+        together.append((request_id, launch))
+        if len(together) < streams:
+            return
+        del self._gathering[barrier]
+        try:
+            ended = run_together(self.device, [each for _, each in together])
+        except FileError as error:
+            for waiting, _ in together:
+                self._refuse(waiting, error)
+            return
+        for (waiting, _), one in zip(together, ended, strict=True):
+            self._answer(Type.STARTED, waiting, Packer().u32(_PID + self.device.launches).done())
+            self._tell_end(waiting, one)
+
+    def _tell_end(self, request_id: int, ended: Ended) -> None:
         if ended.hangs:
             self._hanging[request_id] = ended
             return
@@ -246,6 +272,9 @@ class Session:
         elif target in self._hanging:
             ended = replace(self._hanging.pop(target), signal=SIGTERM, cancelled=True, stdout=b"")
             self._answer(Type.RESULT, target, ended.payload())
+        elif waiting := [group for group in self._gathering.values() if target in dict(group)]:
+            waiting[0][:] = [each for each in waiting[0] if each[0] != target]
+            self._answer(Type.RESULT, target, Ended(signal=SIGTERM, cancelled=True).payload())
         elif target in self._puts:
             put = self._puts.pop(target)
             put.give_up("put")
