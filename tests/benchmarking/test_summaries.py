@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -19,7 +20,7 @@ from edgekit.benchmarking.verdict import Evidence, judge
 from edgekit.deployment.runtime_there import Chosen
 from edgekit.errors import InputError
 from edgekit.parse.benchmark_run import LatencySummary
-from edgekit.records import Launch, Told, decode, encode, value_of
+from edgekit.records import Launch, Told, decode, encode, to_builtins, value_of
 from edgekit.runtimes.base import make_bundle
 from edgekit.runtimes.named import runtime_named
 from edgekit.stats.latency import median_interval
@@ -250,3 +251,15 @@ def test_a_tool_is_compared_with_itself_only() -> None:
         with pytest.raises(InputError) as caught:
             require_comparable(chosen(a), chosen(b))
         assert caught.value.code == "E_COMPARE"
+
+
+def test_a_record_from_before_these_fields_reads_as_one_of_samples() -> None:
+    plain = to_builtins(record(MEDIANS))
+    for name in ("source", "resolution_us", "ci95_of"):
+        del plain["latency"][name]
+    for one in plain["launches"]:
+        del one["told"], one["sampled"], one["mean_us"]
+    del plain["operators"], plain["runtime"]["measures"]
+    old = decode(msgspec.json.encode(plain))
+    assert (old.latency.source, old.latency.ci95_of, old.operators) == ("samples", "median", None)
+    assert all(one.sampled and one.told is None for one in old.launches)
