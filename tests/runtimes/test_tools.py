@@ -16,10 +16,12 @@ from edgekit.parse import ParseError
 from edgekit.parse.benchmark_model import parse_benchmark_model
 from edgekit.runtimes.base import LibcFacts, Runtime, make_bundle
 from edgekit.runtimes.benchmark_model import BenchmarkModelRuntime, what_ran
+from edgekit.runtimes.executorch_python import ExecutorchPythonRuntime
 from edgekit.runtimes.litert import LiteRtRuntime
 from edgekit.runtimes.litert_benchmark import LitertBenchmarkRuntime
 from edgekit.runtimes.litert_python import LiteRtPythonRuntime
 from edgekit.runtimes.onnxruntime import OnnxRuntimeRuntime
+from edgekit.runtimes.onnxruntime_python import OnnxRuntimePythonRuntime
 from edgekit.runtimes.tool import ToolJob, ToolOutput, ToolRuntime
 from edgekit.runtimes.tools import TOOLS, tool_runtime
 from edgekit.runtimes.trtexec import TrtexecRuntime
@@ -65,7 +67,16 @@ def row_of(runtime: ToolRuntime | Runtime) -> list[str]:
     return cells
 
 
-@pytest.mark.parametrize("runtime", [LiteRtRuntime(), LiteRtPythonRuntime(), OnnxRuntimeRuntime()])
+@pytest.mark.parametrize(
+    "runtime",
+    [
+        LiteRtRuntime(),
+        LiteRtPythonRuntime(),
+        OnnxRuntimeRuntime(),
+        OnnxRuntimePythonRuntime(),
+        ExecutorchPythonRuntime(),
+    ],
+)
 def test_every_runner_is_in_the_table(runtime: Runtime) -> None:
     assert row_of(runtime)[6].startswith("real")
 
