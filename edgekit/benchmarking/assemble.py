@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable
-
 from edgekit._version import __version__
 from edgekit.benchmarking.evaluation import Evaluated
 from edgekit.benchmarking.evidence import Seen
+from edgekit.benchmarking.memory import memory_part
 from edgekit.benchmarking.plan import BenchPlan
 from edgekit.benchmarking.streams import throughput_part
 from edgekit.benchmarking.verdict import Verdict
@@ -19,8 +17,6 @@ from edgekit.records import (
     BeforeAfter,
     Device,
     Latency,
-    Launch,
-    Memory,
     Model,
     Operators,
     Plan,
@@ -44,26 +40,6 @@ def device_part(address: str, facts: DeviceFacts) -> Device:
         libc=f"glibc {facts.glibc_version}" if facts.glibc_version else None,
         cpu_count=len(facts.cpus) or None,
         memory_bytes=facts.memory_bytes,
-    )
-
-
-def memory_part(launches: Iterable[Launch]) -> Memory:
-    """The largest peak over the launches, the median of what the model added."""
-    parts = [launch.memory for launch in launches if launch.ok]
-
-    def largest(name: str) -> int | None:
-        return max((value for part in parts if (value := getattr(part, name)) is not None), default=None)
-
-    def middle(name: str) -> int | None:
-        values = [value for part in parts if (value := getattr(part, name)) is not None]
-        return int(statistics.median(values)) if values else None
-
-    return Memory(
-        model_delta=middle("model_delta_bytes"),
-        peak_rss=largest("peak_rss_bytes"),
-        peak_pss=largest("pss_bytes"),
-        rss_start=middle("rss_start_bytes"),
-        rss_loaded=middle("rss_loaded_bytes"),
     )
 
 
@@ -159,7 +135,7 @@ def make_record(
         conditions=BeforeAfter(before=seen.before.conditions, after=seen.after.conditions),
         latency=latency,
         throughput=throughput_part(seen.launches, plan.streams),
-        memory=memory_part(seen.launches),
+        memory=memory_part(seen.launches, runtime.requested_accelerator),
         accuracy=accuracy_part(release, seen, evaluated),
         sustained=sustained,
         operators=operators,

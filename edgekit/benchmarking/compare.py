@@ -24,6 +24,7 @@ from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
 from edgekit.benchmarking.summaries import centre_us
 from edgekit.clock import utc_now
 from edgekit.deployment import Release
+from edgekit.deployment.fits import check_fits_there
 from edgekit.deployment.runtime_there import choose, install
 from edgekit.devices import Device
 from edgekit.devices.knobs import applied
@@ -54,6 +55,8 @@ def compare_releases(
     check_resolution(resolution)
     plan = make_plan(profile, options)
     check_cpus(plan.cpus, device)
+    for release in (a, b):
+        check_fits_there(release.manifest, profile, device)
     wish = runtime_wish(options)
     chosen = [choose(device, one.manifest.format, profile, wish) for one in (a, b)]
     require_comparable(*chosen)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from edgekit.benchmarking.launch_parts import tool_part, usage_part
+from edgekit.benchmarking.memory import launch_memory
 from edgekit.benchmarking.plan import BenchPlan
 from edgekit.benchmarking.samples import samples_of
 from edgekit.benchmarking.streams import group_launch, stream_series, together
@@ -23,7 +24,7 @@ from edgekit.devices.files import stat_many
 from edgekit.errors import DeviceLost, ModelError, RemoteError
 from edgekit.events import Event, Sink
 from edgekit.parse import ParseError
-from edgekit.records import Launch, LaunchMemory, LoadTimes, Series
+from edgekit.records import Launch, LoadTimes, Series
 from edgekit.runtimes.base import RunnerJob
 from edgekit.runtimes.tool import ToolResult
 
@@ -240,13 +241,7 @@ def launch_part(index: int, order: int, seed: int, started_us: float, done: Laun
         threads=result.threads,
         actual_accelerator=result.actual_accelerator,
         fully_accelerated=result.fully_accelerated,
-        memory=LaunchMemory(
-            rss_start_bytes=result.memory.rss_start_bytes,
-            rss_loaded_bytes=result.memory.rss_loaded_bytes,
-            model_delta_bytes=result.memory.model_delta_bytes,
-            peak_rss_bytes=result.memory.peak_rss_bytes,
-            pss_bytes=result.memory.pss_bytes,
-        ),
+        memory=launch_memory(result),
         usage=usage_part(process),
     )
 

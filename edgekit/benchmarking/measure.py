@@ -28,6 +28,7 @@ from edgekit.benchmarking.sustained import LongLaunch, sustained
 from edgekit.benchmarking.verdict import judge
 from edgekit.clock import utc_now
 from edgekit.deployment import Release
+from edgekit.deployment.fits import check_fits_there
 from edgekit.deployment.runtime_there import Installed, choose, install
 from edgekit.devices import Device
 from edgekit.devices.knobs import applied
@@ -51,14 +52,15 @@ def measure(
 ) -> tuple[Record, Samples]:
     """Measure a release that is on the device.
 
-    Raises InputError for a plan or a runtime that cannot be, VerdictError E_ACCELERATOR where an accelerator is required
-    and did not run it, DeviceBusy where another host holds the device,
+    Raises InputError for a plan or a runtime that cannot be, GateError and DeviceError for a model that cannot fit there,
+    VerdictError E_ACCELERATOR where an accelerator is required and did not run it, DeviceBusy where another host holds the device,
     ModelError and RemoteError where the model does not run there, DeviceLost.
     """
     plan = make_plan(profile, options)
     check_cpus(plan.cpus, device)
     chosen = choose(device, release.manifest.format, profile, runtime_wish(options))
     require_abilities(chosen, options)
+    check_fits_there(release.manifest, profile, device)
     check_streams(chosen.runtime, chosen.runtime.name, plan.streams)
     data = load_evaluation(release, device, Path(options.evaluation)) if options.evaluation else None
     started_at = utc_now()

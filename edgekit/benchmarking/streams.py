@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from edgekit.benchmarking.memory import memory_sum
 from edgekit.errors import InputError, RemoteError
-from edgekit.records import Launch, LaunchMemory, LoadTimes, Series, Usage
+from edgekit.records import Launch, LoadTimes, Series, Usage
 from edgekit.records.streams import Group, Stream, Throughput
 from edgekit.runtimes.base import Runtime
 from edgekit.stats.latency import median_interval
@@ -136,12 +137,7 @@ def group_launch(parts: Sequence[Launch], found: Together) -> Launch:
         clock_resolution_ns=max((part.clock_resolution_ns or 0 for part in parts), default=0) or None,
         actual_accelerator=accelerators.pop() if len(accelerators) == 1 else None,
         fully_accelerated=_all([part.fully_accelerated for part in parts]),
-        memory=LaunchMemory(
-            **{
-                name: _sum([getattr(part.memory, name) for part in parts])
-                for name in LaunchMemory.__struct_fields__
-            }
-        ),
+        memory=memory_sum([part.memory for part in parts]),
         usage=Usage(**{**usage, "wall_us": max(walls, default=None)}),
         inferences_per_second=found.inferences_per_second,
         group=Group(

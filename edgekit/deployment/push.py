@@ -23,6 +23,7 @@ from edgekit.agent.requests import Request
 from edgekit.clock import utc_now
 from edgekit.deployment import bases
 from edgekit.deployment.failure import keep_failed
+from edgekit.deployment.fits import check_fits_there
 from edgekit.deployment.looking import Seen, Staged, look, read_staged, staged_requests
 from edgekit.deployment.outcome import Method, PushedFile, PushPlan, PushResult
 from edgekit.deployment.payload import check_size, payload_of
@@ -111,6 +112,7 @@ def push_payload(
     payload = payload_of(model, name, version)
     wish = Wish(payload, profile, activate, smoke, bandwidth_bytes_per_s)
     check_size(payload, profile, device.address)
+    check_fits_there(payload.manifest, profile, device, runs=smoke or not activate)
     clocks = _Clocks()
     with clocks.timing("transfer"):
         seen = look(device, payload)
@@ -156,6 +158,7 @@ def plan_push(
     host may change it before the push comes."""
     payload = payload_of(model, name, version)
     check_size(payload, profile, device.address)
+    check_fits_there(payload.manifest, profile, device, runs=smoke or not activate)
     seen = look(device, payload)
     action = decide(payload, seen.there, activate=activate, smoke=smoke)
     files: tuple[PushedFile, ...] = ()

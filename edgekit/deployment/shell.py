@@ -18,6 +18,7 @@ import msgspec
 
 from edgekit._version import __version__
 from edgekit.clock import utc_now
+from edgekit.deployment.fits import check_fits, weights_bytes
 from edgekit.deployment.listing import Folder, ReleaseInfo, rows_of
 from edgekit.deployment.listing import Found as Listed
 from edgekit.deployment.outcome import PushedFile, PushResult
@@ -116,6 +117,7 @@ def push_by_shell(
     wish = _Wish(payload_of(model, name, version), activate, smoke, why)
     payload = wish.payload
     check_size(payload, profile, transport.address)
+    check_fits(weights_bytes(payload.manifest), profile, transport.address, None)
     device = ShellDevice.open(transport, root, make=True)
     found = _look(device, payload)
     _refuse_foreign(found, device)

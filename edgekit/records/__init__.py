@@ -1,6 +1,7 @@
 """The result record: what one benchmark run measured, under which conditions, and how far to trust it."""
 
 from edgekit.records.codec import decode, encode, new_id, to_builtins
+from edgekit.records.memory import LaunchMemory, Memory
 from edgekit.records.metrics import METRICS, Metric, metric, value_of
 from edgekit.records.samples import Samples, Series, TelemetryPoint, pack_floats, series_of, unpack_floats
 from edgekit.records.schema import (
@@ -11,9 +12,7 @@ from edgekit.records.schema import (
     Device,
     Energy,
     Launch,
-    LaunchMemory,
     LoadTimes,
-    Memory,
     Model,
     Plan,
     Profile,

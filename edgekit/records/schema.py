@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from edgekit.records.memory import LaunchMemory, Memory
 from edgekit.records.streams import Group, Throughput
 from edgekit.records.sustained import Sustained
 from edgekit.records.told import Operators, Told
@@ -96,17 +97,6 @@ class BeforeAfter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     after: Conditions = Conditions()
 
 
-class Memory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Over all launches: the largest of the peaks, the median of `model_delta`."""
-
-    unit: Literal["bytes"] = "bytes"
-    model_delta: int | None = None
-    peak_rss: int | None = None
-    peak_pss: int | None = None
-    rss_start: int | None = None
-    rss_loaded: int | None = None
-
-
 class Energy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Either measured (with `meter`), or `unavailable` with the reason; in JSON only one of the two shows."""
 
@@ -144,14 +134,6 @@ class LoadTimes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     environment_us: float | None = None
     model_us: float | None = None
     compile_us: float | None = None
-
-
-class LaunchMemory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    rss_start_bytes: int | None = None
-    rss_loaded_bytes: int | None = None
-    model_delta_bytes: int | None = None
-    peak_rss_bytes: int | None = None
-    pss_bytes: int | None = None
 
 
 class Usage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,22 +3,50 @@
 from __future__ import annotations
 
 from edgekit.records import METRICS, Conditions, Record
+from edgekit.records.memory import FaultCount
 from edgekit.results import wording as w
 from edgekit.results.markup import Html, el
 from edgekit.results.parts import card, code, facts, plural, table
 
 
 def memory(record: Record) -> Html:
+    """By phase, with the page faults of each; what the numbers leave out."""
     one = record.memory
+    nothing = FaultCount()
     rows = [
-        ("Peak resident (RSS)", one.peak_rss),
-        ("Peak proportional (PSS)", one.peak_pss),
-        ("Resident at the start", one.rss_start),
-        ("Resident with the model loaded", one.rss_loaded),
-        ("Added by the model", one.model_delta),
+        ("At the start", one.rss_start, one.pss_start, nothing),
+        ("Model loaded", one.rss_loaded, one.pss_loaded, one.faults.load),
+        ("After the first inference", one.rss_first, one.pss_first, one.faults.first),
+        ("After the last", one.rss_steady, one.peak_pss, one.faults.steady),
+        ("Peak", one.peak_rss, None, nothing),
+        ("Added by the model", one.model_delta, None, nothing),
+        ("Arena", one.arena, None, nothing),
     ]
-    body = [(name, w.size(value), "–" if value is None else f"{value:,}") for name, value in rows]
-    return card("Memory", table(["", "", "bytes"], body))
+    body = [
+        (
+            name,
+            _size_or_dash(rss),
+            _size_or_dash(pss),
+            _count_or_dash(faults.minor),
+            _count_or_dash(faults.major),
+        )
+        for name, rss, pss, faults in rows
+    ]
+    notes = [f"{name}: {why}." for name, why in one.unavailable.items()]
+    notes += [f"Not in it: {what}." for what in one.excludes]
+    return card(
+        "Memory",
+        table(["", "Resident (RSS)", "Proportional (PSS)", "Minor faults", "Major faults"], body),
+        *(el("p", note, class_="fine") for note in notes),
+    )
+
+
+def _size_or_dash(value: int | None) -> str:
+    return "–" if value is None else w.size(value)
+
+
+def _count_or_dash(value: int | None) -> str:
+    return "–" if value is None else w.count(value)
 
 
 def accuracy(record: Record) -> Html:

@@ -86,6 +86,29 @@ def test_a_profiles_limits_fail_a_push_or_a_bench(
     assert done.code == code, done.stdout
 
 
+@pytest.mark.parametrize("command", ["push", "bench", "run"])
+def test_a_model_that_cannot_fit_is_refused_before_it_is_sent(project: Path, command: str) -> None:
+    """D1.7: it has 400 kB, the profile allows a process of 100 kB."""
+    done = run(project, command, MODEL, "-p", profile(project, "limits: {peak_rss: 100kB}\n"), "--json")
+    assert done.code == 5
+    assert done.error()["code"] == "E_LIMIT"
+    assert run(project, "releases", "--json").ok().json()["releases"] == []
+
+
+def test_memory_and_page_faults_by_phase(project: Path) -> None:
+    """D1.7, of a real process."""
+    record = run(project, "bench", MODEL, "--json", *QUICK).ok().json()
+    found = record["memory"]
+    assert 0 < found["rss_start"] < found["rss_loaded"] <= found["rss_first"] <= found["peak_rss"]
+    assert 0 < found["pss_start"] < found["pss_loaded"] <= found["peak_rss"]
+    assert found["faults"]["load"]["minor"] > 100
+    assert found["faults"]["first"]["major"] is not None
+    assert found["faults"]["steady"]["minor"] < found["faults"]["load"]["minor"]
+    assert found["arena"] is None
+    assert found["unavailable"]["arena"]
+    assert found["excludes"] == []
+
+
 def test_gates_and_a_strict_verdict(project: Path) -> None:
     good = run(
         project, "bench", MODEL, "--json", *QUICK, "--gate", "median_latency<=10s", "--gate", "peak_rss<4GiB"

@@ -72,7 +72,8 @@ def test_csv_has_every_metric_in_its_unit_and_empty_for_the_unknown(
     assert float(rows[1]["peak_rss_bytes"]) == new.memory.peak_rss
     assert rows[1]["energy_per_inference_uj"] == ""
     for name, metric in METRICS.items():
-        column = name if metric.unit == "1" else f"{name}_{metric.unit.lower()}"
+        units = {"1": "", "1/s": "_per_s"}
+        column = name + units.get(metric.unit, f"_{metric.unit.lower()}")
         value = value_of(new, name)
         assert rows[1][column] == ("" if value is None else repr(value))
 
