@@ -16,6 +16,7 @@ from edgekit.errors import DeviceLost, ModelError, RemoteError
 from edgekit.events import Event, Sink
 from edgekit.models.op_costs import read_costs, with_costs
 from edgekit.parse import ParseError
+from edgekit.parse.op_profile import row_times_us
 from edgekit.records import Operators
 from edgekit.runtimes.base import profiled as profiling
 
@@ -60,7 +61,7 @@ def profiled(
 
 def operators_part(told: OpProfile, runtime: str, argv: tuple[str, ...]) -> Operators:
     """The table as the record keeps it. Pure."""
-    times_us = [row.avg_us for row in told.rows if row.avg_us is not None]
+    times_us = [time_us for time_us in row_times_us(told.rows) if time_us is not None]
     return Operators(
         runtime=runtime,
         rows=told.rows,

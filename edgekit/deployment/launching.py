@@ -77,7 +77,7 @@ def launch(
     try:
         process = device.agent.run(argv, env=env, cwd=cwd, nice=nice, deadline_s=deadline_s)
     except RemoteError as error:
-        raise no_program(error, argv, device.address) from error
+        raise _no_program(error, argv, device.address) from error
     return read_launched(device, installed, argv, env, process, deadline_s)
 
 
@@ -96,7 +96,7 @@ def read_launched(
     return _required(device, installed, Launched(result, process, tuple(argv), dict(env)))
 
 
-def no_program(error: RemoteError, argv: Sequence[str], device: str) -> RemoteError:
+def _no_program(error: RemoteError, argv: Sequence[str], device: str) -> RemoteError:
     """What did not start, as the runner itself says it where its runtime is missing: a program of the device's PATH (python3)
     is the device's business, a file of the bundle is not."""
     if error.status != 127 or "/" in argv[0]:
@@ -121,7 +121,7 @@ def read_op_profile(device: Device, installed: Installed, done: Launched, job: R
 
 
 def tool_job(installed: Installed, job: RunnerJob, scratch: str) -> ToolJob:
-    """The same launch as a tool is asked for it. What it cannot be told (inputs, seed) its result's notes say."""
+    """The same launch as a tool is asked for it; inputs and seed cannot be told to any."""
     return ToolJob(
         model=job.model,
         scratch=scratch,

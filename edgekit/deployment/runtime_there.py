@@ -14,7 +14,7 @@ from edgekit.devices.files import stat_many
 from edgekit.errors import InputError, ToolError
 from edgekit.events import Sink
 from edgekit.profiles.capabilities import TARGET_OF_FORMAT
-from edgekit.registry import plugins
+from edgekit.registry import load, plugins
 from edgekit.runtimes.base import Bundle, LibcFacts, libc_facts
 from edgekit.runtimes.named import AnyRuntime, runtime_named
 from edgekit.runtimes.tool import ToolJob, ToolRuntime
@@ -96,8 +96,8 @@ def choose(
 
 def _candidates(profile: Profile | None, target: str, wish: RuntimeWish) -> tuple[str, ...]:
     own = profile.runtimes if profile is not None else ()
-    known = [runtime_named(name, wish.settings.get(name)) for name in own if name in plugins("runtimes")]
-    if any(target in runtime.formats for runtime in known):
+    known = [load("runtimes", name) for name in own if name in plugins("runtimes")]
+    if any(target in runtime.formats and (runtime.outputs or not wish.outputs) for runtime in known):
         return own
     return (*own, *(name for name in DEFAULT_ORDER if name not in own))
 

@@ -6,23 +6,23 @@ The board needs python3 with the packages executorch and torch; edgekit brings t
 from __future__ import annotations
 
 from edgekit.parse.op_profile import OpProfile
-from edgekit.runtimes.base import Bundle, LibcFacts, RunnerJob, no_op_profile
+from edgekit.runtimes.base import Bundle, LibcFacts, RunnerJob
 from edgekit.runtimes.board_python import python_bundle, python_command
+from edgekit.runtimes.etdump import parse_etdump
 from edgekit.runtimes.result import RunnerResult, parse_result
 
 SCRIPT = "executorch_runner.py"
 
 
 class ExecutorchPythonRuntime:
-    """Runs the method `forward` of .pte programs on the processor. The package is built without ExecuTorch's event tracer,
-    so there are no operators' times."""
+    """Runs the method `forward` of .pte programs on the processor."""
 
     name: str = "executorch-python"
     version: str | None = None
     formats: tuple[str, ...] = ("executorch",)
     accelerators: tuple[str, ...] = ("cpu",)
     raw_samples: bool = True
-    op_profile: bool = False
+    op_profile: bool = True
     outputs: bool = True
 
     def bundle(self, abi: str, libc: LibcFacts) -> Bundle:
@@ -35,4 +35,4 @@ class ExecutorchPythonRuntime:
         return parse_result(stdout)
 
     def read_op_profile(self, data: bytes) -> OpProfile:
-        raise no_op_profile(self.name)
+        return parse_etdump(data)

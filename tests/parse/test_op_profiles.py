@@ -8,6 +8,7 @@ from edgekit.parse import ParseError
 from edgekit.parse.benchmark_ops import parse_op_profile
 from edgekit.parse.litert_profile import parse_litert_profile
 from edgekit.parse.onnxruntime_profile import parse_onnxruntime_profile
+from edgekit.parse.op_profile import OpRow, op_profile
 from edgekit.parse.trtexec_json import parse_trtexec_profile
 from tests.parse.outputs import output
 
@@ -204,3 +205,12 @@ def test_a_litert_profile_that_is_none(old: str, new: str) -> None:
     assert old in text
     with pytest.raises(ParseError):
         parse_litert_profile(text.replace(old, new).encode())
+
+
+def test_shares_are_of_medians_where_all_rows_have_one() -> None:
+    """One slow inference in fifty is in an average, and in no median."""
+    rows = [OpRow(op="a", avg_us=90.0, median_us=10.0), OpRow(op="b", avg_us=30.0, median_us=30.0)]
+    assert [row.share for row in op_profile(rows).rows] == [0.25, 0.75]
+    rows[1] = OpRow(op="b", avg_us=30.0)
+    assert [row.share for row in op_profile(rows).rows] == [0.75, 0.25]
+    assert [row.share for row in op_profile([OpRow(op="a"), OpRow(op="b", avg_us=3.0)]).rows] == [None, 1.0]

@@ -239,6 +239,6 @@ EXECUTORCH = Kit(
     small=lambda folder: tiny_pte.small(folder / "small.pte"),
     outputs=tiny_pte.outputs,
     random_inputs=tiny_pte.random_inputs,
-    profiled=frozenset(),
+    profiled=frozenset({"DELEGATE_CALL"}),
     names=False,
 )

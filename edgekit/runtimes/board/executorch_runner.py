@@ -18,11 +18,11 @@ if TYPE_CHECKING:  # on the board the files lie side by side
     from collections.abc import Iterator
 
     from edgekit.runtimes.board.board_launch import Loading, main
-    from edgekit.runtimes.board.board_process import Refused, first_line, read_head, version_of
+    from edgekit.runtimes.board.board_process import Refused, first_line, read_head, version_of, write_file
     from edgekit.runtimes.board.board_tensors import Tensor
 else:
     from board_launch import main
-    from board_process import Refused, first_line, read_head, version_of
+    from board_process import Refused, first_line, read_head, version_of, write_file
     from board_tensors import Tensor
 
 METHOD = "forward"
@@ -108,7 +108,9 @@ class ExecutorchSession:
         try:
             with stderr_kept(said):
                 strict = self.library.Verification.InternalConsistency
-                self.program = self.library._load_program(options.model, program_verification=strict)
+                self.program = self.library._load_program(
+                    options.model, enable_etdump=options.op_profile is not None, program_verification=strict
+                )
                 loading.end("model_us")
                 names = [self.program.get_method_name(n) for n in range(self.program.num_methods())]
                 self.method = self.program.load_method(METHOD) if METHOD in names else None
@@ -157,6 +159,15 @@ class ExecutorchSession:
         ]
         return b"".join(array.tobytes() for array in arrays)
 
+    def write_op_profile(self, path: str) -> None:
+        """An ETDump. What tensors held is not asked for: no debug buffer, so no second file."""
+        write_file(path, b"")  # its own error has no words
+        try:
+            self.program.write_etdump_result_to_file(path, path + ".debug")
+        except (RuntimeError, ValueError) as error:
+            text = f"cannot write the operators' times: {first_line(error)}"
+            raise Refused("E_RUNNER_FILE", text) from error
+
 
 def tensor_of(about: Any, number: int, role: str) -> Tensor:
     """A program keeps no names: they are those that edgekit gives them too."""
@@ -171,4 +182,4 @@ def tensor_of(about: Any, number: int, role: str) -> Tensor:
 
 
 if __name__ == "__main__":
-    main("executorch-python", ExecutorchSession)
+    main("executorch-python", ExecutorchSession, ExecutorchSession.write_op_profile)
