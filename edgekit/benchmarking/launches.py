@@ -135,9 +135,9 @@ class LaunchSeries:
         jobs = jobs_of(self.release, self.plan, self.scratch, index)
         started_us = self.device.clock_us()
         if self.plan.streams is None:
-            ended = [launch(self.device, self.installed, jobs[0], cwd=self.scratch)]
+            ended = [launch(self.device, self.installed, jobs[0], cwd=self.scratch, nice=self.plan.nice)]
         else:
-            ended = launch_streams(self.device, self.installed, jobs, cwd=self.scratch)
+            ended = launch_streams(self.device, self.installed, jobs, cwd=self.scratch, nice=self.plan.nice)
         samples = [
             read_samples(self.device.agent.get(job.samples), done, self.device.address)
             for job, done in zip(jobs, ended, strict=True)
