@@ -12,11 +12,10 @@ from edgekit.benchmarking.abilities import runtime_wish
 from edgekit.benchmarking.launches import LaunchSeries, Spread, tell
 from edgekit.benchmarking.measure import check_cpus
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
+from edgekit.benchmarking.ready import made_ready
 from edgekit.deployment import Release
 from edgekit.deployment.runtime_there import choose, install
 from edgekit.devices import Device
-from edgekit.devices.knobs import applied
-from edgekit.devices.readiness import cool_down
 from edgekit.errors import DeviceLost, EdgekitError, InputError, ModelError, RemoteError, ToolError
 from edgekit.events import Sink, ignore
 from edgekit.parse import ParseError
@@ -52,9 +51,8 @@ def race(
     check_cpus(plan.cpus, device)
     with ExitStack() as stack:
         stack.enter_context(device.leased("choose a recipe", options.lease_wait_seconds))
+        plan = stack.enter_context(made_ready(device, plan)).plan
         entrants = [_Entrant(release, plan, device, profile, options, stack, sink) for release in releases]
-        stack.enter_context(applied(device, plan.governor, plan.knobs, privileged=plan.privileged))
-        cool_down(device, plan.cool_to_mc, plan.cool_timeout_s)
         spread, order = Spread(device, plan, plan.launches), 0
         for number in range(plan.launches):
             spread.wait_for(number)
