@@ -12,10 +12,11 @@ from edgekit.conversion.extras import need, quiet, versions
 from edgekit.conversion.hosts.tflite import TfliteHost
 from edgekit.conversion.ranges import Range, words
 from edgekit.conversion.recipes import AS_IS, Recipe
+from edgekit.conversion.recipes.load import method_of
 from edgekit.conversion.routes import require
 from edgekit.conversion.targets.base import Made, Prepared, Request, Stream
 from edgekit.conversion.targets.operator_codes import with_new_codes
-from edgekit.conversion.targets.tflite_calibrate import as_qsvs, find_ranges, method_of
+from edgekit.conversion.targets.tflite_calibrate import as_qsvs, find_ranges
 from edgekit.conversion.targets.tflite_check import check_file
 from edgekit.conversion.targets.tflite_graph import Graph, read_graphs
 from edgekit.conversion.targets.tflite_plan import Plan, plan_for, quantizer_rules
