@@ -12,6 +12,7 @@ from edgekit.conversion.extras import need, quiet, versions
 from edgekit.conversion.hosts.tflite import TfliteHost
 from edgekit.conversion.ranges import Range, words
 from edgekit.conversion.recipes import AS_IS, Recipe, is_quantized
+from edgekit.conversion.recipes.load import method_of
 from edgekit.conversion.routes import require
 from edgekit.conversion.samples import generate
 from edgekit.conversion.sources.base import LoadedSource
@@ -21,7 +22,7 @@ from edgekit.conversion.targets.takeable import Edited, NotTakeable, made_takeab
 from edgekit.conversion.targets.takeable_proof import SAMPLES as PROOF_SAMPLES
 from edgekit.conversion.targets.takeable_proof import prove
 from edgekit.conversion.targets.tflite_bias import with_room_for_biases
-from edgekit.conversion.targets.tflite_calibrate import as_qsvs, find_ranges, method_of
+from edgekit.conversion.targets.tflite_calibrate import as_qsvs, find_ranges
 from edgekit.conversion.targets.tflite_check import check_file
 from edgekit.conversion.targets.tflite_graph import Graph, read_graphs
 from edgekit.conversion.targets.tflite_plan import Plan, plan_for, quantizer_rules
