@@ -111,6 +111,11 @@ convert_options = _all(
         callback=_shapes,
         help="Size of an input that leaves it open.",
     ),
+    click.option(
+        "--rescue",
+        is_flag=True,
+        help="Where a quantized TFLite model fails its verification: equalize layers, keep the worst in float.",
+    ),
     click.option("--trust", is_flag=True, help="Code and pickled objects in the model may run on this host."),
     click.option(
         "--no-cache",

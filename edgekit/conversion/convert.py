@@ -121,11 +121,13 @@ def _convert(
     with host_errors(str(output)[:200]):
         folder = output_folder(output, label)
     began = time.monotonic()
-    result, samples = _make(job, scratch)
+    prepared, result, samples = _make(job, scratch)
     job.seconds["convert"] = time.monotonic() - began
     began = time.monotonic()
-    layers = _layers_of(job, result, samples) if debug_layers else None
     verification = _verify(job, result, samples)
+    if options.rescue and verification.state == "failed":
+        result, verification = _rescued(job, prepared, result, samples, verification)
+    layers = _layers_of(job, result, samples) if debug_layers else None
     job.seconds["verify"] = time.monotonic() - began
     try:
         _enforce(verification)
@@ -249,7 +251,7 @@ def _read(
     return job
 
 
-def _make(job: Job, scratch: Path) -> tuple[Result, Samples]:
+def _make(job: Job, scratch: Path) -> tuple[Prepared, Result, Samples]:
     """The converted model. Inputs to judge it by are made up first: text inputs end here, not after the work."""
     samples = samples_for_verification(
         job.source.signature.inputs, job.evaluation, job.calibration, job.source.token_limits
@@ -268,20 +270,37 @@ def _make(job: Job, scratch: Path) -> tuple[Result, Samples]:
     if prepared.info is not None:
         require_runnable(job.profile, job.target, prepared.info, choice.recipes[0])
     recipe, made, notes = _first_possible(job, prepared, choice)
+    return prepared, _opened(job, recipe, made, notes), samples
+
+
+def _opened(job: Job, recipe: Recipe, made: Made, notes: tuple[str, ...]) -> Result:
+    """What was made, loaded on this host, and whether the profile's runtimes can run it."""
     notes = (*notes, *require_runnable(job.profile, job.target, made.info, recipe.name))
     pairing = pair(job.source.signature, made.signature, job.options.layout)
     sized = with_sizes(made.signature, job.source.signature, job.options.layout)
     host = job.target.open(made.path, sized, f"the {recipe.name} model")
-    return Result(recipe, made, host, pairing, notes), samples
+    return Result(recipe, made, host, pairing, notes)
+
+
+def _rescued(
+    job: Job, prepared: Prepared, result: Result, samples: Samples, verification: Verification
+) -> tuple[Result, Verification]:
+    """A result that passes in place of one that failed; the same one where there is none."""
+    from edgekit.conversion.rescue import Outcome, rescued  # not needed where all is well
+
+    def attempt(from_this: Prepared, recipe: Recipe) -> Outcome:
+        made = job.target.make(from_this, recipe, _stored(job, from_this))
+        again = _opened(job, recipe, made, result.notes)
+        return Outcome(again, _verify(job, again, samples))
+
+    found = rescued(job, prepared, samples, Outcome(result, verification), attempt)
+    return (result, verification) if found is None else (found.result, found.verification)
 
 
 def _first_possible(job: Job, prepared: Prepared, choice: Choice) -> tuple[Recipe, Made, tuple[str, ...]]:
     """Make the model with the first recipe that changes it; a recipe the user asked for is the only one."""
     notes, fixed = list(choice.notes), job.options.recipe is not None
-    samples: Stream = job.calibration if job.calibration is not None else ()
-    if job.calibration is not None and prepared.info is not None and prepared.info.signature is not None:
-        pairing = pair(job.source.signature, prepared.info.signature, job.options.layout)
-        samples = _Stored(job.calibration, pairing, prepared.info.signature.inputs)
+    samples = _stored(job, prepared)
     for recipe in choice.loaded:
         try:
             return recipe, job.target.make(prepared, recipe, samples), tuple(notes)
@@ -290,6 +309,16 @@ def _first_possible(job: Job, prepared: Prepared, choice: Choice) -> tuple[Recip
                 raise
             notes.append(f"not {recipe.name}: {error.message}")
     raise BugError("no recipe was chosen")
+
+
+def _stored(job: Job, prepared: Prepared) -> Stream:
+    """The calibration data as the prepared model takes them."""
+    if job.calibration is None:
+        return ()
+    if prepared.info is None or prepared.info.signature is None:
+        return job.calibration
+    pairing = pair(job.source.signature, prepared.info.signature, job.options.layout)
+    return _Stored(job.calibration, pairing, prepared.info.signature.inputs)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ class ConvertOptions:
     says: min-max, percentile:99.9, entropy or mse. `evaluation`: an .npz file, or the user's
     `package.module:function`. `to`: tflite, onnx, executorch, coreml; None: the first of the profile's formats that can
     be made here. `layout`: of image inputs and outputs. `shapes`: sizes for axes that the model leaves open, by input.
-    `trust`: code and pickled objects of the model may run."""
+    `trust`: code and pickled objects of the model may run. `rescue`: where a quantized model fails its verification, try to bring
+    it back (docs/rescue.md)."""
 
     recipe: str | Path | None = None
     calibration: str | Path | None = None
@@ -30,6 +31,7 @@ class ConvertOptions:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     trust: bool = False
     cache: bool = True
+    rescue: bool = False
 
     @property
     def asked(self) -> bool:
@@ -51,3 +53,4 @@ class ConvertWishes(TypedDict, total=False):
     shapes: Mapping[str, tuple[int, ...]]
     trust: bool
     cache: bool
+    rescue: bool

@@ -76,7 +76,7 @@ def key_of(
         "options": msgspec.to_builtins(
             {
                 "recipe": options.recipe is not None and str(options.recipe), "recipes": _recipes(options, profile),
-                "method": options.calibration_method, "layout": options.layout, "trust": options.trust,
+                "method": options.calibration_method, "layout": options.layout, "trust": options.trust, "rescue": options.rescue,
                 "shapes": sorted((name, list(shape)) for name, shape in options.shapes.items()),
             }
         ),

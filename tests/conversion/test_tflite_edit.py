@@ -230,8 +230,9 @@ def test_damaged_files_are_refused() -> None:
     with pytest.raises(ModelError):
         renamed(data[: len(data) // 2], ["a", "b"], ["c", "d"])
     chance = random.Random(3)
-    for _ in range(2000):
-        changed = bytearray(data)
+    sources = (data, behind_the_tables(data)[: len(data) + 4096 + 96])
+    for turn in range(3000):
+        changed = bytearray(sources[turn % 2])
         for _ in range(4):
             changed[chance.randrange(len(data))] = chance.randrange(256)
         try:
@@ -241,11 +242,37 @@ def test_damaged_files_are_refused() -> None:
             pass
 
 
-def test_constants_behind_the_tables_are_refused() -> None:
-    model = schema.ModelT.InitFromPackedBuf(adder())
-    model.buffers[1].offset, model.buffers[1].size, model.buffers[1].data = 64, 96, None
+def behind_the_tables(data: bytes, *, times: int = 1) -> bytes:
+    """The same model with its constant behind the tables, as ai-edge-quantizer and models of 2 GiB and more have it.
+    `times`: as long as it says that it were."""
+    model = schema.ModelT.InitFromPackedBuf(data)
+    values = bytes(model.buffers[1].data)
+    model.buffers[1].data, model.buffers[1].size = None, len(values) * times
+    for _ in range(2):  # the offset has to be there for the length to be right
+        model.buffers[1].offset = len(data) + 4096
+        tables = packed(model)
+    assert len(tables) <= len(data) + 4096
+    return tables + bytes(len(data) + 4096 - len(tables)) + values
+
+
+def test_constants_behind_the_tables_are_put_inside() -> None:
+    """(B2.3) None is lost, and the model computes the same."""
+    data = adder()
+    apart = behind_the_tables(data)
+    assert read_tflite(apart, "test").parameters == read_tflite(data, "test").parameters
+    edited = renamed(apart, ["a", "b"], ["c", "d"])
+    before, after = run(renamed(data, ["a", "b"], ["c", "d"]), a=X, b=X), run(edited, a=X, b=X)
+    np.testing.assert_array_equal(after["d"], before["d"])
+
+
+def test_constants_that_would_not_fit_inside_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many constants may share one place in the file; inside, each has its own."""
+    from edgekit.conversion.targets import tflite_file
+
+    apart = behind_the_tables(adder())
+    monkeypatch.setattr(tflite_file, "MAX_BYTES", len(apart) + 50)
     with pytest.raises(ModelError) as caught:
-        renamed(packed(model), ["a", "b"], ["c", "d"])
+        renamed(apart, ["a", "b"], ["c", "d"])
     assert caught.value.code == "E_MODEL_LARGE"
 
 

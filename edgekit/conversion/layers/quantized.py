@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edgekit.conversion.layers.quantized_measure import Grid, error_share, tensor_range
+from edgekit.conversion.layers.quantized_measure import Grid, channel_error, error_share, tensor_range
 from edgekit.conversion.layers.quantized_report import QuantizedOp, QuantizedReport, Weight, percent
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ class Probe(Protocol):
 
     def run(self, sample: Sequence[Array]) -> Mapping[int, Array]:
         """Real values of every tensor of the operators, constants included. Raises ModelError E_MODEL_RUN."""
+
+    def elements(self, number: int) -> int:
+        """How many values a tensor has."""
 
     def alone(self, op: ProbedOp, given: Sequence[Sequence[Array]]) -> list[list[Array]] | None:
         """An operator's outputs, real values, for real values of its inputs, for each sample. None: it cannot be run so."""
@@ -109,6 +112,7 @@ class _Compared:
         before = None if made is None else self._float(made)
         after = None if made is None else self._ints(made)
         leaving = None if before is None or after is None else error_share(before, after)
+        own, by_channel = self._own(op, [pair[0] for pair in ins], before)
         return QuantizedOp(
             index=op.index,
             op=op.op,
@@ -116,7 +120,8 @@ class _Compared:
             dtypes=tuple(tensors[number].dtype for number in op.inputs),
             entering=self._entering(known),
             leaving=leaving,
-            own=self._own(op, [pair[0] for pair in ins], before),
+            own=own,
+            own_by_channel=by_channel,
             weights=tuple(self._weight(number) for number in op.weights if self._stored_as_integers(number)),
             range=None
             if made is None or before is None or after is None
@@ -130,12 +135,12 @@ class _Compared:
 
     def _own(
         self, op: ProbedOp, given: Sequence[list[Array] | None], made: list[Array] | None
-    ) -> float | None:
+    ) -> tuple[float | None, float | None]:
         """Both operators alone, on the float model's values as the quantized one can hold them: that rounding is the error of
         whatever made these values. Without a counterpart (QUANTIZE) the float model's tensor itself is the measure."""
         known = [one for one in given if one is not None]
         if made is None or not known or len(known) < len(given):
-            return None
+            return None, None
         other = self._counterpart(op)
         grids = [self.after.tensors[number].grid if other else None for number in op.inputs]
         held = [
@@ -148,8 +153,9 @@ class _Compared:
         after = self.after.alone(op, held)
         before = self.before.alone(other, held) if other else [[value] for value in made]
         if after is None or before is None:
-            return None
-        return error_share([one[0] for one in before], [one[0] for one in after])
+            return None, None
+        right, found = [one[0] for one in before], [one[0] for one in after]
+        return error_share(right, found), channel_error(right, found)
 
     def _counterpart(self, op: ProbedOp) -> ProbedOp | None:
         """The float model's operator that makes the same tensor from the same ones."""

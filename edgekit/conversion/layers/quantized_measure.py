@@ -70,6 +70,28 @@ def error_share(before: Sequence[Array], after: Sequence[Array]) -> float | None
     return math.sqrt(apart / norm) if norm else (0.0 if before and apart == 0 else None)
 
 
+def channel_error(before: Sequence[Array], after: Sequence[Array]) -> float | None:
+    """The same for each channel (the last axis), and the root of the mean of their squares: a channel that is lost beside a far
+    larger one hardly shows in the rms of the whole tensor. Channels that are zero everywhere are left out.
+
+    None where that cannot be told, and for tensors with less than two axes.
+    """
+    import numpy as np
+
+    apart: Array | float = 0.0
+    norm: Array | float = 0.0
+    for a, b in zip(before, after, strict=True):
+        if a.shape != b.shape or a.ndim < 2 or not np.isfinite(a).all() or not np.isfinite(b).all():
+            return None
+        x, y = (one.astype(np.float64).reshape(-1, one.shape[-1]) for one in (a, b))
+        apart = apart + ((y - x) ** 2).sum(axis=0)
+        norm = norm + (x**2).sum(axis=0)
+    alive = np.asarray(norm) > 0
+    return (
+        float(np.sqrt(np.mean(np.asarray(apart)[alive] / np.asarray(norm)[alive]))) if alive.any() else None
+    )
+
+
 def tensor_range(before: Sequence[Array], after: Sequence[Array], grid: Grid | None) -> TensorRange | None:
     """Ranges and histograms of one tensor before and after; None where it has no finite values.
 

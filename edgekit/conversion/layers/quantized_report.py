@@ -52,7 +52,8 @@ class QuantizedOp(msgspec.Struct, frozen=True, kw_only=True):
     All errors are the rms of the difference from the float model over the rms of the float model's tensor. `entering`: of
     its inputs, the worst; `leaving`: of its output; `own`: of its output beside the float operator's when both are run alone on
     the same values, which are the float model's as this operator's inputs can hold them. None: cannot be told (it has no
-    counterpart, or cannot be run alone). `dtypes`: of its inputs.
+    counterpart, or cannot be run alone). `own_by_channel`: as `own`, but the root mean square over channels of each channel's:
+    a channel that is lost beside a far larger one shows here. `dtypes`: of its inputs.
     """
 
     index: int
@@ -62,6 +63,7 @@ class QuantizedOp(msgspec.Struct, frozen=True, kw_only=True):
     entering: float | None
     leaving: float | None
     own: float | None
+    own_by_channel: float | None
     weights: tuple[Weight, ...]
     range: TensorRange | None
 

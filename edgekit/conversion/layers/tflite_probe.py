@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -80,6 +81,10 @@ class TfliteProbe:
             weights = tuple(number for number in read if number not in live)
             found.append(ProbedOp(int(operator["index"]), operator["op_name"], inputs, weights, tuple(made)))
         return found
+
+    def elements(self, number: int) -> int:
+        """How many values a tensor has."""
+        return math.prod(int(size) for size in self._details[number]["shape"])
 
     def _remember_expanded(self, op: str, read: Sequence[int], made: Sequence[int]) -> None:
         """A weight that is expanded while the model runs counts as what it is stored as."""

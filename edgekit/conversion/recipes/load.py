@@ -185,6 +185,12 @@ def with_method(recipe: Recipe, method: str | None) -> Recipe:
     return msgspec.structs.replace(recipe, ranges=ranges)
 
 
+def method_of(recipe: Recipe) -> str:
+    """How ranges are found, in words."""
+    ranges = recipe.ranges
+    return ranges.method if ranges.percentile is None else f"{ranges.method} {ranges.percentile:g}"
+
+
 @cache
 def _document_type() -> mi.Type:
     return mi.type_info(Document)

@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING, Any
 from edgekit.conversion.extras import need, quiet, versions
 from edgekit.conversion.hosts.onnx import OnnxHost
 from edgekit.conversion.naming import short
+from edgekit.conversion.ranges import words
 from edgekit.conversion.recipes import AS_IS, Recipe
+from edgekit.conversion.recipes.load import method_of
 from edgekit.conversion.routes import require
 from edgekit.conversion.sources.handles import OnnxModel
 from edgekit.conversion.targets.base import Made, Prepared, Request, Stream
+from edgekit.conversion.targets.onnx_calibrate import find_ranges
+from edgekit.conversion.targets.onnx_check import check_file
 from edgekit.conversion.targets.onnx_layout import check, permuted
+from edgekit.conversion.targets.onnx_plan import named, plan_for
+from edgekit.conversion.targets.onnx_quantize import quantize
 from edgekit.conversion.targets.torch_layout import for_layout
 from edgekit.errors import BugError, ModelError, ToolError, VerificationError
 from edgekit.events import Event
+from edgekit.models.artifact import RangesFound
 from edgekit.models.info import Format, Signature
 from edgekit.models.inspect import open_model
 
@@ -31,7 +38,9 @@ class OnnxTarget:
     name = "onnx"
     format: Format = "onnx"
     suffix = ".onnx"
-    recipes = ("float32", "float16")
+    recipes = (
+        "float32", "float16", "int8-dynamic", "int8-weight-only", "int8-static", "int16x8", "int4-blockwise",
+    )  # fmt: skip
 
     def prepare(self, request: Request) -> Prepared:
         """Raises MissingExtra, ToolError (E_CONVERTER), InputError (E_NO_PATH)."""
@@ -44,14 +53,19 @@ class OnnxTarget:
         return Prepared(request, open_model(path, use_cache=False), path, tools)
 
     def make(self, prepared: Prepared, recipe: Recipe, calibration: Stream) -> Made:
-        """Raises MissingExtra, ToolError (E_CONVERTER), VerificationError (E_NOTHING_QUANTIZED)."""
+        """Raises MissingExtra, InputError (E_RECIPE_RULE), ToolError (E_CONVERTER, E_QUANTIZER), VerificationError
+        (E_NOTHING_QUANTIZED, E_RECIPE_NOT_MET)."""
         path, extra = prepared.path, _external(prepared)
         if path is None:
             raise BugError("the ONNX target was not prepared")
-        if recipe.kind == "float16":
+        notes: tuple[str, ...] = ()
+        ranges: RangesFound | None = None
+        if recipe.arithmetic == "float16":
             path, extra = _half(prepared, path, extra), ()
         elif recipe.arithmetic not in ("float32", AS_IS):
-            raise BugError(f"the ONNX target has no recipe '{recipe.name}'")
+            _require_room(prepared, path, extra, recipe.name)
+            path, notes, ranges = _integers(prepared, path, recipe, calibration)
+            extra = ()
         info = open_model(path, use_cache=False)
         if info.signature is None:
             raise BugError("an ONNX model without inputs and outputs")
@@ -61,7 +75,8 @@ class OnnxTarget:
             info=info,
             extra=extra,
             tools=prepared.tools,
-            notes=prepared.notes,
+            notes=(*prepared.notes, *notes),
+            ranges=ranges,
         )
 
     def open(self, path: Path, signature: Signature, name: str) -> OnnxHost:
@@ -143,12 +158,7 @@ def _half(prepared: Prepared, path: Path, extra: tuple[Path, ...]) -> Path:
     onnx = need("onnx", "onnx", _WHAT)
     float16 = need("onnxruntime.transformers.float16", "onnx", _WHAT)
     name = prepared.request.source.origin.name
-    if sum(file.stat().st_size for file in (path, *extra)) >= 2 * MAX_PROTOBUF_BYTES:
-        raise ModelError(
-            f"{name} is too large for float16 in one ONNX file",
-            code="E_MODEL_TOO_LARGE",
-            hint="use --recipe float32",
-        )
+    _require_room(prepared, path, extra, "float16")
     prepared.request.sink(Event("convert", "float16 by onnxruntime.transformers"))
     try:
         with quiet():
@@ -171,6 +181,59 @@ def _half(prepared: Prepared, path: Path, extra: tuple[Path, ...]) -> Path:
     made = prepared.request.folder / "float16.onnx"
     made.write_bytes(data)
     return made
+
+
+def _require_room(prepared: Prepared, path: Path, extra: tuple[Path, ...], recipe: str) -> None:
+    """Raises ModelError E_MODEL_TOO_LARGE for what does not fit into one file even at half the size."""
+    if sum(file.stat().st_size for file in (path, *extra)) >= 2 * MAX_PROTOBUF_BYTES:
+        raise ModelError(
+            f"{prepared.request.source.origin.name} is too large for {recipe} in one ONNX file",
+            code="E_MODEL_TOO_LARGE",
+            hint="use --recipe float32",
+        )
+
+
+def _integers(
+    prepared: Prepared, path: Path, recipe: Recipe, calibration: Stream
+) -> tuple[Path, tuple[str, ...], RangesFound | None]:
+    """The quantized file, notes, and how ranges were found. Raises InputError E_RECIPE_RULE, ToolError E_QUANTIZER,
+    VerificationError (E_NOTHING_QUANTIZED, E_RECIPE_NOT_MET)."""
+    onnx = need("onnx", "onnx", _WHAT)
+    need("onnxruntime.quantization", "onnx", _WHAT)
+    sink = prepared.request.sink
+    sink(Event("convert", f"quantizing: {recipe.name}"))
+    with quiet():
+        model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
+    named(model)
+    plan = plan_for(recipe, model)
+    if not plan.schemes:
+        raise VerificationError(
+            f"the model has no node that recipe {recipe.name} quantizes: nothing was quantized",
+            code="E_NOTHING_QUANTIZED",
+            hint="use --recipe float32",
+        )
+    gatherer, ranges = None, None
+    if any(scheme.activations.mode == "static" for scheme in plan.schemes):
+        gatherer, ranges = find_ranges(model, plan, calibration, sink)
+    before = onnx.ModelProto()
+    before.CopyFrom(model)
+    after = quantize(model, plan, ranges)
+    stored = check_file(plan, before, after, ranges)
+    found, notes = None, plan.notes()
+    if (share := plan.share(before)) < 0.5:
+        notes = (*notes, f"only {100 * share:.0f} % of the weights are integers now")
+    if gatherer is not None:
+        found = RangesFound(
+            method=method_of(recipe),
+            samples=len(calibration),
+            tensors=len(stored),
+            clipped=gatherer.cost(stored),
+        )
+        notes = (*notes, *([words(found)] if found.clipped else []))
+    _forget_where(after)
+    made = prepared.request.folder / f"{recipe.name}.onnx"
+    made.write_bytes(after.SerializeToString(deterministic=True))
+    return made, notes, found
 
 
 def _count_half(proto: Any) -> int:

@@ -12,6 +12,7 @@ from edgekit.conversion.extras import need, quiet, versions
 from edgekit.conversion.hosts.tflite import TfliteHost
 from edgekit.conversion.ranges import Range, words
 from edgekit.conversion.recipes import AS_IS, Recipe, is_quantized
+from edgekit.conversion.recipes.load import method_of
 from edgekit.conversion.routes import require
 from edgekit.conversion.samples import generate
 from edgekit.conversion.sources.base import LoadedSource
@@ -20,7 +21,8 @@ from edgekit.conversion.targets.operator_codes import with_new_codes
 from edgekit.conversion.targets.takeable import Edited, NotTakeable, made_takeable
 from edgekit.conversion.targets.takeable_proof import SAMPLES as PROOF_SAMPLES
 from edgekit.conversion.targets.takeable_proof import prove
-from edgekit.conversion.targets.tflite_calibrate import as_qsvs, find_ranges, method_of
+from edgekit.conversion.targets.tflite_bias import with_room_for_biases
+from edgekit.conversion.targets.tflite_calibrate import as_qsvs, find_ranges
 from edgekit.conversion.targets.tflite_check import check_file
 from edgekit.conversion.targets.tflite_graph import Graph, read_graphs
 from edgekit.conversion.targets.tflite_plan import Plan, plan_for, quantizer_rules
@@ -102,6 +104,7 @@ class TfliteTarget:
                 code="E_QUANTIZER",
                 hint="try another --recipe; float32 always works",
             ) from error
+        data, widened = with_room_for_biases(data, before)
         after = inspect_tflite(data, "the quantized model")
         stored = check_file(plan, before, read_graphs(data), ranges)
         found = None
@@ -113,7 +116,13 @@ class TfliteTarget:
                 clipped=gatherer.cost(stored),
             )
         cost = words(found) if found is not None else ""
-        notes = (*plan.notes(), *share_notes(prepared.info, after), *([cost] if cost else []))
+        dead = f"{widened} channels with next to no weights were given a scale that their bias fits into"
+        notes = (
+            *plan.notes(),
+            *share_notes(prepared.info, after),
+            *([cost] if cost else []),
+            *([dead] if widened else []),
+        )
         path = prepared.request.folder / f"{recipe.name}.tflite"
         path.write_bytes(data)
         made = _made(prepared, path, after, versions("ai-edge-quantizer", "ai-edge-litert"), notes)

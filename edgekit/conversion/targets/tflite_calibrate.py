@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from edgekit.conversion.extras import need, quiet
 from edgekit.conversion.naming import short
 from edgekit.conversion.ranges import Gatherer, Range
-from edgekit.conversion.recipes.schema import Recipe
 from edgekit.conversion.targets.base import Stream
 from edgekit.conversion.targets.tflite_graph import Graph
 from edgekit.conversion.targets.tflite_plan import Plan
@@ -114,9 +113,3 @@ def as_qsvs(ranges: Mapping[str, Range], graphs: Sequence[Graph]) -> dict[str, d
         }
         for name, found in ranges.items()
     }
-
-
-def method_of(recipe: Recipe) -> str:
-    """The method in words."""
-    ranges = recipe.ranges
-    return ranges.method if ranges.percentile is None else f"{ranges.method} {ranges.percentile:g}"

@@ -30,14 +30,14 @@ def schema() -> Any:
 def unpacked(data: bytes) -> Any:
     """The file as a ModelT whose indices of tensors, buffers and operator codes are valid.
 
-    Raises ModelError (damaged; E_MODEL_LARGE where constants lie behind the tables or it is too large), MissingExtra.
+    Raises ModelError (damaged; E_MODEL_LARGE), MissingExtra.
     """
     read_tflite(data, "the model")
     require_room(len(data))
     classes = schema()
     with quiet(), damage():
         model = classes.ModelT.InitFromPackedBuf(data)
-    _check_offsets(model)
+        _bring_inside(model, data)
     model.operatorCodes, model.buffers = listed(model.operatorCodes), listed(model.buffers)
     return model
 
@@ -58,16 +58,34 @@ def require_room(size_bytes: int) -> None:
         raise _too_large(f"has {size_bytes} bytes; a TFLite file that is changed has to stay below 2 GiB")
 
 
-def _check_offsets(model: Any) -> None:
-    """Constants and options may lie behind the tables; the generated classes would lose them."""
-    outside = any(buffer.offset > 1 for buffer in model.buffers or [])
-    outside |= any(
-        operator.largeCustomOptionsOffset > 1
+def _bring_inside(model: Any, data: bytes) -> None:
+    """Constants and options may lie behind the tables (ai-edge-quantizer writes larger ones there); the generated classes
+    would lose them. They are put into the tables, which have room for what is below 2 GiB.
+
+    Raises ModelError: E_MODEL_LARGE; E_MODEL_CORRUPT where options lie outside of the file.
+    """
+    import numpy as np
+
+    outside = [buffer for buffer in model.buffers or [] if buffer.offset > 1]
+    options = [
+        operator
         for graph in model.subgraphs
         for operator in graph.operators or []
-    )
-    if outside:
-        raise _too_large("keeps its constants behind its tables, as models of 2 GiB and more do")
+        if operator.largeCustomOptionsOffset > 1
+    ]
+    # several may share one place in the file: inside, each has its own
+    more_bytes = sum(buffer.size for buffer in outside) + sum(one.largeCustomOptionsSize for one in options)
+    if len(data) + more_bytes > MAX_BYTES:
+        raise _too_large(
+            "keeps its constants behind its tables, and would have 2 GiB and more with them inside"
+        )
+    for buffer in outside:
+        buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
+        buffer.offset = buffer.size = 0
+    for operator in options:
+        place, size = operator.largeCustomOptionsOffset, operator.largeCustomOptionsSize
+        operator.customOptions = np.frombuffer(data, np.uint8, size, place)
+        operator.largeCustomOptionsOffset = operator.largeCustomOptionsSize = 0
 
 
 def _too_large(why: str) -> ModelError:

@@ -1,0 +1,5 @@
+"""Accuracy rescue: what is tried where a quantized model falls short of its limit (docs/rescue.md)."""
+
+from edgekit.conversion.rescue.rescue import Outcome, rescued
+
+__all__ = ["Outcome", "rescued"]
