@@ -17,6 +17,7 @@ from edgekit.records import (
     Accuracy,
     BeforeAfter,
     Device,
+    Energy,
     Latency,
     Launch,
     Memory,
@@ -132,6 +133,7 @@ def make_record(
     seen: Seen,
     verdict: Verdict,
     labels: dict[str, str],
+    energy: Energy,
     evaluated: Evaluated | None = None,
     sustained: Sustained | None = None,
 ) -> Record:
@@ -154,6 +156,7 @@ def make_record(
         conditions=BeforeAfter(before=seen.before.conditions, after=seen.after.conditions),
         latency=latency,
         memory=memory_part(seen.launches),
+        energy=energy,
         accuracy=accuracy_part(release, seen, evaluated),
         sustained=sustained,
         verdict=VerdictPart(state=verdict.state, reasons=verdict.reasons, notes=verdict.notes),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.benchmarking.assemble import device_part, make_record, plan_part
+from edgekit.benchmarking.energy import energy_part, energy_series
 from edgekit.benchmarking.evaluation import Evaluated, evaluate, load_evaluation
 from edgekit.benchmarking.evidence import (
     Seen,
@@ -32,6 +33,7 @@ from edgekit.devices.sampling import Series, sampled
 from edgekit.devices.telemetry import Snapshot
 from edgekit.errors import DeviceLost, InputError, ModelError, RemoteError
 from edgekit.events import Sink, ignore
+from edgekit.meters.taking import Taken, meter_for, metered
 from edgekit.records import Record, Runtime, Samples
 from edgekit.records.codec import new_id
 from edgekit.stats import summarize
@@ -61,10 +63,12 @@ def measure(
         scratch = stack.enter_context(device.scratch())
         knobs = stack.enter_context(applied(device, plan.governor, plan.knobs, privileged=plan.privileged))
         cooled = cool_down(device, plan.cool_to_mc, plan.cool_timeout_s)
-        before = device.snapshot(files_first=False)
-        with sampled(device) as series:
-            ran = run_launches(release, plan, installed, device, scratch, sink)
-        after = device.snapshot(files_first=True)
+        meter = meter_for(device, profile.power if profile is not None else None, options.meter)
+        with metered(device, meter, sink) as energy:
+            before = device.snapshot(files_first=False)
+            with sampled(device) as series:
+                ran = run_launches(release, plan, installed, device, scratch, sink)
+            after = device.snapshot(files_first=True)
         extra = Extra()
         if plan.sustained_minutes:
             median_us = statistics.median(launch.median_us or 0.0 for launch in ran.launches if launch.ok)
@@ -73,7 +77,7 @@ def measure(
         if data is not None:
             extra = _scored(extra, release, data, device, installed, scratch, plan, sink)
         device.agent.lease_renew()  # another host may have taken over while this one slept: then this is no measurement
-    around = Around(before, after, series, cooled, knobs.not_set, ran.own_cpu_us)
+    around = Around(before, after, series, cooled, knobs.not_set, ran.own_cpu_us, energy)
     return judged(
         release, device, profile, plan, options, installed, ran, around, started_at=started_at, extra=extra
     )
@@ -118,6 +122,7 @@ class Around:
     cooled: bool | None
     not_set: tuple[str, ...]
     own_cpu_us: float
+    energy: Taken | None = None
 
 
 def judged(
@@ -173,9 +178,11 @@ def judged(
         labels=dict(options.labels),
         evaluated=extra.evaluated,
         sustained=extra.long.found,
+        energy=energy_part(around.energy, ran.launches),
     )
     samples = Samples.of(ran.samples, seen.telemetry)
-    return record, replace(samples, telemetry=(*samples.telemetry, *extra.long.series))
+    more = (*energy_series(around.energy), *extra.long.series)
+    return record, replace(samples, telemetry=(*samples.telemetry, *more))
 
 
 def _reason(ran: Launches) -> tuple[str, ...]:

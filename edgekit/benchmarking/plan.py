@@ -46,6 +46,8 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     lease_wait_seconds: float = 60.0
     sustained_minutes: float = 0.0
     """One more launch of so many minutes, after the others."""
+    meter: str | None = None
+    """What measures energy; "none": nothing; None: the profile's meter, else the best that is there."""
     evaluation: str | None = None
     """A data set (.npz with labels or targets) to score on the device."""
 

@@ -185,7 +185,13 @@ sustained_option = click.option(
     help="One more launch, so long: latency, frequency and temperature by the minute.",
 )
 
-bench_options = _all(measure_options, sustained_option, gate_options)
+meter_option = click.option(
+    "--meter",
+    metavar="M",
+    help="What measures energy, or none (default: the profile's, else the best there; see edgekit meters).",
+)
+
+bench_options = _all(measure_options, sustained_option, meter_option, gate_options)
 
 
 def bench_options_of(values: dict[str, Any]) -> Any:
@@ -199,6 +205,7 @@ def bench_options_of(values: dict[str, Any]) -> Any:
         warmup_iterations=values.pop("warmup_iterations"),
         min_seconds=values.pop("min_seconds"),
         sustained_minutes=values.pop("sustained", 0.0),
+        meter=values.pop("meter", None),
         evaluation=values.pop("device_evaluation", None),
         threads=values.pop("threads"),
         cpus=values.pop("cpus"),
