@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgekit.api.comparing import compare
     from edgekit.api.devices import connect
+    from edgekit.api.metering import power_meters
     from edgekit.api.models import convert, prepare
     from edgekit.api.pipelines import bench, run
     from edgekit.api.pushing import plan_push, push
@@ -29,6 +30,7 @@ _HOME = {
     "bench": ("edgekit.api.pipelines", "bench"),
     "compare": ("edgekit.api.comparing", "compare"),
     "run": ("edgekit.api.pipelines", "run"),
+    "power_meters": ("edgekit.api.metering", "power_meters"),
     "releases": ("edgekit.deployment.listing", "releases"),
     "rollback": ("edgekit.deployment.switching", "rollback"),
     "remove": ("edgekit.deployment.switching", "remove"),
@@ -47,6 +49,7 @@ __all__ = [
     "inspect",
     "load_profile",
     "plan_push",
+    "power_meters",
     "prepare",
     "push",
     "releases",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from edgekit.benchmarking.abilities import require_abilities, runtime_wish
 from edgekit.benchmarking.assemble import device_part, make_record, plan_part
+from edgekit.benchmarking.energy import energy_part, energy_series
 from edgekit.benchmarking.evaluation import Evaluated, evaluate, load_evaluation
 from edgekit.benchmarking.evidence import (
     Seen,
@@ -36,6 +37,7 @@ from edgekit.devices.sampling import Series, sampled
 from edgekit.devices.telemetry import Snapshot
 from edgekit.errors import DeviceLost, InputError, ModelError, RemoteError
 from edgekit.events import Sink, ignore
+from edgekit.meters.taking import Taken, meter_for, metered
 from edgekit.records import Latency, Record, Runtime, Samples
 from edgekit.records.codec import new_id
 from edgekit.stats import summarize
@@ -70,10 +72,12 @@ def measure(
         scratch = stack.enter_context(device.scratch())
         ready = stack.enter_context(made_ready(device, plan))
         plan = ready.plan
-        before = device.snapshot(files_first=False)
-        with sampled(device) as series:
-            ran = run_launches(release, plan, installed, device, scratch, sink)
-        after = device.snapshot(files_first=True)
+        meter = meter_for(device, profile.power if profile is not None else None, options.meter)
+        with metered(device, meter, sink) as energy:
+            before = device.snapshot(files_first=False)
+            with sampled(device) as series:
+                ran = run_launches(release, plan, installed, device, scratch, sink)
+            after = device.snapshot(files_first=True)
         extra = Extra()
         if plan.sustained_minutes:
             median_us = statistics.median(launch.median_us or 0.0 for launch in ran.launches if launch.ok)
@@ -84,7 +88,7 @@ def measure(
         if data is not None:
             extra = _scored(extra, release, data, device, installed, scratch, plan, sink)
         device.agent.lease_renew()  # another host may have taken over while this one slept: then this is no measurement
-    around = Around(before, after, series, ready, ran.own_cpu_us)
+    around = Around(before, after, series, ready, ran.own_cpu_us, energy)
     return judged(
         release, device, profile, plan, options, installed, ran, around, started_at=started_at, extra=extra
     )
@@ -129,6 +133,7 @@ class Around:
     telemetry: Series
     ready: Ready
     own_cpu_us: float
+    energy: Taken | None = None
 
 
 def judged(
@@ -183,9 +188,11 @@ def judged(
         sustained=extra.long.found,
         operators=extra.operators.found,
         notes=ran.notes,
+        energy=energy_part(around.energy, ran.launches),
     )
     samples = Samples.of(ran.samples, seen.telemetry)
-    return record, replace(samples, telemetry=(*samples.telemetry, *ran.series, *extra.long.series))
+    more = (*ran.series, *energy_series(around.energy), *extra.long.series)
+    return record, replace(samples, telemetry=(*samples.telemetry, *more))
 
 
 def _latency(ran: Launches) -> Latency:

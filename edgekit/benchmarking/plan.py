@@ -54,6 +54,8 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     """One more launch of so many minutes, after the others."""
     spread_seconds: float = 0.0
     """Begin the launches evenly over at least this time, with pauses between them."""
+    meter: str | None = None
+    """What measures energy; "none": nothing; None: the profile's meter, else the best that is there."""
     evaluation: str | None = None
     """A data set (.npz with labels or targets) to score on the device."""
     priority: int | None = None

@@ -269,7 +269,15 @@ op_profile_option = click.option(
     help="One more launch that times each operator, of a runtime that can.",
 )
 
-bench_options = _all(measure_options, sustained_option, streams_option, op_profile_option, gate_options)
+meter_option = click.option(
+    "--meter",
+    metavar="M",
+    help="What measures energy, or none (default: the profile's, else the best there; see edgekit meters).",
+)
+
+bench_options = _all(
+    measure_options, sustained_option, streams_option, op_profile_option, meter_option, gate_options
+)
 
 
 def bench_options_of(values: dict[str, Any], config: Config) -> Any:
@@ -285,6 +293,7 @@ def bench_options_of(values: dict[str, Any], config: Config) -> Any:
         spread_seconds=values.pop("spread"),
         sustained_minutes=values.pop("sustained", 0.0),
         streams=values.pop("streams", None),
+        meter=values.pop("meter", None),
         evaluation=values.pop("device_evaluation", None),
         threads=values.pop("threads"),
         cpus=values.pop("cpus"),

@@ -64,6 +64,7 @@ def render_record(session: Session, record: Any) -> None:
         table.add_row("throughput", throughput_line(record.throughput))
     table.add_row("start", f"load {time(latency.load)}, first inference {time(latency.first_inference)}")
     table.add_row("memory", f"peak {size(memory.peak_rss)}, the model adds {size(memory.model_delta)}")
+    table.add_row("energy", escape(energy_line(record.energy)))
     if record.accuracy.value is not None:
         found = record.accuracy
         before = "" if found.source_value is None else f"; {figure(found, found.source_value)} before"
@@ -93,6 +94,20 @@ def throughput_line(found: Any) -> str:
     interval = f"  95 % interval {found.ci95[0]:.4g} to {found.ci95[1]:.4g}" if found.ci95 else ""
     streams = f"{found.streams} stream{'s' if found.streams > 1 else ''}"
     return f"[bold]{found.inferences_per_second:.4g}[/] inferences/s, {streams}{interval}"
+
+
+def energy_line(found: Any) -> str:
+    """Energy of an inference, or why there is none."""
+    from edgekit.units import format_energy, format_power
+
+    if found.unavailable is not None:
+        return f"not measured: {found.unavailable}"
+    low, high = found.ci95_uj
+    return (
+        f"{format_energy(found.per_inference_uj)} an inference (95 % interval {format_energy(low)} to "
+        f"{format_energy(high)}), {format_power(found.mean_power_mw)} under load, {format_power(found.idle_power_mw)} "
+        f"idle; {found.meter}: {found.boundary}, leaves out {found.excluded}"
+    )
 
 
 def sustained_lines(found: Any) -> list[str]:

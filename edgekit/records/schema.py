@@ -113,6 +113,14 @@ class Energy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ci95_uj: tuple[float, float] | None = None
     idle_power_mw: float | None = None
     mean_power_mw: float | None = None
+    excluded: str | None = None
+    """What the meter does not see, in words."""
+    rails: tuple[str, ...] = ()
+    window_us: float | None = None
+    """Of all launches together."""
+    period_us: float | None = None
+    sample_cost_us: float | None = None
+    """Time that one reading took on the device."""
     unavailable: str | None = None
 
 

@@ -213,7 +213,13 @@ def _launch_figures(record: Record, samples: Samples, prefix: str) -> Html | Non
     return el("div", two, class_="grid") if two else None
 
 
-TITLES = {"mC": "Temperature", "kHz": "Clock frequency", "bytes": "Memory", "mW": "Power"}
+TITLES = {
+    "mC": "Temperature",
+    "kHz": "Clock frequency",
+    "bytes": "Memory",
+    "mW": "Power",
+    "uJ": "Energy counters",
+}
 
 
 def _device_figures(record: Record, samples: Samples, prefix: str, detail: Detail) -> Html | None:

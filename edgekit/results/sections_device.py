@@ -7,6 +7,7 @@ from edgekit.records.memory import FaultCount
 from edgekit.results import wording as w
 from edgekit.results.markup import Html, el
 from edgekit.results.parts import card, code, facts, table
+from edgekit.units import format_time
 
 
 def memory(record: Record) -> Html:
@@ -117,6 +118,8 @@ def energy(record: Record) -> Html:
                 ("Idle power", w.metric_value(power, one.idle_power_mw)),
                 ("Meter", one.meter),
                 ("What it includes", one.boundary),
+                ("What it leaves out", one.excluded),
+                ("A reading each", None if one.period_us is None else format_time(one.period_us)),
             ]
         ),
     )

@@ -39,6 +39,8 @@ AXIS_SCALES = {
     "kHz": Scale(1e3, "MHz"),
     "bytes": Scale(1 << 20, "MiB"),
     "us": Scale(1, "µs"),
+    "mW": Scale(1, "mW"),
+    "uJ": Scale(1e6, "J"),
 }
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from edgekit.stats.student import t_quantile
@@ -52,7 +53,7 @@ class Load:
     """The timed part of one launch, and its inferences."""
 
     span: Span
-    inferences: int
+    inferences: float
 
 
 @dataclass(frozen=True)
@@ -189,12 +190,8 @@ def _parts_of_one(loads: Sequence[Load]) -> list[Load]:
     """A steady load in equal parts, with its share of the inferences each."""
     (load,) = loads
     marks = [load.span.start_us + load.span.us * part / PARTS for part in range(PARTS + 1)]
-    counts = [
-        load.inferences * (part + 1) // PARTS - load.inferences * part // PARTS for part in range(PARTS)
-    ]
-    return [
-        Load(Span(start, end), count) for start, end, count in zip(marks, marks[1:], counts, strict=False)
-    ]
+    share = load.inferences / PARTS
+    return [Load(Span(start, end), share) for start, end in pairwise(marks)]
 
 
 def _half_width(parts: Sequence[tuple[float, int]]) -> float:

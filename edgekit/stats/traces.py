@@ -10,6 +10,7 @@ mW times us is nJ, so a thousandth of it is uJ.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -102,16 +103,37 @@ def trace_of_counter(
         t, counter = t[fresh], counter[fresh]
     if (refused := _doubt(t)) is not None:
         return refused
-    grown = np.diff(counter)
-    if np.any(grown < 0):
-        if range_uj is None:
-            return Refused("the counter went back: it was reset, or began at 0 again")
-        grown = np.where(grown < 0, grown + range_uj, grown)
-    if np.any(grown < 0) or np.any(grown * 1000 > MAX_MW * np.diff(t)):
+    total = unwrapped(counter, range_uj)
+    if isinstance(total, Refused):
+        return total
+    if np.any(np.diff(total) * 1000 > MAX_MW * np.diff(t)):
         return Refused("the counter jumped by more than any device takes: it was reset")
-    if not np.any(grown):
+    if not total[-1]:
         return Refused("the rails are silent: the counter stands still")
-    return Trace(t, np.concatenate(([0.0], np.cumsum(grown))), step_uj, counts=True)
+    return Trace(t, total, step_uj, counts=True)
+
+
+def unwrapped(counter_uj: Floats, range_uj: float | None) -> Floats | Refused:
+    """What a counter has counted since the first reading, where it begins at 0 again at `range_uj`."""
+    import numpy as np
+
+    grown = np.diff(counter_uj)
+    if range_uj is not None:
+        grown = np.where(grown < 0, grown + range_uj, grown)
+    if np.any(grown < 0):
+        return Refused("the counter went back: it was reset, or began at 0 again")
+    return np.concatenate(([0.0], np.cumsum(grown)))
+
+
+def sum_of(traces: Sequence[Trace]) -> Trace:
+    """Energy of several at once, at the times of the first that all cover. There is at least one."""
+    import numpy as np
+
+    start, end = max(trace.t_us[0] for trace in traces), min(trace.t_us[-1] for trace in traces)
+    t = traces[0].t_us[(traces[0].t_us >= start) & (traces[0].t_us <= end)]
+    energy = np.sum([np.interp(t, trace.t_us, trace.energy_uj) for trace in traces], axis=0)
+    step_uj = math.sqrt(sum(trace.step_uj**2 for trace in traces))
+    return Trace(t, energy - (energy[0] if t.size else 0.0), step_uj, all(trace.counts for trace in traces))
 
 
 def energy_in_window(

@@ -87,7 +87,7 @@ class SimDevice:
 
     @property
     def rested_s(self) -> float:
-        """Device time since the lease began: the time base of drift and throttling."""
+        """Device time since the first launch of this lease began: the time base of drift and throttling."""
         return (self.clock.raw_ns - self._rested_ns) / NS_PER_S
 
     @property
@@ -127,6 +127,8 @@ class SimDevice:
         self.throttled_since_boot |= self.throttled
         self.clock.advance(ns)
         self.heat.pass_time(ns / NS_PER_S, active=self.active)
+        if not self._launches_of_rest:  # idle power is measured before the first: that is rest too
+            self._rested_ns = self.clock.raw_ns
 
     def begin_launch(self, streams: int = 1, slower: float = 1.0) -> tuple[list[LaunchDraw], Fault | None]:
         """Where the latencies of the next launch come from, for each of its processes, and what is wrong with the first.

@@ -1,0 +1,59 @@
+"""Which meter measures: the one that was asked for, the profile's, or the best that is there. Pure but for loading plug-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edgekit.errors import InputError
+from edgekit.meters.base import Meter, Missing, Offer, Survey
+from edgekit.registry import load, plugins
+from edgekit.stats.traces import Refused
+
+NO_METER = "none"
+PREFERRED = ("odpm", "rapl", "hwmon", "ina3221-iio", "rpi-pmic", "sim", "battery")
+"""Counters first; the battery last, which takes long and is coarse. Others' plug-ins come before it."""
+
+
+def look_all(seen: Survey) -> dict[str, Offer | Missing]:
+    """Every meter that is installed, the preferred first."""
+    names = sorted(plugins("meters"), key=_rank)
+    return {name: meter_of(name).look(seen) for name in names}
+
+
+def meter_of(name: str) -> Meter:
+    """Raises InputError E_NO_PLUGIN where none is called so."""
+    meter: Meter = load("meters", name)()
+    return meter
+
+
+def choose(wanted: str | None, found: Mapping[str, Offer | Missing], seen: Survey) -> Offer | Refused:
+    """`wanted`: --meter. Raises InputError E_METER where a meter that was asked for cannot measure there; where the
+    profile's cannot, nothing else is taken in its place: its number would have another boundary."""
+    if wanted == NO_METER:
+        return Refused("no meter was wanted (--meter none)")
+    # a simulated device has what its profile names only in name
+    named = wanted or (None if seen.simulated else seen.power.meter)
+    offers = {name: offer for name, offer in found.items() if isinstance(offer, Offer)}
+    if named is None:
+        if offers:
+            return next(iter(offers.values()))
+        return Refused("no meter: nothing on the device tells its power (edgekit meters says what would)")
+    one = found.get(named)
+    if isinstance(one, Offer):
+        return one
+    why = one.reason if one is not None else "no plug-in of that name is installed"
+    needed = one.needed if one is not None else None
+    others = f"; there is: {', '.join(offers)}" if offers else ""
+    if wanted is None:
+        return Refused(f"the profile's meter {named} cannot measure: {why}{others}")
+    raise InputError(
+        f"the meter {named} cannot measure there: {why}{others}",
+        code="E_METER",
+        hint=needed or "edgekit meters -d DEVICE says what can; --meter none goes without",
+    )
+
+
+def _rank(name: str) -> tuple[float, str]:
+    if name in PREFERRED:
+        return PREFERRED.index(name), name
+    return PREFERRED.index("battery") - 0.5, name

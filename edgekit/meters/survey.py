@@ -1,0 +1,81 @@
+"""What a device shows of power: three questions to its agent, and one command on a Raspberry Pi."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from edgekit.agent import requests
+from edgekit.agent.failures import EACCES, EPERM
+from edgekit.devices import Device
+from edgekit.errors import EdgekitError, RemoteError
+from edgekit.meters.base import Survey
+from edgekit.meters.battery import SUPPLIES
+from edgekit.meters.hwmon import HWMON
+from edgekit.meters.iio import IIO
+from edgekit.meters.pmic import ARGV, OUTPUT
+from edgekit.meters.rapl import POWERCAP
+from edgekit.profiles.schema import Power
+
+COMMAND_SECONDS = 5.0
+MAX_FOLDERS = 200
+MAX_BYTES = 4096
+FILES = {
+    HWMON: re.compile(r"name|(in|curr|power)\d{1,2}_(label|input)"),
+    IIO: re.compile(r"name|energy_value|rail_name_\d|in_power\d_input"),
+    SUPPLIES: re.compile(r"type|status|online|current_now|voltage_now"),
+    POWERCAP: re.compile(r"name|energy_uj|max_energy_range_uj"),
+}
+
+
+def survey(device: Device, power: Power | None = None) -> Survey:
+    """Look for all that a built-in meter could use; what cannot be read is an unknown. `power`: the profile's. Raises
+    DeviceLost."""
+    root = device.target.sysroot.rstrip("/")
+    classes = list(FILES)
+    folders = {
+        f"{where}/{name}": where
+        for where, names in zip(classes, _names(device, [f"{root}{one}" for one in classes]), strict=True)
+        for name in names
+    }
+    chosen = sorted(folders)[:MAX_FOLDERS]
+    wanted = {
+        folder: sorted(name for name in names if FILES[folders[folder]].fullmatch(name))
+        for folder, names in zip(chosen, _names(device, [f"{root}{one}" for one in chosen]), strict=True)
+    }
+    paths = [f"{folder}/{name}" for folder, names in wanted.items() for name in names]
+    contents = device.agent.read([f"{root}{path}" for path in paths], max_bytes=MAX_BYTES) if paths else ()
+    read = dict(zip(paths, contents, strict=True))
+    return Survey(
+        folders={
+            folder: {name: read[f"{folder}/{name}"].text for name in names}
+            for folder, names in wanted.items()
+            if names
+        },
+        denied=frozenset(path for path, content in read.items() if content.errno in (EACCES, EPERM)),
+        outputs=_outputs(device),
+        sysroot=root,
+        simulated=device.simulated,
+        power=power or Power(),
+    )
+
+
+def _names(device: Device, folders: Sequence[str]) -> list[list[str]]:
+    """What is in each folder; nothing in one that is not there."""
+    if not folders:
+        return []
+    answers = device.agent.pipelined([[requests.list_dir(folder)] for folder in folders])
+    return [
+        [] if isinstance(answer, EdgekitError) else sorted(entry.name for entry in answer[0])
+        for answer in answers
+    ]
+
+
+def _outputs(device: Device) -> dict[str, str]:
+    if not device.description.has_vcgencmd:
+        return {}
+    try:
+        done = device.agent.run(list(ARGV), deadline_s=COMMAND_SECONDS)
+    except RemoteError:
+        return {}
+    return {OUTPUT: done.stdout.decode("utf-8", "replace")} if done.ok else {}

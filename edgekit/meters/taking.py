@@ -1,0 +1,122 @@
+"""Reading a meter while something runs, with idle time before and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edgekit.devices import Device
+from edgekit.errors import RemoteError
+from edgekit.events import Event, Sink
+from edgekit.meters.base import Offer, Rails, Reading, Survey
+from edgekit.meters.choice import NO_METER, choose, look_all
+from edgekit.meters.pmic import command_blocks
+from edgekit.meters.reading import trace_of
+from edgekit.meters.survey import survey
+from edgekit.profiles.schema import Power
+from edgekit.stats.energy import Span
+from edgekit.stats.traces import Refused, Trace
+
+if TYPE_CHECKING:
+    from edgekit.agent.answers import Sample
+
+SETTLE_S = 0.3
+"""Between what ran and idle time, on each side: what ends takes a moment, and our idea of the device's clock is off by half
+a round trip."""
+KEEP_BYTES = 64 << 20
+"""Of a command's output: hours of it."""
+
+
+@dataclass
+class Taken:
+    """Filled when the block has ended. `found`: what the meter saw, or why it saw nothing."""
+
+    offer: Offer | None = None
+    found: Trace | Refused = field(default=Refused("nothing was measured"))
+    rails: tuple[Rails, ...] = ()
+    before: Span = field(default=Span(0.0, 0.0))
+    after: Span = field(default=Span(0.0, 0.0))
+    sample_cost_us: float | None = None
+    """Time that one look took on the device."""
+
+    def finish(self, readings: list[Reading]) -> None:
+        assert self.offer is not None
+        if not readings:
+            self.found = Refused("the meter gave no readings")
+            return
+        rails = self.offer.read(readings)
+        if isinstance(rails, Refused):
+            self.found = rails
+            return
+        self.rails = tuple(rails)
+        self.found = trace_of(rails)
+
+
+def meter_for(device: Device, power: Power | None, wanted: str | None) -> Offer | Refused:
+    """What `choice.choose` says of this device; `power`: the profile's. Raises InputError E_METER, DeviceLost."""
+    if wanted == NO_METER:
+        return choose(wanted, {}, Survey())
+    seen = survey(device, power)
+    return choose(wanted, look_all(seen), seen)
+
+
+@contextmanager
+def metered(device: Device, meter: Offer | Refused, sink: Sink) -> Iterator[Taken]:
+    """Read `meter` while the block runs, and for its idle time before and after. A meter that fails is a reason, not an
+    error. Raises DeviceLost."""
+    if isinstance(meter, Refused):
+        yield Taken(found=meter)
+        return
+    taken = Taken(offer=meter)
+    reader = _command if meter.argv else _files
+    with reader(device, meter, taken):
+        taken.before = _idle(device, meter, sink, "before")
+        yield taken
+        taken.after = _idle(device, meter, sink, "after")
+
+
+def _idle(device: Device, meter: Offer, sink: Sink, when: str) -> Span:
+    sink(Event("energy", f"{meter.idle_s:g} s of idle power {when}", device=device.address))
+    device.wait(SETTLE_S)
+    start_us = device.clock_us()
+    device.wait(meter.idle_s)
+    end_us = device.clock_us()
+    device.wait(SETTLE_S)
+    return Span(start_us, end_us)
+
+
+@contextmanager
+def _files(device: Device, meter: Offer, taken: Taken) -> Iterator[None]:
+    with device.agent.sample(meter.paths, period_ms=meter.period_ms) as stream:
+        yield
+        try:
+            samples = stream.stop()
+        except RemoteError as error:
+            taken.found = Refused(f"the meter's files could not be sampled: {error.message}")
+            return
+    if samples:
+        taken.sample_cost_us = sum(one.cost_ns for one in samples) / len(samples) / 1000
+    taken.finish([_reading(one) for one in samples])
+
+
+def _reading(sample: Sample) -> Reading:
+    """At the middle of its look."""
+    t_us = (sample.boottime_ns + sample.cost_ns / 2) / 1000
+    return Reading(t_us, {item.path: item.text for item in sample.files})
+
+
+@contextmanager
+def _command(device: Device, meter: Offer, taken: Taken) -> Iterator[None]:
+    with device.agent.start_run(list(meter.argv), keep_bytes=KEEP_BYTES) as running:
+        yield
+        running.cancel()
+        done = running.wait()
+    if done.truncated:
+        taken.found = Refused("the meter printed more than is kept")
+        return
+    readings = command_blocks(done.stdout.decode("utf-8", "replace"))
+    if readings:
+        taken.sample_cost_us = (done.user_us + done.system_us) / len(readings)
+    taken.finish(readings)

@@ -1,0 +1,308 @@
+"""Every built-in meter on constructed data (D2.3, D2-b2): the right rails, units and boundary, or an honest reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from edgekit.meters.base import Missing, Offer, Reading, Survey
+from edgekit.meters.battery import BatteryMeter
+from edgekit.meters.hwmon import HwmonMeter
+from edgekit.meters.iio import IioRailsMeter, OdpmMeter
+from edgekit.meters.pmic import BLOCK_END, OUTPUT, PmicMeter, command_blocks, command_loop
+from edgekit.meters.rapl import RaplMeter
+from edgekit.meters.reading import trace_of
+from edgekit.profiles.schema import Power
+from edgekit.registry import plugins
+from edgekit.stats.traces import Refused, Trace
+from tests.meters import trees
+from tests.meters.contract import MeterContract
+from tests.meters.trees import surveyed
+from tests.parse.outputs import output
+
+pytestmark = pytest.mark.base
+Texts = Mapping[str, str | None]
+UA = Power(current_unit="uA", discharge_sign=-1)
+
+
+def offered(found: Offer | Missing) -> Offer:
+    assert isinstance(found, Offer), found
+    return found
+
+
+def missing(found: Offer | Missing) -> Missing:
+    assert isinstance(found, Missing), found
+    return found
+
+
+class TestHwmonOrinNano(MeterContract):
+    """VDD_IN has the other rails in it: taken alone."""
+
+    name = "hwmon"
+    power_mw = 4825.0
+
+    def seen(self) -> Survey:
+        return surveyed(trees.ORIN_NANO)
+
+    def texts(self, t_us: float) -> Texts:
+        return trees.ORIN_NANO
+
+    def silent(self, t_us: float) -> Texts:
+        return trees.ina3221(1, {1: ("VDD_IN", 5000, 0)})
+
+
+class TestHwmonAgxOrin(MeterContract):
+    """No total, two chips: the sum of what is connected."""
+
+    name = "hwmon"
+    power_mw = 2390.0 + 800 + 3520 + 300
+
+    def seen(self) -> Survey:
+        return surveyed(trees.AGX_ORIN)
+
+    def texts(self, t_us: float) -> Texts:
+        return trees.AGX_ORIN
+
+    def silent(self, t_us: float) -> Texts:
+        return dict.fromkeys(trees.AGX_ORIN, "0\n")
+
+
+class TestHwmonIna219(MeterContract):
+    name = "hwmon"
+    power_mw = 4660.0
+
+    def seen(self) -> Survey:
+        return surveyed(trees.INA219)
+
+    def texts(self, t_us: float) -> Texts:
+        return trees.INA219
+
+    def silent(self, t_us: float) -> Texts:
+        return dict.fromkeys(trees.INA219, "0\n")
+
+
+class TestIioXavier(MeterContract):
+    name = "ina3221-iio"
+    power_mw = 1155.0 + 385 + 2504 + 0 + 192 + 2692
+
+    def seen(self) -> Survey:
+        return surveyed(trees.XAVIER)
+
+    def texts(self, t_us: float) -> Texts:
+        return trees.XAVIER
+
+    def silent(self, t_us: float) -> Texts:
+        return dict.fromkeys(trees.XAVIER, "0\n")
+
+
+class TestOdpm(MeterContract):
+    """Four rails at 250 mW each, read from the chip every 50 ms."""
+
+    name = "odpm"
+    power_mw = 1000.0
+
+    def seen(self) -> Survey:
+        return surveyed(trees.PIXEL)
+
+    def texts(self, t_us: float) -> Texts:
+        ms = int(t_us / 50_000) * 50
+        lines = [f"t={ms}"]
+        lines += [f"CH{n}(T={ms})[RAIL{n}], {10**9 + ms * 250}" for n in (0, 3, 4, 5)]
+        return {"/sys/bus/iio/devices/iio:device0/energy_value": "\n".join(lines) + "\n"}
+
+    def silent(self, t_us: float) -> Texts:
+        text = self.texts(t_us)["/sys/bus/iio/devices/iio:device0/energy_value"] or ""
+        lines = [
+            line.rpartition(" ")[0] + " 7" if line.startswith("CH") else line for line in text.splitlines()
+        ]
+        return {"/sys/bus/iio/devices/iio:device0/energy_value": "\n".join(lines) + "\n"}
+
+
+class TestRapl(MeterContract):
+    """Two packages and a dram at 15 W each; the core inside and the mmio twin do not count again."""
+
+    name = "rapl"
+    power_mw = 45_000.0
+
+    def seen(self) -> Survey:
+        return surveyed(trees.rapl())
+
+    def texts(self, t_us: float) -> Texts:
+        # begins at 0 again in the middle
+        return trees.rapl((262_143_328_850 - 90_000_000 + int(t_us * 15)) % 262_143_328_850)
+
+    def silent(self, t_us: float) -> Texts:
+        return trees.rapl()
+
+
+class TestPmic(MeterContract):
+    name = "rpi-pmic"
+    power_mw = 7239.82
+
+    def seen(self) -> Survey:
+        return Survey(outputs={OUTPUT: output("pmic_pi5")})
+
+    def texts(self, t_us: float) -> Texts:
+        return {OUTPUT: output("pmic_pi5")}
+
+    def silent(self, t_us: float) -> Texts:
+        lines = [
+            line.partition("=")[0] + "=0.00000000" + line[-1] for line in output("pmic_pi5").splitlines()
+        ]
+        return {OUTPUT: "\n".join(lines) + "\n"}
+
+
+class TestBattery(MeterContract):
+    """352 mA at 3906 mV."""
+
+    name = "battery"
+    power_mw = 352 * 3.906
+
+    def seen(self) -> Survey:
+        return surveyed(trees.battery("-352000"), UA)
+
+    def texts(self, t_us: float) -> Texts:
+        return trees.battery("-352000")
+
+    def silent(self, t_us: float) -> Texts:
+        return trees.battery("0")
+
+
+class TestSim(MeterContract):
+    name = "sim"
+    power_mw = 2500.0
+
+    def seen(self) -> Survey:
+        return surveyed(trees.SIM, simulated=True)
+
+    def texts(self, t_us: float) -> Texts:
+        return trees.SIM
+
+    def silent(self, t_us: float) -> Texts:
+        return dict.fromkeys(trees.SIM, "0\n")
+
+
+def test_every_built_in_meter_has_its_contract() -> None:
+    tested = {one.name for one in MeterContract.__subclasses__()}
+    assert tested == set(plugins("meters"))
+
+
+def test_jetson_boundaries() -> None:
+    nano = offered(HwmonMeter().look(surveyed(trees.ORIN_NANO)))
+    assert (nano.rails, nano.boundary) == (("VDD_IN",), "module-input")
+    assert len(nano.paths) == 2
+    agx = offered(HwmonMeter().look(surveyed(trees.AGX_ORIN)))
+    assert agx.boundary == "soc-rails"
+    assert agx.rails == ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0", "VDDQ_VDD2_1V8AO")
+    old = offered(IioRailsMeter().look(surveyed(trees.NANO)))
+    assert (old.rails, old.boundary) == (("POM_5V_IN",), "module-input")
+
+
+def test_two_sensors_of_which_nothing_says_what_they_feed() -> None:
+    second = {path.replace("hwmon0", "hwmon1"): text for path, text in trees.INA219.items()}
+    assert "2 sensors" in missing(HwmonMeter().look(surveyed(trees.INA219 | second))).reason
+
+
+def test_a_board_with_thermal_sensors_only_is_told_what_it_would_take() -> None:
+    found = missing(HwmonMeter().look(surveyed(trees.THERMAL_ONLY)))
+    assert found.needed is not None
+    assert "INA219" in found.needed
+
+
+def test_the_profile_says_where_a_user_put_the_sensor() -> None:
+    assert offered(HwmonMeter().look(surveyed(trees.INA219, Power(boundary="wall")))).boundary == "wall"
+
+
+def test_rails_that_only_root_may_read() -> None:
+    path = "/sys/bus/iio/devices/iio:device0/energy_value"
+    odpm = missing(OdpmMeter().look(surveyed({path: None}, denied=(path,))))
+    assert "root" in (odpm.needed or "")
+    zone = "/sys/class/powercap/intel-rapl:0/energy_uj"
+    rapl = missing(RaplMeter().look(surveyed({**trees.rapl(), zone: None}, denied=(zone,))))
+    assert "root" in (rapl.needed or "")
+
+
+def test_odpm_channels_that_were_set_to_other_rails_meanwhile() -> None:
+    offer = offered(OdpmMeter().look(surveyed(trees.PIXEL)))
+    path = offer.paths[0]
+    texts = [output("odpm_pixel"), output("odpm_pixel").replace("S2M_VDD_CPUCL2", "S8M_VDD_TPU")]
+    found = offer.read([Reading(n * 1e5, {path: text}) for n, text in enumerate(texts)])
+    assert isinstance(found, Refused)
+
+
+@pytest.mark.parametrize(
+    ("current", "unit", "sign", "milliwatts"),
+    [
+        ("-352000", "uA", -1, 352 * 3.906),
+        ("352000", "uA", 1, 352 * 3.906),
+        ("-352", "mA", -1, 352 * 3.906),
+        ("352", "mA", None, 352 * 3.906),
+        ("-352000", "uA", None, 352 * 3.906),
+    ],
+)
+def test_units_and_signs_of_phones(current: str, unit: str, sign: int | None, milliwatts: float) -> None:
+    """perfetto #1441, home-assistant/android #2846, community-code/amps #1: mA or uA, either sign."""
+    power = Power(current_unit=unit, discharge_sign=sign)  # type: ignore[arg-type]
+    tree = trees.battery(current)
+    offer = offered(BatteryMeter().look(surveyed(tree, power)))
+    rails = offer.read([Reading(n * 1e6, tree) for n in range(20)])
+    assert not isinstance(rails, Refused)
+    trace = trace_of(rails)
+    assert isinstance(trace, Trace)
+    assert trace.energy_uj[-1] / 19e6 * 1000 == pytest.approx(milliwatts)
+
+
+@pytest.mark.parametrize(
+    ("tree", "power", "words"),
+    [
+        (trees.battery("-352000"), Power(), "differs between makers"),
+        (trees.battery("-352000", status="Charging"), UA, "is charging"),
+        (trees.battery("-352000", status="Full"), UA, "is full"),
+        (trees.battery("-352000", status="Not charging"), UA, "not charging"),
+        (trees.battery("-352000", usb="1"), UA, "plugged in"),
+    ],
+)
+def test_a_battery_that_cannot_tell(tree: dict[str, str], power: Power, words: str) -> None:
+    assert words in missing(BatteryMeter().look(surveyed(tree, power))).reason
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "words"),
+    [
+        (trees.battery("-352000", status="Charging"), "is charging"),
+        (trees.battery("-352000", usb="1"), "plugged in"),
+        (trees.battery("352000"), "changed its direction"),
+        (trees.battery("-35200000000"), "larger than any device"),
+    ],
+)
+def test_a_battery_that_changes_while_it_is_read(meanwhile: dict[str, str], words: str) -> None:
+    offer = offered(BatteryMeter().look(surveyed(trees.battery("-352000"), UA)))
+    before = trees.battery("-352000")
+    rails = offer.read([Reading(n * 1e6, meanwhile if n == 10 else before) for n in range(20)])
+    assert isinstance(rails, Refused)
+    assert words in rails.reason
+
+
+def test_a_sign_of_charging() -> None:
+    offer = offered(BatteryMeter().look(surveyed(trees.battery("352000"), UA)))
+    rails = offer.read([Reading(n * 1e6, trees.battery("352000")) for n in range(20)])
+    assert isinstance(rails, Refused)
+    assert "sign of charging" in rails.reason
+
+
+def test_older_pis_have_no_meter() -> None:
+    found = missing(PmicMeter().look(Survey(outputs={OUTPUT: output("vcgencmd_failed")})))
+    assert "Raspberry Pi 5" in found.reason
+    assert "external meter" in (found.needed or "")
+
+
+def test_blocks_of_a_command_that_was_ended_in_the_middle() -> None:
+    whole = f"100.25 90.00\n{output('pmic_pi5')}{BLOCK_END}\n"
+    readings = command_blocks(whole + whole.replace("100.25", "100.45") + whole[:200])
+    assert [reading.t_us for reading in readings] == [100.25e6, 100.45e6]
+    assert command_blocks("") == []
+    assert command_blocks(f"nonsense\n{BLOCK_END}\n") == []
+    argv = command_loop(("vcgencmd", "pmic_read_adc"), 200)
+    assert argv[:2] == ("sh", "-c")
+    assert "sleep 0.2" in argv[2]
