@@ -83,6 +83,7 @@ def options_again(options: BenchOptions, failed: Sequence[Gate]) -> BenchOptions
         options,
         sustained_minutes=options.sustained_minutes if "sustained_slowdown" in metrics else 0.0,
         evaluation=options.evaluation if "accuracy" in metrics else None,
+        op_profile=False,
     )
 
 

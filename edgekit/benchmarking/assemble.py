@@ -18,6 +18,7 @@ from edgekit.records import (
     Device,
     Latency,
     Model,
+    Operators,
     Plan,
     Record,
     Runtime,
@@ -119,6 +120,8 @@ def make_record(
     labels: dict[str, str],
     evaluated: Evaluated | None = None,
     sustained: Sustained | None = None,
+    operators: Operators | None = None,
+    notes: tuple[str, ...] = (),
 ) -> Record:
     return Record(
         id=run_id,
@@ -142,7 +145,9 @@ def make_record(
         memory=memory_part(seen.launches, runtime.requested_accelerator),
         accuracy=accuracy_part(release, seen, evaluated),
         sustained=sustained,
+        operators=operators,
         verdict=VerdictPart(state=verdict.state, reasons=verdict.reasons, notes=verdict.notes),
         labels=labels,
         launches=seen.launches,
+        notes=notes,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edgekit.benchmarking.abilities import require_comparable, runtime_wish
 from edgekit.benchmarking.comparison import (
     MAX_PAIRS,
     PILOT_PAIRS,
@@ -21,6 +22,7 @@ from edgekit.benchmarking.launches import LaunchSeries, tell
 from edgekit.benchmarking.measure import Around, check_cpus, judged
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
 from edgekit.benchmarking.ready import made_ready
+from edgekit.benchmarking.summaries import centre_us
 from edgekit.clock import utc_now
 from edgekit.deployment import Release
 from edgekit.deployment.fits import check_fits_there
@@ -54,12 +56,14 @@ def compare_releases(
     check_cpus(plan.cpus, device)
     for release in (a, b):
         check_fits_there(release.manifest, profile, device)
-    chosen = [choose(device, one.manifest.format, profile, options.runtime) for one in (a, b)]
+    wish = runtime_wish(options)
+    chosen = [choose(device, one.manifest.format, profile, wish) for one in (a, b)]
+    require_comparable(*chosen)
     started_at = utc_now()
     with ExitStack() as stack:
         purpose = f"compare {a.manifest.name} and {b.manifest.name}"
         stack.enter_context(device.leased(purpose, options.lease_wait_seconds))
-        installed = [install(device, runtime, bundle, sink) for runtime, bundle in chosen]
+        installed = [install(device, one, sink) for one in chosen]
         scratch = [stack.enter_context(device.scratch()) for _ in chosen]
         ready = stack.enter_context(made_ready(device, plan))
         plan = ready.plan
@@ -102,7 +106,8 @@ def compare_releases(
 
 
 class Pairs:
-    """Runs pairs and keeps their medians (None where a launch failed) and the order they were run in."""
+    """Runs pairs and keeps their medians (means, of a tool that tells no median; None where a launch failed) and the order
+    they were run in."""
 
     def __init__(self, a: LaunchSeries, b: LaunchSeries, seed: int) -> None:
         self.a = a
@@ -130,5 +135,5 @@ class Pairs:
                 tell(sink, device, len(self.order), 2 * pairs)
                 done[name] = (self.a if name == "a" else self.b).run_one(len(self.order))
                 self.order.append(name)
-            self.medians.append((done["a"].median_us, done["b"].median_us))
+            self.medians.append((centre_us(done["a"]), centre_us(done["b"])))
         tell(sink, device, len(self.order), 2 * pairs)

@@ -41,6 +41,11 @@ class Compared:
     planned_pairs: int | None = None
     pilot_pairs: int = 0
 
+    @property
+    def ratio_of(self) -> Literal["median", "mean"]:
+        """What of each launch the ratio is of."""
+        return self.records[0].latency.ci95_of
+
     def document(self) -> dict[str, Any]:
         """As JSON knows it; the two records are in the store."""
         found = self.found
@@ -48,6 +53,7 @@ class Compared:
             "a": self.a,
             "b": self.b,
             "ratio": found.ratio if found else None,
+            "ratio_of": self.ratio_of,
             "ci95_low": found.ci95_low if found else None,
             "ci95_high": found.ci95_high if found else None,
             "p_value": found.p_value if found else None,

@@ -7,20 +7,21 @@ the bytes that the device has, so what is scored is what runs there.
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit.benchmarking.model_file import model_here
 from edgekit.conversion.datasets import DataSet, load_dataset
 from edgekit.conversion.hosts.base import to_real, to_stored
 from edgekit.conversion.samples import Samples, raw
 from edgekit.conversion.task import task_for
 from edgekit.deployment import Release
 from edgekit.deployment.golden import split_outputs
-from edgekit.deployment.release import GOLDEN_INPUTS, GOLDEN_OUTPUTS, OutputSpec
-from edgekit.deployment.runtime_there import Installed, launch
+from edgekit.deployment.launching import launch
+from edgekit.deployment.release import OutputSpec
+from edgekit.deployment.runtime_there import Installed
 from edgekit.devices import Device
 from edgekit.errors import InputError, RemoteError
 from edgekit.events import Event, Sink
@@ -53,13 +54,8 @@ def load_evaluation(release: Release, device: Device, path: Path) -> tuple[Signa
     """Before anything is measured: the data fits the model that the device has, and it can be scored.
 
     Raises InputError (E_DATA_..., as `edgekit convert --evaluation` does), E_EVALUATION without labels or targets."""
-    with tempfile.TemporaryDirectory(prefix="edgekit-evaluation-") as folder:
-        for entry in release.manifest.files:
-            if entry.file not in (GOLDEN_INPUTS, GOLDEN_OUTPUTS):
-                target = Path(folder) / entry.file
-                target.parent.mkdir(parents=True, exist_ok=True)
-                device.agent.get_file(f"{release.folder}/{entry.file}", target)
-        signature = open_model(Path(folder) / release.manifest.model.file).signature
+    with model_here(release, device) as model:
+        signature = open_model(model).signature
     if signature is None or not signature.outputs:
         raise InputError(
             f"the inputs and outputs of {release.manifest.name} cannot be told from its file",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgekit.benchmarking.plan import BenchPlan
+from edgekit.benchmarking.summaries import hidden_drift
 from edgekit.benchmarking.verdict import Evidence
 from edgekit.deployment.golden import Comparison
 from edgekit.devices.telemetry import Snapshot
@@ -34,6 +35,7 @@ class Seen:
     unmet: tuple[str, ...] = ()
     simulated: bool = False
     sustained: Sustained | None = None
+    requested_accelerator: str = "cpu"
 
 
 def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit_mc: int | None) -> Evidence:
@@ -43,12 +45,14 @@ def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit
         launches_planned=plan.launches,
         launches_done=len(done),
         samples=latency.count,
-        median_us=latency.median,
+        median_us=latency.median if latency.ci95_of == "median" else latency.mean,
+        summaries=latency.source == "summaries",
+        hidden_drift=hidden_drift(done),
         effective_samples=latency.stability.effective_count,
         interval_width=_interval_width(latency),
         drift=None if latency.drift is None else abs(latency.drift - 1),
         stability=latency.stability,
-        clock_resolution_us=clock_step_us(done) or None,
+        clock_resolution_us=latency.resolution_us or clock_step_us(done) or None,
         throttled=throttled(seen.before, seen.after),
         thermal_status=max(
             (s for s in (seen.before.thermal_status, seen.after.thermal_status) if s is not None),
@@ -70,6 +74,7 @@ def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit
         overlap_share=min((one.group.overlap_share for one in done if one.group is not None), default=None),
         planned_iterations=plan.iterations,
         step_iterations=step_iterations(latency, seen.launches),
+        requested_accelerator=seen.requested_accelerator,
         actual_accelerator=actual_accelerator(done),
         fully_accelerated=fully_accelerated(done),
         cooled=seen.cooled,
@@ -92,9 +97,11 @@ def actual_accelerator(launches: Sequence[Launch]) -> str | None:
 
 
 def fully_accelerated(launches: Sequence[Launch]) -> bool | None:
-    """Whether it ran all of the model in every launch; None without launches."""
-    done = [launch for launch in launches if launch.ok]
-    return all(launch.fully_accelerated is not False for launch in done) if done else None
+    """Whether it ran all of the model in every launch; None where that is not told, and without launches."""
+    told = {launch.fully_accelerated for launch in launches if launch.ok}
+    if False in told:
+        return False
+    return True if told == {True} else None
 
 
 def step_iterations(latency: Latency, launches: Sequence[Launch]) -> int | None:
@@ -157,9 +164,10 @@ def timed_from_us(launch: Launch) -> float | None:
 
 
 def _interval_width(latency: Latency) -> float | None:
-    if latency.ci95_low is None or latency.ci95_high is None or not latency.median:
+    centre = latency.median if latency.ci95_of == "median" else latency.mean
+    if latency.ci95_low is None or latency.ci95_high is None or not centre:
         return None
-    return (latency.ci95_high - latency.ci95_low) / latency.median
+    return (latency.ci95_high - latency.ci95_low) / centre
 
 
 def max_temperature_mc(seen: Seen) -> int | None:

@@ -123,14 +123,26 @@ def check_gate(gate: Gate, record: Record, baseline: Record | None = None) -> Ga
         unit=wanted.unit,
         passed=passed,
         limit=limit,
-        note=_note(record, baseline, limit) if gate.baseline else None,
+        note="; ".join([*_missing(record, wanted, measured), *_notes(gate, record, baseline, limit)]) or None,
     )
 
 
-def _note(record: Record, baseline: Record | None, limit: float | None) -> str | None:
+def _missing(record: Record, wanted: Metric, measured: float | None) -> list[str]:
+    """Why the record does not have it, where it says so."""
+    if measured is not None:
+        return []
+    part, _, field = wanted.path.rpartition(".")
+    why = record.latency.unavailable.get(field) if part == "latency" else None
+    return [why] if why else []
+
+
+def _notes(gate: Gate, record: Record, baseline: Record | None, limit: float | None) -> list[str]:
+    """What is to be known of the baseline, of a gate that has one."""
+    if not gate.baseline:
+        return []
     notes = [] if limit is not None else ["the baseline does not have it"]
     if baseline is None:
-        return notes[0] if notes else None
+        return notes
     if baseline.verdict.state != "valid":
         notes.append(f"the baseline is {baseline.verdict.state}: {'; '.join(baseline.verdict.reasons)}")
     before, now = (run.plan.streams or 1 for run in (baseline, record))
@@ -139,4 +151,6 @@ def _note(record: Record, baseline: Record | None, limit: float | None) -> str |
     old, new = baseline.device.model, record.device.model
     if old and new and old != new:
         notes.append(f"the baseline is of another device: {old}")
-    return "; ".join(notes) or None
+    if baseline.runtime.name != record.runtime.name:
+        notes.append(f"the baseline is of another runtime: {baseline.runtime.name}")
+    return notes

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from edgekit.benchmarking.launch_parts import tool_part, usage_part
 from edgekit.benchmarking.memory import launch_memory
 from edgekit.benchmarking.plan import BenchPlan
+from edgekit.benchmarking.samples import samples_of
 from edgekit.benchmarking.streams import group_launch, stream_series, together
 from edgekit.deployment import Release
 from edgekit.deployment.golden import Comparison, compare_outputs
+from edgekit.deployment.launching import Launched, launch, prepare
 from edgekit.deployment.release import GOLDEN_INPUTS, GOLDEN_OUTPUTS
-from edgekit.deployment.runtime_there import Installed, Launched, launch
+from edgekit.deployment.runtime_there import Installed
 from edgekit.deployment.streams_there import launch_streams
 from edgekit.devices import Device
 from edgekit.devices.files import stat_many
 from edgekit.errors import DeviceLost, ModelError, RemoteError
 from edgekit.events import Event, Sink
-from edgekit.records import Launch, LoadTimes, Series, Usage
+from edgekit.parse import ParseError
+from edgekit.records import Launch, LoadTimes, Series
 from edgekit.runtimes.base import RunnerJob
+from edgekit.runtimes.tool import ToolResult
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-
-
-CLOCK_SPARE = 1.1
-"""The runner's clock and the one of the process may differ by this much."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,10 @@ class Launches:
     """With streams: what steadiness is judged on (`streams.Together`), one array each launch."""
     series: tuple[Series, ...] = ()
     """With streams: every latency of each, those included that do not count."""
+    measures: str | None = None
+    """What one latency covers, as a tool says; None for a runner (docs/runner.md)."""
+    notes: tuple[str, ...] = ()
+    """What a tool says of its launches."""
 
 
 def jobs_of(release: Release, plan: BenchPlan, scratch: str, index: int) -> list[RunnerJob]:
@@ -106,12 +110,13 @@ class LaunchSeries:
         self._outputs: list[str] = []
         self._last: Launched | None = None
         self._own_cpu_us = 0.0
+        self._notes: dict[str, None] = {}
 
     def run_one(self, order: int) -> Launch:
         """Start a process and keep what it gave; `order` is its place among all launches of the measurement.
 
         A launch that fails is kept as such; where the first one fails nothing else would do better, and its error
-        is raised: ModelError, RemoteError. DeviceLost is always raised.
+        is raised: ModelError, RemoteError, ParseError. DeviceLost is always raised, and VerdictError E_ACCELERATOR.
         """
         import numpy as np
 
@@ -120,7 +125,7 @@ class LaunchSeries:
             part, raw = self._launched(index, order)
         except DeviceLost:
             raise
-        except (ModelError, RemoteError) as error:
+        except (ModelError, RemoteError, ParseError) as error:
             if index == 0:
                 raise
             part = Launch(index=index, order=order, ok=False, error=f"{error.code}: {error.message}")
@@ -133,15 +138,14 @@ class LaunchSeries:
     def _launched(self, index: int, order: int) -> tuple[Launch, Floats]:
         """The launch, and the samples of it that count."""
         jobs = jobs_of(self.release, self.plan, self.scratch, index)
+        if index == 0:
+            prepare(self.device, self.installed, jobs[0], cwd=self.scratch)
         started_us = self.device.clock_us()
         if self.plan.streams is None:
             ended = [launch(self.device, self.installed, jobs[0], cwd=self.scratch, nice=self.plan.nice)]
         else:
             ended = launch_streams(self.device, self.installed, jobs, cwd=self.scratch, nice=self.plan.nice)
-        samples = [
-            read_samples(self.device.agent.get(job.samples), done, self.device.address)
-            for job, done in zip(jobs, ended, strict=True)
-        ]
+        samples = [samples_of(done, job, self.device) for job, done in zip(jobs, ended, strict=True)]
         parts = [
             launch_part(index, order, self.plan.seed, started_us, done, raw)
             for done, raw in zip(ended, samples, strict=True)
@@ -157,6 +161,9 @@ class LaunchSeries:
         self._own_cpu_us += sum(done.process.user_us + done.process.system_us for done in ended)
         self._outputs += [job.outputs for job in jobs if job.outputs is not None]
         self._last = ended[0]
+        for done in ended:
+            if isinstance(done.result, ToolResult):
+                self._notes.update(dict.fromkeys(done.result.notes))
         return part, raw
 
     def finish(self) -> Launches:
@@ -165,14 +172,22 @@ class LaunchSeries:
         return Launches(
             tuple(self._launches),
             tuple(self._samples),
-            check_outputs(self.release, self.device, self._outputs),
+            self._golden(),
             last.argv if last is not None else (),
             last.env if last is not None else {},
             self._own_cpu_us,
-            last.result.runtime.version if last is not None else None,
+            last.runtime_version if last is not None else None,
             tuple(self._paces) if self.plan.streams is not None else (),
             tuple(self._series),
+            last.result.measures if last is not None and isinstance(last.result, ToolResult) else None,
+            tuple(self._notes),
         )
+
+    def _golden(self) -> Comparison:
+        runtime = self.installed.runtime
+        if not runtime.outputs:
+            return Comparison("unchecked", f"{runtime.name} makes its own inputs and shows no outputs")
+        return check_outputs(self.release, self.device, self._outputs)
 
 
 def run_launches(
@@ -187,45 +202,17 @@ def run_launches(
     return series.finish()
 
 
-def read_samples(data: bytes, done: Launched, device: str) -> Floats:
-    """The samples file: float64 little-endian, one per iteration. Raises RemoteError E_RUNNER_OUTPUT for what no launch
-    gives: another number of them, a latency that is negative or no number, more time than the process had."""
-    import numpy as np
-
-    if len(data) != done.result.iterations * 8:
-        raise _bad_samples(
-            f"the runner says {done.result.iterations} iterations and gives {len(data)} bytes of samples",
-            device,
-        )
-    samples = np.frombuffer(data, dtype="<f8").astype(np.float64)
-    total_us = float(samples.sum())
-    if not math.isfinite(total_us) or (samples.size and float(samples.min()) < 0):
-        raise _bad_samples("a latency is negative or no number", device)
-    if total_us > done.process.wall_ns / 1000 * CLOCK_SPARE + 1e6:
-        raise _bad_samples(
-            f"latencies add up to {total_us / 1e6:.1f} s, in a process of {done.process.wall_ns / 1e9:.1f} s",
-            device,
-        )
-    return samples
-
-
-def _bad_samples(message: str, device: str) -> RemoteError:
-    return RemoteError(
-        message,
-        code="E_RUNNER_OUTPUT",
-        device=device,
-        hint="the device's disk may be full or damaged: edgekit doctor",
-    )
-
-
 def tell(sink: Sink, device: Device, done: int, total: int) -> None:
     sink(Event("measure", "", done, total, "launches", device.address))
 
 
 def launch_part(index: int, order: int, seed: int, started_us: float, done: Launched, raw: Floats) -> Launch:
+    """The record's part of a launch that ended well, with its samples (none where a tool keeps them)."""
     import numpy as np
 
     result, process = done.result, done.process
+    if isinstance(result, ToolResult):
+        return tool_part(index, order, started_us, result, process, raw)
     load = result.load
     steps = (load.dlopen_us, load.environment_us, load.model_us, load.compile_us)
     known = [step for step in steps if step is not None]
@@ -244,6 +231,7 @@ def launch_part(index: int, order: int, seed: int, started_us: float, done: Laun
         load_us=sum(known) if known else None,
         first_inference_us=result.first_inference_us,
         median_us=float(np.median(raw)) if raw.size else None,
+        mean_us=float(np.mean(raw)) if raw.size else None,
         count=int(raw.size),
         warmup_iterations=result.warmup_iterations,
         begin_us=None if result.begin_boottime_ns is None else result.begin_boottime_ns / 1000,
@@ -254,16 +242,7 @@ def launch_part(index: int, order: int, seed: int, started_us: float, done: Laun
         actual_accelerator=result.actual_accelerator,
         fully_accelerated=result.fully_accelerated,
         memory=launch_memory(result),
-        usage=Usage(
-            user_us=process.user_us,
-            system_us=process.system_us,
-            wall_us=process.wall_ns // 1000,
-            max_rss_bytes=process.max_rss_bytes,
-            minor_faults=process.minor_faults,
-            major_faults=process.major_faults,
-            voluntary_switches=process.voluntary_switches,
-            involuntary_switches=process.involuntary_switches,
-        ),
+        usage=usage_part(process),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit.benchmarking.abilities import require_abilities, runtime_wish
 from edgekit.benchmarking.assemble import device_part, make_record, plan_part
 from edgekit.benchmarking.evaluation import Evaluated, evaluate, load_evaluation
 from edgekit.benchmarking.evidence import (
@@ -19,9 +20,11 @@ from edgekit.benchmarking.evidence import (
     timed_from_us,
 )
 from edgekit.benchmarking.launches import Launches, run_launches
+from edgekit.benchmarking.operators import Profiled, profiled
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
 from edgekit.benchmarking.ready import Ready, changed_since, made_ready
 from edgekit.benchmarking.streams import check_streams
+from edgekit.benchmarking.summaries import latency_of_summaries, only_summaries
 from edgekit.benchmarking.sustained import LongLaunch, sustained
 from edgekit.benchmarking.verdict import judge
 from edgekit.clock import utc_now
@@ -33,7 +36,7 @@ from edgekit.devices.sampling import Series, sampled
 from edgekit.devices.telemetry import Snapshot
 from edgekit.errors import DeviceLost, InputError, ModelError, RemoteError
 from edgekit.events import Sink, ignore
-from edgekit.records import Record, Runtime, Samples
+from edgekit.records import Latency, Record, Runtime, Samples
 from edgekit.records.codec import new_id
 from edgekit.stats import summarize
 
@@ -48,19 +51,21 @@ def measure(
 ) -> tuple[Record, Samples]:
     """Measure a release that is on the device.
 
-    Raises InputError for a plan that cannot be, GateError and DeviceError for a model that cannot fit there, DeviceBusy where another host holds the device,
+    Raises InputError for a plan or a runtime that cannot be, GateError and DeviceError for a model that cannot fit there,
+    VerdictError E_ACCELERATOR where an accelerator is required and did not run it, DeviceBusy where another host holds the device,
     ModelError and RemoteError where the model does not run there, DeviceLost.
     """
     plan = make_plan(profile, options)
     check_cpus(plan.cpus, device)
-    runtime, bundle = choose(device, release.manifest.format, profile, options.runtime)
+    chosen = choose(device, release.manifest.format, profile, runtime_wish(options))
+    require_abilities(chosen, options)
     check_fits_there(release.manifest, profile, device)
-    check_streams(runtime, runtime.name, plan.streams)
+    check_streams(chosen.runtime, chosen.runtime.name, plan.streams)
     data = load_evaluation(release, device, Path(options.evaluation)) if options.evaluation else None
     started_at = utc_now()
     with ExitStack() as stack:
         stack.enter_context(device.leased(f"measure {release.manifest.name}", options.lease_wait_seconds))
-        installed = install(device, runtime, bundle, sink)
+        installed = install(device, chosen, sink)
         scratch = stack.enter_context(device.scratch())
         ready = stack.enter_context(made_ready(device, plan))
         plan = ready.plan
@@ -73,6 +78,8 @@ def measure(
             median_us = statistics.median(launch.median_us or 0.0 for launch in ran.launches if launch.ok)
             long = sustained(release, plan, installed, device, scratch, median_us, sink)
             extra = replace(extra, long=long)
+        if options.op_profile:
+            extra = replace(extra, operators=profiled(release, plan, installed, device, scratch, sink))
         if data is not None:
             extra = _scored(extra, release, data, device, installed, scratch, plan, sink)
         device.agent.lease_renew()  # another host may have taken over while this one slept: then this is no measurement
@@ -88,6 +95,7 @@ class Extra:
 
     long: LongLaunch = field(default_factory=LongLaunch)
     evaluated: Evaluated | None = None
+    operators: Profiled = field(default_factory=Profiled)
     notes: tuple[str, ...] = ()
 
 
@@ -149,19 +157,14 @@ def judged(
             *_reason(ran),
             *extra.notes,
             *([extra.long.note] if extra.long.note else []),
+            *extra.operators.notes,
         ),
         own_cpu_us=around.own_cpu_us,
         simulated=device.simulated,
         sustained=extra.long.found,
+        requested_accelerator=installed.accelerator,
     )
-    latency = summarize(
-        ran.samples,
-        first_inference_us=[launch.first_inference_us for launch in ran.launches],
-        load_us=[launch.load_us for launch in ran.launches],
-        starts_us=[timed_from_us(launch) for launch in ran.launches],
-        clock_step_us=clock_step_us(ran.launches),
-        paces=ran.paces,
-    )
+    latency = _latency(ran)
     limit_mc = profile.limits.temperature_mc if profile is not None else None
     record = make_record(
         run_id=new_id(),
@@ -177,9 +180,24 @@ def judged(
         labels=dict(options.labels),
         evaluated=extra.evaluated,
         sustained=extra.long.found,
+        operators=extra.operators.found,
+        notes=ran.notes,
     )
     samples = Samples.of(ran.samples, seen.telemetry)
     return record, replace(samples, telemetry=(*samples.telemetry, *ran.series, *extra.long.series))
+
+
+def _latency(ran: Launches) -> Latency:
+    if only_summaries(ran.launches):
+        return latency_of_summaries(ran.launches)
+    return summarize(
+        ran.samples,
+        first_inference_us=[launch.first_inference_us for launch in ran.launches],
+        load_us=[launch.load_us for launch in ran.launches],
+        starts_us=[timed_from_us(launch) for launch in ran.launches],
+        clock_step_us=clock_step_us(ran.launches),
+        paces=ran.paces,
+    )
 
 
 def _reason(ran: Launches) -> tuple[str, ...]:
@@ -199,13 +217,15 @@ def check_cpus(cpus: tuple[int, ...], device: Device) -> None:
 
 
 def _runtime_part(installed: Installed, ran: Launches) -> Runtime:
+    brought = bool(installed.bundle.files)  # of what the board has, edgekit knows no bytes
     return Runtime(
         name=installed.runtime.name,
-        version=ran.runtime_version or installed.bundle.version,
-        sha256=installed.bundle.sha256,
+        version=ran.runtime_version or (installed.bundle.version if brought else None),
+        sha256=installed.bundle.sha256 if brought else None,
         argv=ran.argv,
         env=ran.env,
-        requested_accelerator="cpu",
+        requested_accelerator=installed.accelerator,
         actual_accelerator=actual_accelerator(ran.launches),
         fully_accelerated=fully_accelerated(ran.launches),
+        measures=ran.measures,
     )

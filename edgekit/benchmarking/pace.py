@@ -45,7 +45,7 @@ def _launches(seen: Stability) -> list[str]:
     if not seen.launches_disagree or seen.launch_spread is None or seen.launch_gap is None:
         return []
     return [
-        f"launches disagree: their medians differ by up to {seen.launch_spread:.1%}; a gap of {seen.launch_gap:.1%} "
+        f"launches disagree: they differ by up to {seen.launch_spread:.1%}; a gap of {seen.launch_gap:.1%} "
         f"parts {seen.launches_fast} faster from {seen.launches_slow} slower"
     ]
 
@@ -63,6 +63,27 @@ def _drift(seen: Stability) -> list[str]:
             f"({between}); raise --min-seconds"
         ]
     return []
+
+
+def unseen_doubts(seen: Stability, hidden_drift: float | None) -> list[str]:
+    """The same of launches that told a summary only: what these numbers leave room for. `hidden_drift`: the largest drift
+    that a launch can have had, None where its summary does not bound it (`edgekit.benchmarking.summaries`)."""
+    found = []
+    if hidden_drift is None:
+        found.append(
+            "there are no samples, and no standard deviation above 0 was told: a drift within launches would not be seen"
+        )
+    elif hidden_drift > MAX_RUN_DRIFT:
+        found.append(
+            f"there are no samples, and the tool's standard deviation leaves room for a drift of {hidden_drift:.1%} within a "
+            f"launch; {MAX_RUN_DRIFT:.0%} must be ruled out"
+        )
+    if not seen.launches_disagree and (seen.launch_spread or 0.0) > MAX_RUN_DRIFT:
+        found.append(
+            f"there are no samples, and launches differ by up to {seen.launch_spread:.1%}: a drift over the run of "
+            f"{MAX_RUN_DRIFT:.0%} cannot be ruled out"
+        )
+    return found
 
 
 def _steady(seen: Stability) -> list[str]:

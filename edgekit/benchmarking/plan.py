@@ -13,6 +13,7 @@ from edgekit.errors import InputError
 from edgekit.units import parse_frequency_khz
 
 if TYPE_CHECKING:
+    from edgekit.config import RuntimeEntry
     from edgekit.profiles import Profile
     from edgekit.profiles.schema import Bench
 
@@ -64,6 +65,16 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How long such a state is waited for."""
     streams: int | None = None
     """So many processes at once in each launch; None: one, and no throughput is told."""
+    accelerator: str | None = None
+    """What to run on; None: the CPU, or what the runtime has where that is none."""
+    require_accelerator: bool = False
+    """A launch that is not proven to have run there, all of it, is an error."""
+    runtime_flags: tuple[str, ...] = ()
+    """Flags of a tool that measures (docs/runtimes.md), as it knows them."""
+    tools: Mapping[str, RuntimeEntry] | None = None
+    """Settings of these tools by name; None: those of edgekit.yaml."""
+    op_profile: bool = False
+    """One more launch, that times each operator."""
 
 
 class BenchPlan(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ MIN_LAUNCHES = 3
 _BY_LAUNCH = {
     "median_latency": "median_us",
     "p50_latency": "median_us",
+    "mean_latency": "mean_us",
     "first_inference": "first_inference_us",
     "load": "load_us",
     "throughput": "inferences_per_second",

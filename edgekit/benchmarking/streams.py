@@ -128,6 +128,7 @@ def group_launch(parts: Sequence[Launch], found: Together) -> Launch:
         load_us=_middle([part.load_us for part in parts]),
         first_inference_us=_middle([part.first_inference_us for part in parts]),
         median_us=float(np.median(found.latencies)) if found.latencies.size else None,
+        mean_us=float(np.mean(found.latencies)) if found.latencies.size else None,
         count=int(found.latencies.size),
         warmup_iterations=min((part.warmup_iterations or 0 for part in parts), default=None),
         begin_us=found.window_begin_us,

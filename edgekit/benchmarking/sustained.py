@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from edgekit.benchmarking.evidence import timed_from_us
-from edgekit.benchmarking.launches import job_of, launch_part, read_samples
+from edgekit.benchmarking.launches import job_of, launch_part
 from edgekit.benchmarking.plan import BenchPlan
+from edgekit.benchmarking.samples import samples_of
 from edgekit.deployment import Release
-from edgekit.deployment.runtime_there import Installed, launch
+from edgekit.deployment.launching import launch
+from edgekit.deployment.runtime_there import Installed
 from edgekit.devices import Device
 from edgekit.devices.sampling import sampled
 from edgekit.errors import DeviceLost, ModelError, RemoteError
@@ -93,7 +95,7 @@ def _run(
     started_us = device.clock_us()
     with sampled(device) as telemetry:
         done = launch(device, installed, job, cwd=scratch, nice=plan.nice)
-    raw = read_samples(device.agent.get(job.samples), done, device.address)
+    raw = samples_of(done, job, device)
     begin_us = timed_from_us(launch_part(index, index, plan.seed, started_us, done, raw)) or started_us
     return LongLaunch(
         by_minute(raw, begin_us, telemetry.points),

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from edgekit.benchmarking.pace import pace_doubts
+from edgekit.benchmarking.pace import pace_doubts, unseen_doubts
 from edgekit.stats.types import Stability
 
 State = Literal["valid", "suspect", "invalid"]
@@ -43,7 +43,8 @@ class Evidence:
     Ratios are fractions (0.05 is 5 %). `drift` is the largest |second half / first half - 1| of a launch's
     medians, `stability` what was seen over the whole run; `frequency_drop` is 1 - lowest/highest CPU frequency seen under load; `other_load` is the share
     of all CPU time that other processes took meanwhile; `clock_skew_us` is the device's clock against the host's
-    over a run of `run_us`.
+    over a run of `run_us`. `summaries`: there are no samples, only what a tool told of each launch; `median_us` is then its
+    mean where it tells no median, and `hidden_drift` the largest that a launch can have had unseen.
     """
 
     launches_planned: int
@@ -54,6 +55,8 @@ class Evidence:
     interval_width: float | None = None
     drift: float | None = None
     stability: Stability = field(default=Stability())
+    summaries: bool = False
+    hidden_drift: float | None = None
     clock_resolution_us: float | None = None
     throttled: bool | None = None
     thermal_status: int | None = None
@@ -107,7 +110,7 @@ def _fatal(seen: Evidence) -> tuple[str, ...]:
     found = []
     if seen.launches_done < seen.launches_planned:
         found.append(f"only {seen.launches_done} of {seen.launches_planned} launches ended well")
-    if seen.samples == 0 or seen.median_us is None:
+    if seen.median_us is None or (seen.samples == 0 and not seen.summaries):  # a tool may not tell how many
         found.append("no latency was measured")
     if seen.golden == "failed":
         found.append("the outputs on the device differ from the expected ones")
@@ -135,7 +138,9 @@ def _doubts(seen: Evidence) -> tuple[str, ...]:
             f"{seen.samples} samples that follow each other are worth only {seen.effective_samples:.0f} independent ones"
         )
     found += pace_doubts(seen.stability, seen.step_iterations)
-    found += _ratio(seen.interval_width, MAX_INTERVAL_WIDTH, "the 95 % interval of the median is {} wide")
+    if seen.summaries:
+        found += unseen_doubts(seen.stability, seen.hidden_drift)
+    found += _ratio(seen.interval_width, MAX_INTERVAL_WIDTH, "the 95 % interval of the latency is {} wide")
     found += _ratio(seen.drift, MAX_DRIFT, "latency drifted by {} within a launch")
     found += _ratio(seen.frequency_drop, MAX_FREQUENCY_DROP, "the CPU frequency fell by {} under load")
     found += _ratio(seen.other_load, MAX_OTHER_LOAD, "other processes took {} of the CPU time")
@@ -180,7 +185,8 @@ def _doubts(seen: Evidence) -> tuple[str, ...]:
         and seen.median_us
         and seen.median_us < MIN_CLOCK_STEPS * seen.clock_resolution_us
     ):
-        found.append(f"the clock steps by {seen.clock_resolution_us:g} us: too coarse for this model")
+        what = "times are told in steps of" if seen.summaries else "the clock steps by"
+        found.append(f"{what} {seen.clock_resolution_us:g} us: too coarse for this model")
     return tuple(found)
 
 
@@ -198,7 +204,13 @@ def _notes(seen: Evidence) -> tuple[str, ...]:
         notes.append("whether the device throttles could not be seen")
     if seen.frequency_drop is None:
         notes.append("no CPU frequency could be read while it ran")
-    if seen.samples >= MIN_SAMPLES and seen.stability.run_drift is None:
+    if seen.actual_accelerator is None and seen.requested_accelerator != "cpu" and seen.launches_done:
+        notes.append(f"whether {seen.requested_accelerator} ran it is not proven (--require-accelerator)")
+    if seen.summaries:
+        notes.append(
+            "there are no samples, only the tool's summary of each launch: within a launch nothing was seen but its spread"
+        )
+    elif seen.samples >= MIN_SAMPLES and seen.stability.run_drift is None:
         notes.append(
             "launches are too short to tell whether latency drifts or jumps: at least 20 iterations each"
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from edgekit.config import Config
     from edgekit.conversion.options import ConvertWishes
     from edgekit.units import Kind
 
@@ -178,6 +179,23 @@ measure_options = _all(
     click.option(
         "--runtime", metavar="R", help="Runtime (default: the profile's first that can run the model)."
     ),
+    click.option(
+        "--accelerator",
+        metavar="NAME",
+        help="What to run on, like cpu, gpu or npu (default: cpu, where the runtime has it).",
+    ),
+    click.option(
+        "--require-accelerator",
+        is_flag=True,
+        help="Fail (4) unless every launch proves to have run there, all of it.",
+    ),
+    click.option(
+        "--runtime-flag",
+        "runtime_flags",
+        multiple=True,
+        metavar="FLAG",
+        help="A flag of the tool that --runtime names, like --use_xnnpack=false; unknown ones are refused.",
+    ),
     click.option("--seed", type=int, metavar="N", help="Of generated inputs; kept in the record."),
     click.option("--strict", is_flag=True, help="A suspect verdict fails (4) too."),
     click.option("--privileged", is_flag=True, help="Try sudo -n, su or adb root for what needs root."),
@@ -225,10 +243,16 @@ streams_option = click.option(
     help="So many processes at once in each launch (up to 64): throughput, and latency under it.",
 )
 
-bench_options = _all(measure_options, sustained_option, streams_option, gate_options)
+op_profile_option = click.option(
+    "--op-profile",
+    is_flag=True,
+    help="One more launch that times each operator, of a runtime that can.",
+)
+
+bench_options = _all(measure_options, sustained_option, streams_option, op_profile_option, gate_options)
 
 
-def bench_options_of(values: dict[str, Any]) -> Any:
+def bench_options_of(values: dict[str, Any], config: Config) -> Any:
     """The BenchOptions of a command's keyword arguments, which are taken out of `values`."""
     from edgekit.benchmarking import BenchOptions
     from edgekit.cli.common import parse_labels
@@ -250,6 +274,11 @@ def bench_options_of(values: dict[str, Any]) -> Any:
         charging=values.pop("charging"),
         min_battery_percent=values.pop("min_battery"),
         ready_timeout_seconds=values.pop("ready_timeout"),
+        accelerator=values.pop("accelerator"),
+        require_accelerator=values.pop("require_accelerator"),
+        runtime_flags=tuple(values.pop("runtime_flags")),
+        tools=config.runtimes,
+        op_profile=values.pop("op_profile", False),
         seed=values.pop("seed"),
         gates=tuple(values.pop("gates", ())),
         baseline=values.pop("baseline", None),

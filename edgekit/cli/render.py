@@ -43,19 +43,22 @@ def render_record(session: Session, record: Any) -> None:
     table.add_row(
         "model", escape(f"{record.model.name}@{record.model.version} ({record.model.recipe or 'as is'})")
     )
+    runtime = " ".join(filter(None, [record.runtime.name, record.runtime.version]))
     table.add_row(
-        "runtime", escape(f"{record.runtime.name} {record.runtime.version}, {record.plan.threads} threads")
+        "runtime", escape(f"{runtime}, {record.plan.threads} threads, {accelerator_words(record.runtime)}")
     )
     interval = (
         f"  95 % interval {time(latency.ci95_low)} to {time(latency.ci95_high)}" if latency.ci95_low else ""
     )
-    table.add_row("latency", f"[bold]{time(latency.median)}[/] median{interval}")
+    centre = latency.median if latency.ci95_of == "median" else latency.mean
+    table.add_row("latency", f"[bold]{time(centre)}[/] {latency.ci95_of}{interval}")
     tail = ", ".join(
         f"{name} {time(getattr(latency, name))}"
         for name in ("min", "p90", "p99", "max")
         if getattr(latency, name)
     )
-    table.add_row("", f"{tail}  ({latency.count} samples, {latency.launches} launches)")
+    samples = "samples" if latency.source == "samples" else "inferences that the tool timed"
+    table.add_row("", f"{tail}  ({latency.count} {samples}, {latency.launches} launches)".lstrip())
     if record.throughput is not None:
         table.add_row("throughput", throughput_line(record.throughput))
     table.add_row("start", f"load {time(latency.load)}, first inference {time(latency.first_inference)}")
@@ -69,12 +72,14 @@ def render_record(session: Session, record: Any) -> None:
         table.add_row("accuracy", escape(figures))
     if record.sustained is not None:
         table.add_row("sustained", escape("\n".join(sustained_lines(record.sustained))))
+    if record.operators is not None:
+        table.add_row("operators", escape("\n".join(operator_lines(record.operators))))
     table.add_row("outputs", f"{record.accuracy.golden} against the host's")
     style = STATE_STYLE[record.verdict.state]
     table.add_row("verdict", f"[{style}]{record.verdict.state}[/]")
     for reason in record.verdict.reasons:
         table.add_row("", f"- {escape(reason)}")
-    for note in record.verdict.notes:
+    for note in (*record.verdict.notes, *record.notes):
         table.add_row("", f"[dim]note: {escape(note)}[/]")
     table.add_row("run", escape(record.id))
     session.console.print(table)
@@ -105,6 +110,35 @@ def sustained_lines(found: Any) -> list[str]:
         lines.append(", ".join(parts))
     if found.last_over_first is not None:
         lines.append(f"last minute {found.last_over_first:.3f} times the first")
+    return lines
+
+
+def accelerator_words(runtime: Any) -> str:
+    """What ran it, and what was to, where that is another or not told."""
+    asked, actual = runtime.requested_accelerator, runtime.actual_accelerator
+    part = ", only a part of it" if runtime.fully_accelerated is False and actual != "cpu" else ""
+    if actual == asked:
+        return f"on {actual}{part}"
+    return f"asked for {asked}, ran on {actual or 'unknown'}{part}"
+
+
+SHOWN_OPERATORS = 8
+
+
+def operator_lines(found: Any) -> list[str]:
+    """The operators that take most, and what they are a part of."""
+    from edgekit.units import format_quantity
+
+    timed = sorted((row for row in found.rows if row.share is not None), key=lambda row: -row.share)
+    lines = []
+    for row in timed[:SHOWN_OPERATORS]:
+        macs = "" if row.macs is None else f", {row.macs / 1e6:.3g} M MACs"
+        node = "" if row.node is None else f" {row.node[:40]}"
+        time = format_quantity("time", row.median_us if row.median_us is not None else row.avg_us)
+        lines.append(f"{row.share:6.1%}  {time:>9}  {row.op}{node} on {row.unit or 'unknown'}{macs}")
+    more = len(found.rows) - len(lines)
+    total = "" if found.total_us is None else f", {format_quantity('time', found.total_us)} in all"
+    lines.append(f"{f'and {more} more; ' if more else ''}a launch of its own{total}: shares count, not times")
     return lines
 
 

@@ -1,9 +1,9 @@
-"""A runtime on a device: choosing it, putting its files there, starting one launch."""
+"""A runtime on a device: choosing it, and putting its files there. Runners and tools of the user's alike."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgekit.agent import requests
@@ -11,62 +11,75 @@ from edgekit.agent.transfer import PutSpec, source_size
 from edgekit.deployment.put_files import link_to, put_files, zstd_ratio
 from edgekit.devices import Device
 from edgekit.devices.files import stat_many
-from edgekit.errors import InputError, ModelError, RemoteError, ToolError
+from edgekit.errors import InputError, ToolError
 from edgekit.events import Sink
-from edgekit.registry import load, plugins
-from edgekit.runtimes.base import Bundle, RunnerJob, Runtime, libc_facts
-from edgekit.runtimes.result import RunnerResult, check_launch
+from edgekit.registry import plugins
+from edgekit.runtimes.base import Bundle, LibcFacts, libc_facts
+from edgekit.runtimes.named import AnyRuntime, runtime_named
+from edgekit.runtimes.tool import ToolJob, ToolRuntime
 
 if TYPE_CHECKING:
-    from edgekit.agent.answers import FileStat, RunResult
+    from edgekit.agent.answers import FileStat
+    from edgekit.config import RuntimeEntry
     from edgekit.profiles import Profile
 
 DEFAULT_ORDER = ("litert", "onnxruntime", "litert-python")
-START_SECONDS = 30.0
-"""What a launch may take beyond its own --max-seconds: loading the library and the model on a slow board."""
 
 
 @dataclass(frozen=True)
-class Installed:
-    """A runtime whose files are on the device, each checked there by its hash."""
+class RuntimeWish:
+    """What a caller wants of the runtime. `name` None: the profile's first that can.
 
-    runtime: Runtime
+    `accelerator` None: the CPU, or what the runtime has where that is none. `required`: a launch that did not run
+    there, all of it and proven, is an error. `flags`: the user's own, for a tool. `settings`: of tools, by name.
+    """
+
+    name: str | None = None
+    accelerator: str | None = None
+    required: bool = False
+    flags: tuple[str, ...] = ()
+    settings: Mapping[str, RuntimeEntry] = field(default_factory=dict)
+    outputs: bool = False
+    """Only one that takes inputs and gives outputs will do."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A runtime that takes the model, with its files for the device and what it is asked to run on."""
+
+    runtime: AnyRuntime
     bundle: Bundle
-    folder: str
+    accelerator: str
+    required: bool = False
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Launched:
-    """One launch that ended well."""
+class Installed(Chosen):
+    """The same, with its files (if it has any) in `folder` on the device, each checked there by its hash."""
 
-    result: RunnerResult
-    process: RunResult
-    argv: tuple[str, ...]
-    env: dict[str, str]
+    folder: str = ""
 
 
 def choose(
-    device: Device, model_format: str, profile: Profile | None, wanted: str | None
-) -> tuple[Runtime, Bundle]:
-    """The first runtime, in the profile's order, that takes the format and exists for the device's ABI.
+    device: Device, model_format: str, profile: Profile | None, wish: RuntimeWish = RuntimeWish()
+) -> Chosen:
+    """The first runtime, in the profile's order, that takes the format, can do what is wished for and exists for the
+    device's ABI.
 
-    Raises InputError E_NO_RUNTIME with the reason for each that was passed over; with `wanted`, only that one
+    Raises InputError E_NO_RUNTIME with the reason for each that was passed over; where `wish` names one, only that one
     is tried and its own error is raised.
     """
     libc = libc_facts(device.description.getconf, device.description.libstdcxx)
-    if wanted is not None:
-        runtime: Runtime = load("runtimes", wanted)()
-        _require_format(runtime, model_format)
-        return runtime, runtime.bundle(device.abi, libc)
+    if wish.name is not None:
+        return _chosen(wish.name, device.abi, libc, model_format, wish)
     passed_over = []
     for name in profile.runtimes if profile is not None and profile.runtimes else DEFAULT_ORDER:
         if name not in plugins("runtimes"):
             passed_over.append(f"{name}: not part of this edgekit")
             continue
-        runtime = load("runtimes", name)()
         try:
-            _require_format(runtime, model_format)
-            return runtime, runtime.bundle(device.abi, libc)
+            return _chosen(name, device.abi, libc, model_format, wish)
         except (InputError, ToolError) as error:
             passed_over.append(f"{name}: {error.message}")
     raise InputError(
@@ -77,16 +90,39 @@ def choose(
     )
 
 
-def _require_format(runtime: Runtime, model_format: str) -> None:
+def _chosen(name: str, abi: str, libc: LibcFacts, model_format: str, wish: RuntimeWish) -> Chosen:
+    runtime = runtime_named(name, wish.settings.get(name))
     if model_format not in runtime.formats:
         raise InputError(
             f"{runtime.name} runs {', '.join(runtime.formats)}, not {model_format}", code="E_NO_RUNTIME"
         )
+    if wish.outputs and not runtime.outputs:
+        raise InputError(f"{runtime.name} makes its own inputs, and gives no outputs", code="E_NO_RUNTIME")
+    accelerator = wish.accelerator or ("cpu" if "cpu" in runtime.accelerators else runtime.accelerators[0])
+    if accelerator not in runtime.accelerators:
+        raise InputError(
+            f"{runtime.name} has no accelerator '{accelerator}' (there are: {', '.join(runtime.accelerators)})",
+            code="E_TOOL_OPTION",
+            hint="choose one of these, or another --runtime: docs/runtimes.md",
+        )
+    if wish.flags and not isinstance(runtime, ToolRuntime):
+        raise InputError(
+            f"{runtime.name} has no flags of its own, and was given '{wish.flags[0][:60]}'",
+            code="E_TOOL_FLAG",
+            hint="options of edgekit set what it can; --runtime-flag is for tools: docs/runtimes.md",
+        )
+    bundle = runtime.bundle(abi, libc)
+    if isinstance(runtime, ToolRuntime):  # what it cannot do is told now, not at the first launch
+        runtime.command(bundle, "", ToolJob(model="", scratch="", accelerator=accelerator, flags=wish.flags))
+    return Chosen(runtime, bundle, accelerator, wish.required, wish.flags)
 
 
-def install(device: Device, runtime: Runtime, bundle: Bundle, sink: Sink) -> Installed:
+def install(device: Device, chosen: Chosen, sink: Sink) -> Installed:
     """Put what is missing or damaged; nothing is sent where every file has its hash."""
-    return Installed(runtime, bundle, put_bundle(device, bundle, sink))
+    folder = put_bundle(device, chosen.bundle, sink) if chosen.bundle.files else device.layout.root
+    return Installed(
+        chosen.runtime, chosen.bundle, chosen.accelerator, chosen.required, chosen.flags, folder=folder
+    )
 
 
 def put_bundle(device: Device, bundle: Bundle, sink: Sink) -> str:
@@ -116,46 +152,3 @@ def put_bundle(device: Device, bundle: Bundle, sink: Sink) -> str:
 
 def _sha256(stat: FileStat | None) -> str | None:
     return stat.sha256 if stat is not None else None
-
-
-def launch(
-    device: Device, installed: Installed, job: RunnerJob, *, cwd: str, nice: int | None = None
-) -> Launched:
-    """Start one process and wait for it. `nice`: its priority, -20 to 19.
-
-    Raises ModelError where the runtime refuses the model, RemoteError where the process failed.
-    """
-    argv, env = installed.runtime.command(installed.bundle, installed.folder, job)
-    deadline_s = job.max_seconds + START_SECONDS
-    process = device.agent.run(argv, env=env, cwd=cwd, nice=nice, deadline_s=deadline_s)
-    return read_launched(device, installed, argv, env, process, deadline_s)
-
-
-def read_launched(
-    device: Device,
-    installed: Installed,
-    argv: Sequence[str],
-    env: dict[str, str],
-    process: RunResult,
-    deadline_s: float,
-) -> Launched:
-    """What a process that has ended says. Raises as `launch`."""
-    try:
-        result = check_launch(
-            process.status,
-            process.stdout,
-            process.stderr.decode("utf-8", "replace"),
-            argv=argv,
-            device=device.address,
-        )
-    except (ModelError, RemoteError) as error:
-        if process.timed_out:
-            raise RemoteError(
-                f"a launch did not end within {deadline_s:g} s",
-                code="E_RUNNER_TIMEOUT",
-                argv=argv,
-                device=device.address,
-                hint="lower --min-seconds or --iterations, or look at the device's load",
-            ) from error
-        raise
-    return Launched(result, process, tuple(argv), dict(env))

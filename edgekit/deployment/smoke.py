@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgekit.deployment.golden import Comparison, compare_outputs, split_outputs
+from edgekit.deployment.launching import launch
 from edgekit.deployment.release import GOLDEN_INPUTS, GOLDEN_OUTPUTS, OutputSpec, ReleaseManifest, Smoke
-from edgekit.deployment.runtime_there import Installed, choose, install, launch
+from edgekit.deployment.runtime_there import Installed, RuntimeWish, choose, install
 from edgekit.devices import Device
 from edgekit.errors import GateError, InputError, RemoteError, ToolError, VerificationError
 from edgekit.events import Event, Sink
@@ -42,13 +43,20 @@ def smoke_run(
     VerificationError E_SMOKE where its outputs are wrong.
     """
     try:
-        runtime, bundle = choose(device, manifest.format, profile, None)
+        chosen = choose(device, manifest.format, profile, RuntimeWish(outputs=True))
     except (InputError, ToolError) as error:
         return SmokeResult("unchecked", error.message)
     began = time.monotonic()
-    installed = install(device, runtime, bundle, sink)
+    installed = install(device, chosen, sink)
     bootstrap_seconds = time.monotonic() - began
-    sink(Event("smoke run", message=f"{runtime.name} {bundle.version}", device=device.address, level="debug"))
+    sink(
+        Event(
+            "smoke run",
+            message=f"{chosen.runtime.name} {chosen.bundle.version}",
+            device=device.address,
+            level="debug",
+        )
+    )
     with device.scratch() as scratch:
         try:
             tried = _check(manifest, folder, device, installed, scratch, profile)
@@ -77,8 +85,9 @@ def _check(
         iterations=1,
         max_seconds=SMOKE_SECONDS,
     )
-    first = launch(device, installed, job, cwd=scratch)
-    _require_within(profile, first.result, device)
+    first = launch(device, installed, job, cwd=scratch).result
+    assert isinstance(first, RunnerResult)  # what gives outputs is a runner
+    _require_within(profile, first, device)
     outputs = device.agent.get(job.outputs or "")
     if golden is not None:
         expected = device.agent.get(f"{folder}/{GOLDEN_OUTPUTS}")
@@ -86,7 +95,7 @@ def _check(
         if found.state == "failed":
             raise _wrong(device, found.reason)
         return SmokeResult("passed", _agreement(found))
-    _require_finite(outputs, first.result.outputs, device)
+    _require_finite(outputs, first.outputs, device)
     launch(device, installed, job, cwd=scratch)
     if device.agent.get(job.outputs or "") != outputs:
         raise _wrong(device, "two runs on the same inputs gave different outputs")

@@ -7,10 +7,11 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from edgekit.deployment.runtime_there import START_SECONDS, Installed, Launched, read_launched
+from edgekit.deployment.launching import START_SECONDS, Launched, read_launched
+from edgekit.deployment.runtime_there import Installed
 from edgekit.devices import Device
 from edgekit.errors import DeviceError, EdgekitError, ModelError
-from edgekit.runtimes.base import RunnerJob
+from edgekit.runtimes.base import RunnerJob, Runtime
 
 if TYPE_CHECKING:
     from edgekit.agent.running import Running
@@ -26,10 +27,12 @@ def launch_streams(
 
     Raises what `launch` raises, of the stream that failed first, named in the message; the others are ended then.
     """
+    runtime = installed.runtime
+    assert isinstance(runtime, Runtime)  # a tool cannot wait for others: this is refused before
     with ExitStack() as stack:
         running = []
         for job in jobs:
-            argv, env = installed.runtime.command(installed.bundle, installed.folder, job)
+            argv, env = runtime.command(installed.bundle, installed.folder, job)
             one = device.agent.start_run(argv, env=env, cwd=cwd, nice=nice, deadline_s=_deadline_s(job))
             running.append((stack.enter_context(one), dict(env)))
         with ThreadPoolExecutor(len(running), "edgekit-stream") as pool:

@@ -23,7 +23,7 @@ _DECIMAL: Final = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?(?:e[+-]\d{2})?", re.ASC
 _NOT_FINITE: Final = re.compile(r"[+-]?(?:nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 
 
-class LatencySummary(Struct, frozen=True, kw_only=True):
+class LatencySummary(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Statistics of one block of inferences, as the tool computed them. Microseconds.
 
     `std_us` is as the tool defines it (some divide by n, some by n - 1). `resolution_us` is the last digit that the

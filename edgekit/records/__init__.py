@@ -23,6 +23,7 @@ from edgekit.records.schema import (
     Usage,
     Verdict,
 )
+from edgekit.records.told import Operators, Told
 from edgekit.stats.types import Latency, Stability
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Memory",
     "Metric",
     "Model",
+    "Operators",
     "Plan",
     "Profile",
     "Record",
@@ -50,6 +52,7 @@ __all__ = [
     "Series",
     "Stability",
     "TelemetryPoint",
+    "Told",
     "Usage",
     "Verdict",
     "decode",

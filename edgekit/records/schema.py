@@ -13,6 +13,7 @@ from msgspec import Struct
 from edgekit.records.memory import LaunchMemory, Memory
 from edgekit.records.streams import Group, Throughput
 from edgekit.records.sustained import Sustained
+from edgekit.records.told import Operators, Told
 from edgekit.stats.types import Latency
 
 SCHEMA = "edgekit.record/1"
@@ -55,6 +56,7 @@ class Runtime(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     requested_accelerator: str | None = None
     actual_accelerator: str | None = None
     fully_accelerated: bool | None = None
+    measures: str | None = None
 
 
 class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -158,7 +160,8 @@ class Launch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One process. `index` counts from 0 in the order of starting; `order` is its place in the plan.
 
     `start_us` is on the device's clock, the same one as the telemetry's `t_us`. `exit_code` and `signal`:
-    one of them is null. `median_us` and `count` are of its own samples. `begin_us`: when the first timed iteration
+    one of them is null. `median_us`, `mean_us` and `count` are of its own samples; where a tool keeps these (`sampled`
+    false), as it says in `told`. `begin_us`: when the first timed iteration
     began, on the same clock. With `--streams` a launch is `group`, several processes at once: its samples are those
     that count of all streams, `memory`, `usage` and `cpu_us` their sum, `load_us` and `first_inference_us` their median,
     `wall_us` the window's.
@@ -176,6 +179,7 @@ class Launch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     load_us: float | None = None
     first_inference_us: float | None = None
     median_us: float | None = None
+    mean_us: float | None = None
     count: int = 0
     warmup_iterations: int | None = None
     begin_us: float | None = None
@@ -185,10 +189,12 @@ class Launch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     threads: int | None = None
     actual_accelerator: str | None = None
     fully_accelerated: bool | None = None
+    sampled: bool = True
     memory: LaunchMemory = LaunchMemory()
     usage: Usage = Usage()
     inferences_per_second: float | None = None
     group: Group | None = None
+    told: Told | None = None
 
 
 class RecordEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -217,6 +223,7 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     energy: Energy = Energy(unavailable="no meter was used")
     accuracy: Accuracy = Accuracy()
     sustained: Sustained | None = None
+    operators: Operators | None = None
     verdict: Verdict
     labels: dict[str, str] = {}
     launches: tuple[Launch, ...] = ()

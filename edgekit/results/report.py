@@ -16,7 +16,7 @@ from typing import TypeAlias
 from edgekit.cache import atomic_write
 from edgekit.errors import InputError
 from edgekit.records import Record, Samples
-from edgekit.results import plots, plots_device, sections, sections_device
+from edgekit.results import plots, plots_device, sections, sections_device, sections_operators
 from edgekit.results.canvas import css_variable
 from edgekit.results.markup import Child, Html, el, join
 from edgekit.results.parts import badge, title_of
@@ -150,6 +150,7 @@ def _run(record: Record, samples: Samples, name: str | None, prefix: str, detail
         el("h2", "Launches"),
         _launch_figures(record, samples, prefix) if detail else None,
         sections.launches(record),
+        *([el("h2", "Operators"), sections_operators.operators(record)] if record.operators else []),
         el("h2", "The device during the run"),
         _device_figures(record, samples, prefix, detail) if detail else None,
         el("div", sections_device.conditions(record), sections_device.memory(record), class_="grid"),
@@ -184,7 +185,8 @@ def _header(record: Record, name: str | None) -> Html:
 def _latency_figures(record: Record, samples: Samples, prefix: str, detail: Detail) -> Html | None:
     launches = [launch for launch in samples.launches if launch.size]
     if not launches:
-        return el("p", "No samples were kept with this run.", class_="fine")
+        why = "The tool that measured keeps its samples." if record.latency.source == "summaries" else ""
+        return el("p", "No samples were kept with this run. ", why, class_="fine")
     scale = time_scale(record.latency.median)
     two = [
         _figure("How often", plots.histogram(launches, scale, f"{prefix}h")),

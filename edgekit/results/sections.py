@@ -23,7 +23,9 @@ def tiles(record: Record) -> Html:
         interval = latency.unavailable.get("ci95", "interval unknown")
     size = record.model.size_bytes
     every = [
-        _tile("Median latency", w.time(latency.median), interval, main=True),
+        _tile("Median latency", w.time(latency.median), interval, main=True)
+        if latency.ci95_of == "median"
+        else _tile("Mean latency", w.time(latency.mean), interval, main=True),
         _tile(
             "99th percentile", w.time(latency.p99), latency.unavailable.get("p99", "1 of 100 takes longer")
         ),
@@ -138,7 +140,7 @@ def throughput(record: Record) -> Html | None:
 def latency_facts(record: Record) -> Html:
     """All numbers of the summary in one unit, with the reasons for those that are missing."""
     one = record.latency
-    scale = w.time_scale(one.median)
+    scale = w.time_scale(_centre(record))
     named = [
         ("Shortest", one.min),
         ("Median", one.median),
@@ -152,6 +154,12 @@ def latency_facts(record: Record) -> Html:
         ("Median absolute deviation", one.mad),
     ]
     keys = {
+        "Shortest": "min",
+        "Median": "median",
+        "Mean": "mean",
+        "Longest": "max",
+        "Standard deviation": "stddev",
+        "Median absolute deviation": "mad",
         "90th percentile": "p90",
         "95th percentile": "p95",
         "99th percentile": "p99",
@@ -165,17 +173,16 @@ def latency_facts(record: Record) -> Html:
     if one.ci95_low is not None and one.ci95_high is not None:
         interval = f"{scale.number(one.ci95_low)} to {scale.number(one.ci95_high)} {scale.unit}"
     right = [
-        ("95 % interval of the median", interval),
-        (
-            "Samples",
-            f"{w.count(one.count)} in {plural(one.launches, 'launch', 'launches')}; every one is kept",
-        ),
+        (f"95 % interval of the {one.ci95_of}", interval),
+        ("Samples", _samples(record)),
+        ("Steps of the tool's numbers", None if one.resolution_us is None else w.time(one.resolution_us)),
+        ("What one latency covers", record.runtime.measures),
         (
             "Variation between launches",
             one.unavailable.get("between_launch_cv") or w.percent(one.between_launch_cv),
         ),
-        ("Far-out samples", _outliers(one.outliers, one.count)),
-        ("Largest drift in a launch", _drift(one.drift)),
+        ("Far-out samples", one.unavailable.get("outliers") or _outliers(one.outliers, one.count)),
+        ("Largest drift in a launch", one.unavailable.get("drift") or _drift(one.drift)),
         (
             "Autocorrelation",
             None if one.autocorrelation is None else f"{one.autocorrelation:.2f} at lag 1".replace("-", "−"),
@@ -185,8 +192,21 @@ def latency_facts(record: Record) -> Html:
     return card("All numbers", columns)
 
 
-def _outliers(found: int, total: int) -> str | None:
-    if not total:
+def _samples(record: Record) -> str:
+    one = record.latency
+    where = f"{w.count(one.count)} in {plural(one.launches, 'launch', 'launches')}"
+    if one.source == "samples":
+        return f"{where}; every one is kept"
+    return f"{where}; the tool keeps them, and told a summary of each launch"
+
+
+def _centre(record: Record) -> float | None:
+    """The median; of a tool that tells averages only, the mean."""
+    return record.latency.median if record.latency.ci95_of == "median" else record.latency.mean
+
+
+def _outliers(found: int | None, total: int) -> str | None:
+    if not total or found is None:
         return None
     share = f" ({w.percent(found / total, 2)})" if found else ""
     return f"{w.count(found)}{share}, counted in every number"
@@ -205,8 +225,9 @@ def launches(record: Record) -> Html | None:
     """One row per process."""
     if not record.launches:
         return None
-    scale = w.time_scale(record.latency.median)
+    scale = w.time_scale(_centre(record))
     loading, first = w.time_scale(record.latency.load), w.time_scale(record.latency.first_inference)
+    of_medians = record.latency.ci95_of == "median"
     rows = [record.launches[i] for i in spread(len(record.launches), MAX_ROWS)]
     body = [
         [
@@ -215,7 +236,7 @@ def launches(record: Record) -> Html | None:
                 None if one.ok else el("small", f"failed: {one.error or 'no reason given'}"),
             ],
             w.count(one.count),
-            scale.number(one.median_us),
+            scale.number(one.median_us if of_medians else one.mean_us),
             loading.number(one.load_us),
             first.number(one.first_inference_us),
             MEBIBYTES.number(one.memory.peak_rss_bytes),
@@ -225,7 +246,12 @@ def launches(record: Record) -> Html | None:
         ]
         for one in rows
     ]
-    head = ["Launch", "Samples", f"Median, {scale.unit}", f"Load, {loading.unit}"]
+    head = [
+        "Launch",
+        "Samples",
+        f"{'Median' if of_medians else 'Mean'}, {scale.unit}",
+        f"Load, {loading.unit}",
+    ]
     head += [f"First inference, {first.unit}", "Peak memory, MiB"]
     note = None
     if len(rows) < len(record.launches):
@@ -275,7 +301,7 @@ def _medians(records: Sequence[Record]) -> list[Html]:
     cells = []
     for i, one in enumerate(record.latency for record in records):
         interval, ratio = "no interval", None
-        if one.ci95_low is not None and one.ci95_high is not None:
+        if one.ci95_low is not None and one.ci95_high is not None and one.ci95_of == "median":
             interval = f"{scale.number(one.ci95_low)} to {scale.show(one.ci95_high)}"
         if i and one.median is not None and first_us:
             ratio = el("small", f"{w.significant(one.median / first_us, 3)} × the first run's")

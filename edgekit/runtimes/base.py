@@ -11,9 +11,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from edgekit.cache import sha256_file
+from edgekit.errors import InputError
+from edgekit.parse.op_profile import OpProfile
 from edgekit.runtimes.result import RunnerResult
 
 EXECUTABLE = 0o755
@@ -117,7 +119,11 @@ def make_bundle(name: str, version: str, files: Sequence[BundleFile], loader: st
 
 
 class RunnerJob(Struct, frozen=True, kw_only=True):
-    """One launch; all paths are on the device. The fields are the runner's options (docs/runner.md)."""
+    """One launch; all paths are on the device. The fields are the runner's options (docs/runner.md).
+
+    `op_profile`: a file for the operators' times, in the runtime's own form (`Runtime.read_op_profile`). Timing them slows
+    the run, so the samples of such a launch are no latencies: `profiled` makes one from a job that measures.
+    """
 
     model: str
     samples: str
@@ -134,6 +140,26 @@ class RunnerJob(Struct, frozen=True, kw_only=True):
     """A file in which `streams` processes tell that they are ready; they begin to warm up together."""
     streams: int = 1
     empty_body: bool = False
+    op_profile: str | None = None
+
+
+PROFILED_ITERATIONS = 30
+"""Enough for medians. A profile grows with every inference: ONNX Runtime's by some 700 bytes for each node."""
+
+
+def profiled(job: RunnerJob, path: str) -> RunnerJob:
+    """The launch that times the operators of the same model, on the same inputs, as `job` measures; it writes `path`."""
+    return structs.replace(
+        job,
+        op_profile=path,
+        iterations=PROFILED_ITERATIONS,
+        warmup_iterations=1,
+        min_seconds=0.0,
+        outputs=None,
+        barrier=None,
+        streams=1,
+        empty_body=False,
+    )
 
 
 def runner_arguments(job: RunnerJob) -> list[str]:
@@ -142,7 +168,12 @@ def runner_arguments(job: RunnerJob) -> list[str]:
     arguments += ["--threads", str(job.threads), "--seed", str(job.seed)]
     arguments += ["--warmup-iterations", str(job.warmup_iterations), "--iterations", str(job.iterations)]
     arguments += ["--min-seconds", f"{job.min_seconds:.9g}", "--max-seconds", f"{job.max_seconds:.9g}"]
-    for option, value in (("--inputs", job.inputs), ("--outputs", job.outputs), ("--cpus", job.cpus)):
+    for option, value in (
+        ("--inputs", job.inputs),
+        ("--outputs", job.outputs),
+        ("--cpus", job.cpus),
+        ("--op-profile", job.op_profile),
+    ):
         if value is not None:
             arguments += [option, value]
     if job.barrier is not None:
@@ -164,7 +195,7 @@ class Runtime(Protocol):
     raw_samples: bool
     """Whether every sample comes back, or only a summary (docs/runtimes.md)."""
     op_profile: bool
-    """Whether it can tell the time of each operator."""
+    """Whether it can tell the time of each operator; where not, its runner refuses `--op-profile` (E_RUNNER_USAGE)."""
     outputs: bool
     """Whether it can be given inputs and gives back the model's outputs."""
 
@@ -180,3 +211,18 @@ class Runtime(Protocol):
 
     def parse(self, stdout: bytes) -> RunnerResult:
         """What the runner said. Raises ModelError for its E_MODEL_* codes, RemoteError for all others."""
+
+    def read_op_profile(self, data: bytes) -> OpProfile:
+        """What a launch wrote to `RunnerJob.op_profile`.
+
+        Raises ParseError where it is not whole, InputError E_TOOL_OPTION where `op_profile` is False.
+        """
+
+
+def no_op_profile(runtime: str) -> InputError:
+    """The error of a runtime that cannot time the operators."""
+    return InputError(
+        f"{runtime} cannot time the operators",
+        code="E_TOOL_OPTION",
+        hint="use a runtime that can: docs/runtimes.md",
+    )

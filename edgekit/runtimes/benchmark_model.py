@@ -7,10 +7,12 @@ tool. Flags: tensorflow/lite/tools/benchmark/README.md; litert/tools/benchmark_l
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from msgspec import structs
 
+from edgekit.config import RuntimeEntry
 from edgekit.errors import InputError
 from edgekit.parse import ParseError
 from edgekit.parse.benchmark_model import parse_benchmark_model
@@ -24,9 +26,9 @@ from edgekit.runtimes.tool import (
     ToolOutput,
     ToolResult,
     Verified,
-    check_accelerator,
     check_ended,
     check_job,
+    useless_setting,
 )
 from edgekit.runtimes.user_binary import UserBinary, adopt
 
@@ -89,6 +91,16 @@ class BenchmarkModelRuntime:
         if generation == "litert":
             self.accelerators = ("cpu", "gpu", "npu")
 
+    @classmethod
+    def configured(cls, entry: RuntimeEntry) -> BenchmarkModelRuntime:
+        """As edgekit.yaml says. Raises InputError E_TOOL_OPTION for what it has no use for."""
+        if entry.program is not None:
+            raise useless_setting(NAME, "program", "binary")
+        binary = None
+        if entry.binary is not None:
+            binary = UserBinary(path=Path(entry.binary), sha256=entry.sha256, version=entry.version)
+        return cls(binary, entry.generation, result_file=entry.result_file)
+
     def bundle(self, abi: str, libc: LibcFacts) -> Bundle:
         """The user's program, as it is at this moment."""
         if self._binary is None:
@@ -109,8 +121,6 @@ class BenchmarkModelRuntime:
         else:
             argv += [f"--use_{job.accelerator}=true"] if job.accelerator != "cpu" else []
             argv += ["--enable_op_profiling=true"] if job.op_profile else []
-        if job.require_accelerator and job.accelerator != "cpu":
-            argv.append("--require_full_delegation=true")
         files = {_RESULT: f"{job.scratch}/result.pb"} if self._result_file else {}
         argv += [f"--result_file_path={path}" for path in files.values()]
         return ToolCommand(argv=(*argv, *job.flags), files=files)
@@ -131,7 +141,7 @@ class BenchmarkModelRuntime:
         notes = ["its samples are not kept"]
         if job.op_profile:
             notes.append("each operator was timed: the latency is higher than without")
-        result = ToolResult(
+        return ToolResult(
             runtime=NAME,
             version=self.version,
             measures=MEASURES,
@@ -149,7 +159,6 @@ class BenchmarkModelRuntime:
             op_profile=parse_op_profile(text) if job.op_profile else None,
             notes=tuple(notes),
         )
-        return check_accelerator(job, result)
 
 
 def with_result_file(run: BenchmarkRun, data: bytes | None) -> BenchmarkRun:

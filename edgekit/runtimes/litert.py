@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from edgekit.parse.litert_profile import parse_litert_profile
+from edgekit.parse.op_profile import OpProfile
 from edgekit.runtimes.base import Bundle, LibcFacts, RunnerJob
 from edgekit.runtimes.native import native_bundle, native_command
 from edgekit.runtimes.pins import LITERT
@@ -16,7 +18,7 @@ class LiteRtRuntime:
     formats: tuple[str, ...] = ("tflite",)
     accelerators: tuple[str, ...] = ("cpu",)
     raw_samples: bool = True
-    op_profile: bool = False
+    op_profile: bool = True
     outputs: bool = True
 
     def bundle(self, abi: str, libc: LibcFacts) -> Bundle:
@@ -29,3 +31,6 @@ class LiteRtRuntime:
 
     def parse(self, stdout: bytes) -> RunnerResult:
         return parse_result(stdout)
+
+    def read_op_profile(self, data: bytes) -> OpProfile:
+        return parse_litert_profile(data)

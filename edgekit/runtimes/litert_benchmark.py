@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
+from edgekit.config import RuntimeEntry
 from edgekit.parse.benchmark_run import BenchmarkRun
 from edgekit.parse.litert_benchmark import parse_litert_benchmark, parse_litert_benchmark_json
 from edgekit.runtimes.base import Bundle, LibcFacts, make_bundle
@@ -17,9 +18,9 @@ from edgekit.runtimes.tool import (
     ToolOutput,
     ToolResult,
     Verified,
-    check_accelerator,
     check_ended,
     check_job,
+    program_of,
 )
 
 PROGRAM = "litert-benchmark"
@@ -50,6 +51,11 @@ class LitertBenchmarkRuntime:
         self._program = program
         self.version = version
 
+    @classmethod
+    def configured(cls, entry: RuntimeEntry) -> LitertBenchmarkRuntime:
+        """As edgekit.yaml says. Raises InputError E_TOOL_OPTION for what it has no use for."""
+        return cls(program_of(cls.name, entry, PROGRAM), entry.version)
+
     def bundle(self, abi: str, libc: LibcFacts) -> Bundle:
         """Nothing: the board's own Python has it."""
         return make_bundle(self.name, self.version or "unknown", [])
@@ -62,7 +68,6 @@ class LitertBenchmarkRuntime:
         argv += [f"--result_json={result}", *job.flags]
         if job.accelerator != "cpu":
             argv += [f"--use_{job.accelerator}", "--no_cpu"]
-            argv += ["--require_full_delegation"] if job.require_accelerator else []
         return ToolCommand(argv=tuple(argv), env={"PYTHONUNBUFFERED": "1"}, files={_ROLE: result})
 
     def read(self, job: ToolJob, output: ToolOutput) -> ToolResult:
@@ -74,7 +79,7 @@ class LitertBenchmarkRuntime:
         notes = ["its numbers have steps of 10 us, and its samples are not kept"]
         if job.min_seconds > 0:
             notes.append("it runs a number of inferences; the shortest time wished for was not looked at")
-        result = ToolResult(
+        return ToolResult(
             runtime=self.name,
             version=self.version,
             measures=MEASURES,
@@ -88,7 +93,6 @@ class LitertBenchmarkRuntime:
             fully_accelerated=run.fully_accelerated,
             notes=tuple(notes),
         )
-        return check_accelerator(job, result)
 
 
 def actual_accelerator(run: BenchmarkRun, asked: str) -> str | None:

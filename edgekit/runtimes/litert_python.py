@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgekit.parse.op_profile import OpProfile
 from edgekit.runtimes.base import (
     READABLE,
     Bundle,
@@ -14,6 +15,7 @@ from edgekit.runtimes.base import (
     RunnerJob,
     bundle_file,
     make_bundle,
+    no_op_profile,
     runner_arguments,
 )
 from edgekit.runtimes.result import RunnerResult, parse_result
@@ -45,3 +47,6 @@ class LiteRtPythonRuntime:
 
     def parse(self, stdout: bytes) -> RunnerResult:
         return parse_result(stdout)
+
+    def read_op_profile(self, data: bytes) -> OpProfile:
+        raise no_op_profile(self.name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from edgekit.parse.onnxruntime_profile import parse_onnxruntime_profile
+from edgekit.parse.op_profile import OpProfile
 from edgekit.runtimes.base import Bundle, LibcFacts, RunnerJob
 from edgekit.runtimes.native import native_bundle, native_command
 from edgekit.runtimes.pins import ONNXRUNTIME
@@ -17,7 +19,7 @@ class OnnxRuntimeRuntime:
     formats: tuple[str, ...] = ("onnx",)
     accelerators: tuple[str, ...] = ("cpu",)
     raw_samples: bool = True
-    op_profile: bool = False
+    op_profile: bool = True
     outputs: bool = True
 
     def bundle(self, abi: str, libc: LibcFacts) -> Bundle:
@@ -30,3 +32,6 @@ class OnnxRuntimeRuntime:
 
     def parse(self, stdout: bytes) -> RunnerResult:
         return parse_result(stdout)
+
+    def read_op_profile(self, data: bytes) -> OpProfile:
+        return parse_onnxruntime_profile(data)

@@ -16,6 +16,8 @@ SCHEMA = "edgekit.runner/1"
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Micros = Annotated[float, msgspec.Meta(ge=0)]
 
+SIGNAL_EXITS = range(128 + 1, 128 + 64 + 1)
+"""128 + signal, up to Linux's SIGRTMAX. What is above is a program's own: exit(-1) is 255."""
 _SIGNALS = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL", 11: "SIGSEGV", 31: "SIGSYS"}
 _CODE = Annotated[str, msgspec.Meta(pattern=r"^E_[A-Z0-9_]+$", max_length=60)]
 
@@ -180,10 +182,10 @@ def check_launch(
 ) -> RunnerResult:
     """Read a finished launch: as `parse_result`, and tells a process that a signal ended from one that refused.
 
-    `exit_code` is 128 + signal where a signal ended it. Such an end is RemoteError E_RUNNER_CRASH (or
+    `exit_code` is one of SIGNAL_EXITS where a signal ended it. Such an end is RemoteError E_RUNNER_CRASH (or
     E_RUNNER_KILLED for SIGKILL, which the kernel sends when memory runs out).
     """
-    if exit_code > 128 and not stdout.strip():
+    if exit_code in SIGNAL_EXITS and not stdout.strip():
         raise ended_by_signal("the runner", exit_code, stderr, argv=argv, device=device)
     try:
         result = parse_result(stdout)

@@ -7,20 +7,20 @@ nothing here talks to a device.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from edgekit.errors import InputError, RemoteError, VerdictError
+from edgekit.config import RuntimeEntry
+from edgekit.errors import InputError, RemoteError
 from edgekit.parse.benchmark_run import LatencySummary
 from edgekit.parse.op_profile import OpProfile
-from edgekit.runtimes.base import Bundle, LibcFacts
-from edgekit.runtimes.result import ended_by_signal, last_line
+from edgekit.runtimes.base import Bundle, LibcFacts, no_op_profile
+from edgekit.runtimes.result import SIGNAL_EXITS, ended_by_signal, last_line
 
 Verified = Literal["real", "replayed"]
-LAST_SIGNAL = 64
-"""SIGRTMAX on Linux."""
 
 
 class ToolJob(Struct, frozen=True, kw_only=True):
@@ -38,7 +38,6 @@ class ToolJob(Struct, frozen=True, kw_only=True):
     min_seconds: float = 0.0
     max_seconds: float = 600.0
     accelerator: str = "cpu"
-    require_accelerator: bool = False
     op_profile: bool = False
     flags: tuple[str, ...] = ()
 
@@ -93,7 +92,8 @@ class ToolResult(Struct, frozen=True, kw_only=True):
 
 @runtime_checkable
 class ToolRuntime(Protocol):
-    """A tool that runs a model on a device and measures it itself."""
+    """A tool that runs a model on a device and measures it itself. Where it takes settings, its class has
+    `configured(RuntimeEntry)`."""
 
     name: str
     version: str | None
@@ -121,7 +121,7 @@ class ToolRuntime(Protocol):
         """What a finished launch says.
 
         Raises RemoteError where the tool failed, ParseError where its output is not whole, InputError E_TOOL_FLAG
-        where it says that it passed over a flag, VerdictError E_ACCELERATOR where the accelerator was required.
+        where it says that it passed over a flag.
         """
 
 
@@ -134,11 +134,7 @@ def check_job(runtime: ToolRuntime, job: ToolJob, flags: Mapping[str, bool]) -> 
             hint="choose one of these",
         )
     if job.op_profile and not runtime.op_profile:
-        raise InputError(
-            f"{runtime.name} cannot time the operators",
-            code="E_TOOL_OPTION",
-            hint="use a runtime that can: docs/runtimes.md",
-        )
+        raise no_op_profile(runtime.name)
     for flag in job.flags:
         name, equals, value = flag.partition("=")
         if name not in flags:
@@ -158,7 +154,7 @@ def check_ended(runtime: str, output: ToolOutput, argv: Sequence[str] = ()) -> N
     if output.exit_code == 0:
         return
     stderr = output.stderr.decode("utf-8", "replace")
-    if 128 < output.exit_code <= 128 + LAST_SIGNAL:  # what is above is a tool's own: exit(-1) is 255
+    if output.exit_code in SIGNAL_EXITS:
         raise ended_by_signal(runtime, output.exit_code, stderr, argv=argv)
     if output.exit_code == 127:
         raise RemoteError(
@@ -170,7 +166,7 @@ def check_ended(runtime: str, output: ToolOutput, argv: Sequence[str] = ()) -> N
             hint="install it there, or say where it is: program in edgekit.yaml's runtimes",
         )
     raise RemoteError(
-        f"{runtime} ended with {output.exit_code}: {last_line(stderr)}",
+        f"{runtime} ended with {output.exit_code}: {_telling_line(stderr)}",
         code="E_TOOL_FAILED",
         status=output.exit_code,
         argv=argv,
@@ -180,26 +176,23 @@ def check_ended(runtime: str, output: ToolOutput, argv: Sequence[str] = ()) -> N
     )
 
 
-def check_accelerator(job: ToolJob, result: ToolResult) -> ToolResult:
-    """The same result. Raises VerdictError E_ACCELERATOR where the accelerator was required and did not run it all.
+def _telling_line(stderr: str) -> str:
+    """A Python tool's exception, which others may print after; else what was said last."""
+    errors = re.findall(r"^\w*(?:Error|Exception): .*$", stderr, re.MULTILINE)
+    return errors[-1] if errors else last_line(stderr)
 
-    Not known is a failure too: what is required must be proven.
-    """
-    if not job.require_accelerator:
-        return result
-    actual, fully = result.actual_accelerator, result.fully_accelerated
-    if actual == job.accelerator and (fully is True or actual == "cpu"):
-        return result
-    if actual is None:
-        what = "its output does not prove what ran"
-    elif actual != job.accelerator:
-        what = f"it ran on {actual}"
-    elif fully is None:
-        what = "its output does not prove that all of the graph ran there"
-    else:
-        what = "only a part of the graph ran there"
-    raise VerdictError(
-        f"{result.runtime} was to run on {job.accelerator}, but {what}",
-        code="E_ACCELERATOR",
-        hint="without ToolJob.require_accelerator it is measured all the same, and the result says what ran",
+
+def useless_setting(runtime: str, given: str, instead: str) -> InputError:
+    """The error for an entry of edgekit.yaml's runtimes that says what this tool has no use for."""
+    return InputError(
+        f"runtimes.{runtime} in edgekit.yaml has no use for {given}",
+        code="E_TOOL_OPTION",
+        hint=f"it has {instead} instead",
     )
+
+
+def program_of(runtime: str, entry: RuntimeEntry, default: str) -> str:
+    """Name or path on the device of a tool that is there already. Raises InputError E_TOOL_OPTION for a binary."""
+    if entry.binary is not None or entry.sha256 is not None:
+        raise useless_setting(runtime, "binary", "program")
+    return entry.program or default

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from statistics import median
 
+from edgekit.config import RuntimeEntry
 from edgekit.parse import ParseError
 from edgekit.parse.benchmark_run import same
 from edgekit.parse.trtexec import Trtexec, parse_trtexec
@@ -21,9 +22,9 @@ from edgekit.runtimes.tool import (
     ToolOutput,
     ToolResult,
     Verified,
-    check_accelerator,
     check_ended,
     check_job,
+    program_of,
 )
 
 PROGRAM = "trtexec"
@@ -62,6 +63,11 @@ class TrtexecRuntime:
         self._program = program
         self.version = version
 
+    @classmethod
+    def configured(cls, entry: RuntimeEntry) -> TrtexecRuntime:
+        """As edgekit.yaml says. Raises InputError E_TOOL_OPTION for what it has no use for."""
+        return cls(program_of(cls.name, entry, PROGRAM), entry.version)
+
     def bundle(self, abi: str, libc: LibcFacts) -> Bundle:
         """Nothing: TensorRT is the board's."""
         return make_bundle(self.name, self.version or "unknown", [])
@@ -95,7 +101,7 @@ class TrtexecRuntime:
         queries = timed_queries(parse_trtexec_times(output.files[_TIMES]), run.queries, run.warmups)
         samples_us = checked_samples(queries, run)
         profile = output.files.get(_PROFILE)
-        result = ToolResult(
+        return ToolResult(
             runtime=self.name,
             version=run.version,
             measures=MEASURES,
@@ -107,7 +113,6 @@ class TrtexecRuntime:
             op_profile=parse_trtexec_profile(profile) if job.op_profile and profile is not None else None,
             notes=("it warms up for a time, not for a number of inferences", *run.warnings),
         )
-        return check_accelerator(job, result)
 
 
 def checked_samples(queries: tuple[Query, ...], run: Trtexec) -> tuple[float, ...]:

@@ -48,9 +48,16 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     Every sample counts: nothing is trimmed. A value that cannot be known is null and, where that is not
     plain, `unavailable` says why, by field name. Formulas: `edgekit.stats.summarize`.
+
+    `source`: "samples", or "summaries" where the tool that measured keeps its samples and only told a summary of each
+    launch (`edgekit.benchmarking.summaries`); `resolution_us` is then the last digit that it prints. `ci95_of`: whether the
+    interval and `between_launch_cv` are of the launches' medians or, of a tool that tells averages only, of their means.
     """
 
     unit: Literal["us"] = "us"
+    source: Literal["samples", "summaries"] = "samples"
+    resolution_us: float | None = None
+    ci95_of: Literal["median", "mean"] = "median"
     count: int = 0
     median: float | None = None
     mean: float | None = None
@@ -69,7 +76,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     first_inference: float | None = None
     load: float | None = None
     launches: int = 0
-    outliers: int = 0
+    outliers: int | None = 0
     drift: float | None = None
     autocorrelation: float | None = None
     stability: Stability = Stability()

@@ -94,6 +94,7 @@ int main(int argc, char **argv) {
     memory.pss_bytes = pss_bytes();
     if (status != 0) fail("E_MODEL_RUN", "a timed inference failed: %s", session_status(session));
     samples_write(&measured, options.samples);
+    if (options.op_profile) session_write_op_profile(session, options.op_profile);
     report(&options, session, &times, &memory, &phases, &measured);
     /* the result is out: a destructor of the library could only turn a good run into a bad exit */
     fflush(NULL);

@@ -39,7 +39,8 @@ static double seconds(const char *name, const char *text) {
 }
 
 enum {
-    LIBRARY, MODEL, THREADS, WARMUP, ITERATIONS, MIN, MAX, INPUTS, OUTPUTS, SAMPLES, SEED, CPUS, BARRIER, STREAMS, EMPTY
+    LIBRARY, MODEL, THREADS, WARMUP, ITERATIONS, MIN, MAX, INPUTS, OUTPUTS, SAMPLES, SEED, CPUS, BARRIER, STREAMS,
+    OP_PROFILE, EMPTY
 };
 
 static const struct option table[] = {
@@ -50,7 +51,8 @@ static const struct option table[] = {
     {"outputs", required_argument, NULL, OUTPUTS},      {"samples", required_argument, NULL, SAMPLES},
     {"seed", required_argument, NULL, SEED},            {"cpus", required_argument, NULL, CPUS},
     {"barrier", required_argument, NULL, BARRIER},      {"streams", required_argument, NULL, STREAMS},
-    {"empty-body", no_argument, NULL, EMPTY},           {NULL, 0, NULL, 0},
+    {"op-profile", required_argument, NULL, OP_PROFILE}, {"empty-body", no_argument, NULL, EMPTY},
+    {NULL, 0, NULL, 0},
 };
 
 static void set(struct options *options, int what, const char *name, const char *value) {
@@ -67,6 +69,7 @@ static void set(struct options *options, int what, const char *name, const char 
         case SAMPLES: options->samples = value; break;
         case SEED: options->seed = seed_of(value); break;
         case CPUS: options->cpus = value; break;
+        case OP_PROFILE: options->op_profile = value; break;
         case BARRIER: options->barrier = value; break;
         case STREAMS: options->streams = (int)whole(name, value, 1, MAX_STREAMS); break;
         default: options->empty_body = true; break;
@@ -78,6 +81,7 @@ static void check(const struct options *options) {
     if (options->max_seconds < options->min_seconds)
         fail("E_RUNNER_USAGE", "--max-seconds (%g) is less than --min-seconds (%g)", options->max_seconds,
              options->min_seconds);
+    if (options->empty_body && options->op_profile) fail("E_RUNNER_USAGE", "--empty-body has no operators to time");
     if (options->empty_body) return;
     if (options->library == NULL) fail("E_RUNNER_USAGE", "--library PATH is needed");
     if (options->model == NULL) fail("E_RUNNER_USAGE", "--model PATH is needed");

@@ -18,6 +18,7 @@ struct options {
     const char *outputs;
     const char *samples;
     const char *cpus;
+    const char *op_profile; /* NULL: the operators are not timed */
     const char *barrier; /* NULL: begin as soon as it is ready */
     int streams;         /* processes that meet there */
     int threads;
@@ -157,6 +158,9 @@ void session_read_outputs(struct session *session, uint8_t *packed);
 int session_run(void *session);                         /* a body_function */
 const char *session_status(const struct session *session); /* words for the last status of session_run */
 int session_fully_accelerated(const struct session *session); /* 1, 0, or -1: unknown */
+/* Ends the timing of operators that `options.op_profile` began in session_open, and writes what the runtime found;
+ * its form is the runtime's own. Fails with E_RUNNER_FILE. */
+void session_write_op_profile(struct session *session, const char *path);
 
 /* report.c */
 void report(const struct options *options, const struct session *session, const struct times *times,

@@ -11,7 +11,8 @@ import pytest
 
 from edgekit.api import connect, convert, push
 from edgekit.deployment import release_on_device
-from edgekit.deployment.runtime_there import choose, install, launch
+from edgekit.deployment.launching import launch
+from edgekit.deployment.runtime_there import choose, install
 from edgekit.runtimes.base import RunnerJob
 from tests.cli.running import DIGITS, MODEL
 
@@ -54,7 +55,7 @@ def test_ab2_outputs_on_the_board_are_the_hosts(
         assert device.facts.abi == "arm64-v8a"
         pushed = push(artifact, device)
         release = release_on_device(device, pushed.name, pushed.version)
-        installed = install(device, *choose(device, "tflite", None, None), lambda event: None)
+        installed = install(device, choose(device, "tflite", None), lambda event: None)
         with device.scratch() as scratch:
             device.agent.put(images.tobytes(), f"{scratch}/in")
             job = RunnerJob(

@@ -38,8 +38,7 @@ def pushed(device: Device, recipe: str) -> tuple[Release, edgekit.Artifact]:
 def score(release: Release, device: Device, data: Path = DATA) -> Evaluated:
     signature, loaded = load_evaluation(release, device, data)
     with device.leased("evaluate", 10), device.scratch() as scratch:
-        runtime, bundle = choose(device, "tflite", None, None)
-        installed = install(device, runtime, bundle, ignore)
+        installed = install(device, choose(device, "tflite", None), ignore)
         return evaluate(release, signature, loaded, device, installed, scratch, threads=1, sink=ignore)
 
 

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import struct
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from edgekit.benchmarking.launches import read_samples
+from edgekit.benchmarking.samples import read_samples
 from edgekit.errors import RemoteError
 
 pytestmark = pytest.mark.base
 
 
-def done(iterations: int, wall_s: float = 1.0) -> Any:
-    """As much of a launch as is looked at."""
-    return SimpleNamespace(
-        result=SimpleNamespace(iterations=iterations), process=SimpleNamespace(wall_ns=wall_s * 1e9)
-    )
+SECOND_NS = 1e9
 
 
 def floats(*values: float) -> bytes:
@@ -26,8 +20,8 @@ def floats(*values: float) -> bytes:
 
 
 def test_samples_are_little_endian_doubles() -> None:
-    assert list(read_samples(floats(1.5, 2.5), done(2), "local:")) == [1.5, 2.5]
-    assert read_samples(b"", done(0), "local:").size == 0
+    assert list(read_samples(floats(1.5, 2.5), 2, SECOND_NS, "local:")) == [1.5, 2.5]
+    assert read_samples(b"", 0, SECOND_NS, "local:").size == 0
 
 
 @pytest.mark.parametrize(
@@ -44,6 +38,6 @@ def test_samples_are_little_endian_doubles() -> None:
 )
 def test_what_no_launch_gives_is_the_devices_fault(data: bytes, iterations: int) -> None:
     with pytest.raises(RemoteError) as caught:
-        read_samples(data, done(iterations), "ssh://board")
+        read_samples(data, iterations, SECOND_NS, "ssh://board")
     assert caught.value.code == "E_RUNNER_OUTPUT"
     assert caught.value.exit_code == 3

@@ -18,6 +18,8 @@ from edgekit.parse.benchmark_model import parse_benchmark_model
 from edgekit.parse.benchmark_ops import parse_op_profile
 from edgekit.parse.benchmark_result import parse_benchmark_result
 from edgekit.parse.litert_benchmark import parse_litert_benchmark, parse_litert_benchmark_json
+from edgekit.parse.litert_profile import parse_litert_profile
+from edgekit.parse.onnxruntime_profile import parse_onnxruntime_profile
 from edgekit.parse.trtexec import parse_trtexec
 from edgekit.parse.trtexec_json import parse_trtexec_profile, parse_trtexec_times
 from tests.parse.outputs import output
@@ -57,6 +59,8 @@ SAMPLES: list[Sample] = [
     *_of(parse_trtexec, "trtexec_84", "trtexec_10"),
     ("trtexec_times", parse_trtexec_times, output("trtexec_times").encode()),
     ("trtexec_profile", parse_trtexec_profile, output("trtexec_profile").encode()),
+    ("onnxruntime_profile", parse_onnxruntime_profile, output("onnxruntime_profile").encode()),
+    ("litert_profile", parse_litert_profile, output("litert_profile").encode()),
 ]
 IDS = [name for name, _, _ in SAMPLES]
 

@@ -19,7 +19,7 @@ from edgekit.profiles.capabilities import ModelFacts, check, require_runnable
 from edgekit.profiles.capability_tables import FOLDER, Table, load_table, table_names
 from edgekit.profiles.schema import DeviceSection, Limits
 from edgekit.profiles.search import shipped_folder
-from edgekit.registry import plugins
+from edgekit.registry import load, plugins
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "capability_tables"
@@ -93,7 +93,8 @@ def test_b1_6_every_runtime_of_a_shipped_profile_has_a_table() -> None:
 def test_b1_6_every_runtime_that_the_schema_and_the_plugins_name_has_a_table() -> None:
     known = {"litert", "litert-python", "onnxruntime", "executorch", "coreml", "tflite-runtime"}
     assert known <= set(table_names())
-    assert set(plugins("runtimes")) <= set(table_names())
+    runners = {name for name in plugins("runtimes") if not hasattr(load("runtimes", name), "verified")}
+    assert runners <= set(table_names())  # of a tool, the user's build decides what it runs
 
 
 @pytest.mark.base

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from edgekit.errors import ModelError, RemoteError
-from edgekit.runtimes.base import RunnerJob
+from edgekit.errors import InputError, ModelError, RemoteError
+from edgekit.runtimes.base import RunnerJob, profiled
 from edgekit.runtimes.result import check_launch
 from tests.runner.launching import Launcher
 from tests.runner.models import CUSTOM_OP, REAL, model_path
@@ -286,6 +286,39 @@ class RunnerContract:
     def test_names_are_escaped(self, launcher: Launcher, tmp_path: Path, name: str) -> None:
         model = launcher.kit.tiny.copy_of(tmp_path / "copy", "float32", name=name)
         assert launcher.run(RunnerJob(model=str(model), samples=str(tmp_path / "s"))).inputs[0].name == name
+
+    # how long each operator takes (D1.8)
+
+    def test_operator_profile(self, launcher: Launcher, job: RunnerJob, small: RunnerJob) -> None:
+        """A table of the model's operators, whose times fit into the launch; or a refusal on both sides."""
+        path = Path(job.samples).parent / "ops"
+        if not launcher.runtime.op_profile:
+            answer = launcher.refuse(profiled(job, str(path)))
+            assert answer["code"] == "E_RUNNER_USAGE"
+            with pytest.raises(InputError) as caught:
+                launcher.runtime.read_op_profile(b"{}")
+            assert caught.value.code == "E_TOOL_OPTION"
+            return
+        launcher.run(profiled(job, str(path)))
+        tiny = launcher.runtime.read_op_profile(path.read_bytes())
+        assert {row.op for row in tiny.rows} == launcher.kit.profiled
+        begin = time.monotonic()
+        result = launcher.run(profiled(small, str(path)))
+        wall_us = (time.monotonic() - begin) * 1e6
+        table = launcher.runtime.read_op_profile(path.read_bytes())
+        assert table.runs is not None
+        assert table.runs >= result.iterations == len(np.fromfile(small.samples, "<f8")) == 30
+        assert 0 < sum(row.avg_us or 0 for row in table.rows) * table.runs < wall_us
+        assert sum(row.share or 0 for row in table.rows) == pytest.approx(1)
+        assert {row.unit for row in table.rows} == {"cpu"}
+        left = {entry.name for entry in path.parent.iterdir() if entry.name.startswith("ops")}
+        assert left == {"ops"}
+
+    def test_operator_profile_that_cannot_be_had(self, launcher: Launcher, job: RunnerJob) -> None:
+        expected = "E_RUNNER_FILE" if launcher.runtime.op_profile else "E_RUNNER_USAGE"
+        assert launcher.refuse(profiled(job, "/nonexistent/ops"))["code"] == expected
+        argv, environment = launcher.command(replace(job, empty_body=True, op_profile="ops"))
+        assert launcher.refused(argv, environment)["code"] == "E_RUNNER_USAGE"
 
     # which processors
 

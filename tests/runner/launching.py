@@ -49,6 +49,8 @@ class Kit:
     outputs: Callable[..., bytes]
     """Of a model, for the inputs of one or more samples; then the number of threads, 1."""
     random_inputs: Callable[[Path, int], bytes]
+    profiled: frozenset[str]
+    """What a profile calls the operators of `tiny.reordered`, where the runtime has one."""
 
 
 class Launcher:
@@ -209,6 +211,7 @@ TFLITE = Kit(
     small=lambda folder: model_path("face_detection_short_range"),
     outputs=interpreter_outputs,
     random_inputs=random_inputs,
+    profiled=frozenset({"Add (ND)", "Square (NC)"}),
 )
 ONNX = Kit(
     tiny=tiny_onnx,
@@ -216,4 +219,5 @@ ONNX = Kit(
     small=lambda folder: tiny_onnx.small(folder / "small.onnx"),
     outputs=onnxruntime_outputs,
     random_inputs=onnx_random_inputs,
+    profiled=frozenset({"Add", "Mul"}),
 )

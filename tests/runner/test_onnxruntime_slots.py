@@ -7,6 +7,7 @@ own header, and each function is shown to do what its name says, on the pinned l
 from __future__ import annotations
 
 import ctypes as c
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ pytest.importorskip("onnx")
 
 HEADER = Path(__file__).resolve().parents[2] / "native" / "runner" / "onnxruntime" / "ort_api.h"
 LINE = re.compile(r"X\((\w+), (\d+), ([^,()]+), \(")
-LAST_OF_VERSION_1 = 101
+LAST_OF_VERSION_2 = 118
 RESULTS = {"ort_status": c.c_void_p, "int": c.c_int, "const char *": c.c_char_p, "void": None}
 INVALID_ARGUMENT, NO_SUCH_FILE = 2, 3
 TENSOR, FLOAT32 = 1, 1
@@ -43,7 +44,7 @@ class Table:
         opened.OrtGetApiBase.restype = c.POINTER(c.c_void_p)
         base = opened.OrtGetApiBase()
         self.version = c.CFUNCTYPE(c.c_char_p)(base[1])().decode()
-        address = c.CFUNCTYPE(c.c_void_p, c.c_uint32)(base[0])(1)
+        address = c.CFUNCTYPE(c.c_void_p, c.c_uint32)(base[0])(2)
         self._table = c.cast(address, c.POINTER(c.c_void_p))
         self.slots = {name: (slot, result) for name, slot, result in declared()}
         self.called: set[str] = set()
@@ -103,6 +104,7 @@ def test_every_slot_does_what_its_name_says(tmp_path: Path, monkeypatch: pytest.
     table.ok("set_optimization", options, 99)
     table.ok("set_inter_threads", options, 5)
     table.ok("set_intra_threads", options, 3)
+    table.ok("enable_profiling", options, bytes(tmp_path / "ops"))
     path = bytes(model)
     number, words = table.fails("create_session", environment, path + b".not", options, c.byref(c.c_void_p()))
     assert number == NO_SUCH_FILE
@@ -137,6 +139,11 @@ def test_every_slot_does_what_its_name_says(tmp_path: Path, monkeypatch: pytest.
     found = c.string_at(table.handle("tensor_data", y).value or 0, a.nbytes)
     assert np.frombuffer(found, "f4").reshape(a.shape).tolist() == (a * b).tolist()
 
+    written = Path(os.fsdecode(c.string_at(table.handle("end_profiling", session, allocator).value or 0)))
+    assert written.parent == tmp_path
+    assert written.name.startswith("ops_")
+    assert b'"op_name" : "Mul"' in written.read_bytes()
+
     assert table.called == set(table.slots)
 
 
@@ -163,4 +170,4 @@ def test_the_header_is_for_the_pinned_version_and_read_whole() -> None:
     slots = [slot for _, slot, _ in declared()]
     assert len(slots) == text.count("    X(")
     assert slots == sorted(set(slots))
-    assert max(slots) <= LAST_OF_VERSION_1
+    assert max(slots) <= LAST_OF_VERSION_2

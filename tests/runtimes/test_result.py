@@ -131,6 +131,9 @@ def test_who_is_at_fault(code: str, kind: type[EdgekitError]) -> None:
         (159, "E_RUNNER_CRASH", "SIGSYS"),
         (137, "E_RUNNER_KILLED", "SIGKILL"),
         (162, "E_RUNNER_CRASH", "signal 34"),
+        (192, "E_RUNNER_CRASH", "signal 64"),
+        (193, "E_RUNNER_OUTPUT", "printed nothing"),
+        (255, "E_RUNNER_OUTPUT", "printed nothing"),  # exit(-1), no signal
         (127, "E_RUNNER_OUTPUT", "printed nothing"),
         (1, "E_RUNNER_OUTPUT", "printed nothing"),
     ],

@@ -14,14 +14,15 @@ from edgekit.config import RuntimeEntry
 from edgekit.errors import EdgekitError, InputError, RemoteError, VerdictError
 from edgekit.parse import ParseError
 from edgekit.parse.benchmark_model import parse_benchmark_model
+from edgekit.runtimes.accelerator import require_accelerator
 from edgekit.runtimes.base import LibcFacts, Runtime, make_bundle
 from edgekit.runtimes.benchmark_model import BenchmarkModelRuntime, what_ran
 from edgekit.runtimes.litert import LiteRtRuntime
 from edgekit.runtimes.litert_benchmark import LitertBenchmarkRuntime
 from edgekit.runtimes.litert_python import LiteRtPythonRuntime
+from edgekit.runtimes.named import runtime_named, with_op_profile
 from edgekit.runtimes.onnxruntime import OnnxRuntimeRuntime
-from edgekit.runtimes.tool import ToolJob, ToolOutput, ToolRuntime
-from edgekit.runtimes.tools import TOOLS, tool_runtime
+from edgekit.runtimes.tool import ToolJob, ToolOutput, ToolResult, ToolRuntime
 from edgekit.runtimes.trtexec import TrtexecRuntime
 from tests.parse.outputs import output
 from tests.parse.results import result_file
@@ -29,12 +30,26 @@ from tests.parse.results import result_file
 pytestmark = pytest.mark.base
 
 PAGE = (Path(__file__).parents[2] / "docs" / "runtimes.md").read_text(encoding="utf-8")
+TOOLS = ("benchmark-model", "litert-benchmark", "trtexec")
 BUNDLE = make_bundle("t", "1", [])
 JOB = ToolJob(model="/m/model", scratch="/s", threads=2, warmup_iterations=3, iterations=40, min_seconds=1.5)
 
 
 def job(**changes: Any) -> ToolJob:
     return ToolJob(**{name: getattr(JOB, name) for name in JOB.__struct_fields__} | changes)
+
+
+def tool_runtime(name: str, entry: RuntimeEntry | None = None) -> ToolRuntime:
+    found = runtime_named(name, entry)
+    assert isinstance(found, ToolRuntime)
+    return found
+
+
+def required(result: ToolResult) -> None:
+    """As a launch asks it where --require-accelerator was given."""
+    require_accelerator(
+        result.runtime, result.requested_accelerator, result.actual_accelerator, result.fully_accelerated
+    )
 
 
 def ended(stdout: str = "", code: int = 0, stderr: str = "", **files: bytes) -> ToolOutput:
@@ -81,19 +96,30 @@ def test_every_tool_follows_the_protocol_and_says_how_it_was_verified(name: str)
     assert cells[6].endswith("never run") or runtime.verified == "real"
 
 
-def test_an_accelerator_is_required_by_what_there_is() -> None:
-    """D1-b1: no command has an option for it; neither the page nor the hint says so."""
-    with pytest.raises(VerdictError) as caught:
-        TrtexecRuntime().read(
-            job(accelerator="dla", require_accelerator=True),
-            ended(
-                times_of(output("trtexec_10")).replace("DLACore: 0", "DLACore: "),
-                times=output("trtexec_times").encode(),
-            ),
-        )
-    assert "ToolJob.require_accelerator" in (caught.value.hint or "")
-    assert "ToolJob.require_accelerator" in PAGE
-    assert "--require-accelerator" not in PAGE + (caught.value.hint or "")
+@pytest.mark.parametrize(
+    ("asked", "actual", "fully", "words"),
+    [
+        ("gpu", None, None, "does not prove what ran"),
+        ("gpu", "cpu", False, "ran on cpu"),
+        ("gpu", "gpu", None, "does not prove that all"),
+        ("gpu", "gpu", False, "only a part"),
+        ("cpu", "gpu", True, "ran on gpu"),
+        ("cpu", None, True, "does not prove what ran"),
+    ],
+)
+def test_a_required_accelerator_must_be_proven(
+    asked: str, actual: str | None, fully: bool | None, words: str
+) -> None:
+    """D1.1: any fallback, and what is not told, for runners and tools alike."""
+    with pytest.raises(VerdictError, match=words) as caught:
+        require_accelerator("it", asked, actual, fully)
+    assert (caught.value.code, caught.value.exit_code) == ("E_ACCELERATOR", 4)
+    assert "--require-accelerator" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(("ran", "fully"), [("gpu", True), ("cpu", True), ("cpu", None), ("cpu", False)])
+def test_a_required_accelerator_that_ran_it_all_is_no_error(ran: str, fully: bool | None) -> None:
+    require_accelerator("it", ran, ran, fully)  # what XNNPACK does not take is the CPU's all the same
 
 
 @pytest.mark.parametrize("name", TOOLS)
@@ -165,8 +191,8 @@ def test_litert_benchmark_command() -> None:
         "--signature=x",
     )
     assert command.files == {"result_json": "/s/result.json"}
-    npu = LitertBenchmarkRuntime().command(BUNDLE, "/b", job(accelerator="npu", require_accelerator=True))
-    assert npu.argv[-3:] == ("--use_npu", "--no_cpu", "--require_full_delegation")
+    npu = LitertBenchmarkRuntime().command(BUNDLE, "/b", job(accelerator="npu"))
+    assert npu.argv[-2:] == ("--use_npu", "--no_cpu")
 
 
 def test_litert_benchmark_result_has_a_summary_and_no_samples() -> None:
@@ -194,20 +220,19 @@ def test_litert_benchmark_with_the_cpu_to_fall_back_to_proves_nothing(
     text = output("litert_benchmark").replace("True", fully.title())
     done = ended(text, result_json=json.encode())
     assert LitertBenchmarkRuntime().read(job(accelerator="gpu"), done).actual_accelerator == actual
-    required = job(accelerator="gpu", require_accelerator=True)
+    result = LitertBenchmarkRuntime().read(job(accelerator="gpu"), done)
     if actual is None:
-        with pytest.raises(VerdictError) as caught:
-            LitertBenchmarkRuntime().read(required, done)
-        assert (caught.value.code, caught.value.exit_code) == ("E_ACCELERATOR", 4)
+        with pytest.raises(VerdictError):
+            required(result)
     else:
-        assert LitertBenchmarkRuntime().read(required, done).actual_accelerator == actual
+        required(result)
 
 
 def test_benchmark_model_commands_of_both_generations() -> None:
     tflite = BenchmarkModelRuntime().command(
         BUNDLE,
         "/b",
-        job(accelerator="gpu", require_accelerator=True, op_profile=True, flags=("--gpu_backend=cl",)),
+        job(accelerator="gpu", op_profile=True, flags=("--gpu_backend=cl",)),
     )
     assert tflite.argv == (
         "/b/benchmark_model",
@@ -219,7 +244,6 @@ def test_benchmark_model_commands_of_both_generations() -> None:
         "--warmup_runs=3",
         "--use_gpu=true",
         "--enable_op_profiling=true",
-        "--require_full_delegation=true",
         "--gpu_backend=cl",
     )
     litert = BenchmarkModelRuntime(generation="litert").command(BUNDLE, "/b", job(op_profile=True))
@@ -249,12 +273,12 @@ def test_benchmark_model_that_fell_back_fails_where_the_accelerator_is_required(
     )
     partly = "Explicitly applied GPU delegate, and the model graph will be partially executed by the delegate w/ 2 delegate kernels."
     none = "Though GPU delegate is explicitly applied, the model graph will not be executed by the delegate."
-    required = job(accelerator="gpu", require_accelerator=True)
-    assert BenchmarkModelRuntime().read(required, ended(text)).actual_accelerator == "gpu"
+    gpu = job(accelerator="gpu")
+    required(BenchmarkModelRuntime().read(gpu, ended(text)))
     for instead, words in ((partly, "only a part"), (none, "ran on cpu"), ("", "does not prove")):
+        result = BenchmarkModelRuntime().read(gpu, ended(text.replace(completely, instead)))
         with pytest.raises(VerdictError, match=words):
-            BenchmarkModelRuntime().read(required, ended(text.replace(completely, instead)))
-        assert BenchmarkModelRuntime().read(job(accelerator="gpu"), ended(text.replace(completely, instead)))
+            required(result)
 
 
 def test_benchmark_model_that_passed_over_a_flag_gives_no_number() -> None:
@@ -330,7 +354,8 @@ def test_trtexec_builds_once_and_loads_then() -> None:
 def test_trtexec_gives_every_sample() -> None:
     text = times_of(output("trtexec_10"))
     done = ended(text, times=output("trtexec_times").encode(), profile=output("trtexec_profile").encode())
-    result = TrtexecRuntime().read(job(accelerator="dla", op_profile=True, require_accelerator=True), done)
+    result = TrtexecRuntime().read(job(accelerator="dla", op_profile=True), done)
+    required(result)
     assert result.samples_us == (7153.84, 10204.3, 7204.71)
     assert (result.version, result.actual_accelerator, result.latency.median_us) == ("10.9.0", "dla", 7204.71)
     assert result.op_profile is not None
@@ -339,12 +364,14 @@ def test_trtexec_gives_every_sample() -> None:
 
 def test_trtexec_on_the_gpu_is_not_the_dla_that_was_required() -> None:
     text = times_of(output("trtexec_10"))
-    required = job(accelerator="dla", require_accelerator=True)
     times = output("trtexec_times").encode()
-    with pytest.raises(VerdictError, match="ran on gpu"):
-        TrtexecRuntime().read(required, ended(text.replace("DLACore: 0", "DLACore: "), times=times))
-    with pytest.raises(VerdictError, match="does not prove"):
-        TrtexecRuntime().read(required, ended(text.replace("DLA: Disabled", "DLA: Enabled"), times=times))
+    for old, new, words in (
+        ("DLACore: 0", "DLACore: ", "ran on gpu"),
+        ("DLA: Disabled", "DLA: Enabled", "does not prove"),
+    ):
+        result = TrtexecRuntime().read(job(accelerator="dla"), ended(text.replace(old, new), times=times))
+        with pytest.raises(VerdictError, match=words):
+            required(result)
 
 
 def test_trtexec_times_of_another_run_are_refused() -> None:
@@ -376,6 +403,7 @@ def test_tools_are_made_from_what_the_settings_say() -> None:
         ("benchmark", RuntimeEntry(), "E_NO_PLUGIN"),
         ("trtexec", RuntimeEntry(binary="x"), "E_TOOL_OPTION"),
         ("benchmark-model", RuntimeEntry(program="x"), "E_TOOL_OPTION"),
+        ("litert", RuntimeEntry(program="x"), "E_TOOL_OPTION"),
     ):
         with pytest.raises(EdgekitError) as caught:
             tool_runtime(name, entry)
@@ -383,3 +411,9 @@ def test_tools_are_made_from_what_the_settings_say() -> None:
     with pytest.raises(InputError) as missing:
         tool_runtime("benchmark-model").bundle("arm64-v8a", LibcFacts())
     assert missing.value.code == "E_TOOL_BINARY"
+
+
+def test_which_runtimes_time_operators_is_told() -> None:
+    """D1.8: what an error names where the chosen one cannot."""
+    assert {"benchmark-model", "trtexec"} <= set(with_op_profile())
+    assert "litert-benchmark" not in with_op_profile()

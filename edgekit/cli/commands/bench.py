@@ -33,7 +33,7 @@ def bench(session: Session, model: str, junit: str | None, **values: Any) -> Non
     from edgekit.cli.many import on_devices
     from edgekit.cli.render import render_outcome
 
-    options = bench_options_of(values)
+    options = bench_options_of(values, session.config)
 
     def one(address: str) -> Outcome:
         with connect(

@@ -35,7 +35,7 @@ def compare(session: Session, a: str, b: str, resolution: float | None, **values
     from edgekit.api.devices import connect, profile_for
     from edgekit.cli.many import on_devices
 
-    options = bench_options_of(values)
+    options = bench_options_of(values, session.config)
 
     def one(address: str) -> Compared:
         with connect(
@@ -80,11 +80,10 @@ def _render(session: Session, compared: Compared) -> None:
     table.add_column(style="bold")
     table.add_column()
     for name, label, record in zip("ab", (compared.a, compared.b), compared.records, strict=True):
-        median = record.latency.median
-        shown = "-" if median is None else format_time(median, 4)
-        table.add_row(
-            name, f"{escape(label)}  {shown} median, {record.verdict.state}, run {escape(record.id)}"
-        )
+        of = compared.ratio_of
+        centre = getattr(record.latency, of)
+        shown = "-" if centre is None else format_time(centre, 4)
+        table.add_row(name, f"{escape(label)}  {shown} {of}, {record.verdict.state}, run {escape(record.id)}")
     found = compared.found
     if found is not None:
         interval = (

@@ -16,15 +16,20 @@ from edgekit.cli.common import Session, command
 def report(session: Session, runs: tuple[str, ...], output: str) -> None:
     """One self-contained HTML page of at most 1 MB for one or several runs; without RUN the newest.
 
-    Several runs are put side by side; the first one is what the others are compared with.
+    Several runs are put side by side; the first one is what the others are compared with. A file that ends with .md gets
+    Markdown instead: the numbers, one run after another, without figures.
     """
     from pathlib import Path
 
+    from edgekit.results.markdown import write_markdown
     from edgekit.results.report import write_report
     from edgekit.results.store import Store
 
     store = Store(session.results_path)
     ids = list(dict.fromkeys(store.resolve(run) for run in runs or ("latest",)))
-    path = write_report([(store.get(run), store.samples(run)) for run in ids], Path(output))
+    if Path(output).suffix.lower() == ".md":
+        path = write_markdown([store.get(run) for run in ids], Path(output))
+    else:
+        path = write_report([(store.get(run), store.samples(run)) for run in ids], Path(output))
     document = {"report": str(path), "runs": ids, "size_bytes": path.stat().st_size}
     session.emit(document, lambda _: click.echo(f"wrote {path}"))

@@ -224,12 +224,15 @@ def _show(session: Session, record: Record) -> None:
     for metric in METRICS.values():
         if (value := value_of(record, metric)) is not None:
             shown = metric_value(metric, value)
-            if metric.name == "median_latency" and record.latency.ci95_low is not None:
+            if metric.name == f"{record.latency.ci95_of}_latency" and record.latency.ci95_low is not None:
                 interval = _interval(record.latency.ci95_low, record.latency.ci95_high)
                 shown += f"   (95 % interval {interval})"
             lines.add_row(metric.title.lower(), shown)
+    missing: dict[str, list[str]] = {}
     for name, why in record.latency.unavailable.items():
-        lines.add_row(name, escape(_printable(why)))
+        missing.setdefault(why, []).append(name)
+    for why, names in missing.items():
+        lines.add_row(", ".join(names), escape(_printable(why)))
     lines.add_row("verdict", f"{record.verdict.state}: {VERDICTS[record.verdict.state][1]}")
     for reason in record.verdict.reasons:
         lines.add_row("", escape(_printable(f"- {reason}")))

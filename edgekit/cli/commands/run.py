@@ -40,7 +40,7 @@ def run(session: Session, model: str, report: str | None, junit: str | None, **v
     from edgekit.cli.ci import ci_told
     from edgekit.cli.many import on_devices
 
-    options = bench_options_of(values)
+    options = bench_options_of(values, session.config)
     wishes = convert_wishes(values)
     if report is not None and len(session.devices) > 1 and not Path(report).is_dir():
         raise click.UsageError("with several devices, --report takes a folder that is there")

@@ -67,6 +67,7 @@ def parse_options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--min-seconds", type=between(float, 0, 1_000_000), default=0.0)
     parser.add_argument("--max-seconds", type=between(float, 0, 1_000_000), default=600.0)
     parser.add_argument("--seed", type=between(int, 0, MASK), default=0)
+    parser.add_argument("--op-profile")
     parser.add_argument("--streams", type=between(int, 1, 64), default=1)
     parser.add_argument("--empty-body", action="store_true")
     options = parser.parse_args(arguments)
@@ -74,6 +75,8 @@ def parse_options(arguments: list[str]) -> argparse.Namespace:
         raise Refused("E_RUNNER_USAGE", "--samples FILE is needed")
     if options.max_seconds < options.min_seconds:
         raise Refused("E_RUNNER_USAGE", "--max-seconds is less than --min-seconds")
+    if options.op_profile is not None:
+        raise Refused("E_RUNNER_USAGE", "the Interpreter cannot time the operators: no --op-profile")
     if options.model is None and not options.empty_body:
         raise Refused("E_RUNNER_USAGE", "--model PATH is needed")
     return options

@@ -28,6 +28,20 @@ typedef struct {
     lrt_layout layout;
 } lrt_tensor_type;
 
+typedef struct {
+    size_t total_allocated, in_use_allocated, private_footprint; /* bytes */
+} lrt_memory;
+
+typedef struct { /* its string lives until the profiler is reset */
+    const char *tag;
+    int type; /* 2: an operator, 4: a delegate, 8: a step of a delegate; others are of the runtime itself */
+    uint64_t start_us, elapsed_us;
+    lrt_memory begin_memory, end_memory;
+    uint64_t node, subgraph; /* where it is an operator or a step: its number there */
+    int source;
+} lrt_event;
+
+static_assert(sizeof(lrt_event) == 104, "layout of the public structs");
 static_assert(sizeof(lrt_layout) == 68 && sizeof(lrt_tensor_type) == 72, "layout of the public structs");
 
 /* X(member, symbol, return type, parameters): one list for the table, its loading and its error */
@@ -75,7 +89,12 @@ static_assert(sizeof(lrt_layout) == 68 && sizeof(lrt_tensor_type) == 72, "layout
     X(unlock_buffer, "LiteRtUnlockTensorBuffer", lrt_status, (lrt_handle))                                     \
     X(run, "LiteRtRunCompiledModel", lrt_status,                                                               \
       (lrt_handle, lrt_index, size_t, lrt_handle *, size_t, lrt_handle *))                                     \
-    X(fully_accelerated, "LiteRtCompiledModelIsFullyAccelerated", lrt_status, (lrt_handle, bool *))
+    X(fully_accelerated, "LiteRtCompiledModelIsFullyAccelerated", lrt_status, (lrt_handle, bool *))            \
+    X(profiler, "LiteRtCompiledModelGetProfiler", lrt_status, (lrt_handle, lrt_handle *))                      \
+    X(start_profiler, "LiteRtStartProfiler", lrt_status, (lrt_handle))                                         \
+    X(stop_profiler, "LiteRtStopProfiler", lrt_status, (lrt_handle))                                           \
+    X(num_events, "LiteRtGetNumProfilerEvents", lrt_status, (lrt_handle, int *))                               \
+    X(events, "LiteRtGetProfilerEvents", lrt_status, (lrt_handle, int, lrt_event *))
 
 struct litert_api {
 #define LITERT_MEMBER(member, symbol, result, parameters) result(*member) parameters;

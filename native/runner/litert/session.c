@@ -3,43 +3,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "litert_api.h"
-#include "runner.h"
+#include "session.h"
 
 const char *const runtime_name = "litert";
 
-struct side { /* the inputs, or the outputs */
-    struct tensor *tensors; /* in the order of the model, which is the order of the Python Interpreter */
-    lrt_handle *buffers;    /* in the order of the signature, which is what LiteRT wants */
-    size_t *slots;          /* model order to signature order */
-    size_t count;
-};
-
-struct session {
-    struct litert_api api;
-    lrt_handle environment, model, compiled;
-    lrt_index signature_index;
-    lrt_handle signature;
-    struct side in, out;
-    lrt_status status;
-};
-
-static void check(lrt_status status, const char *code, const char *what) {
-    if (status != 0) fail(code, "%s (LiteRT: %s)", what, litert_status_words(status));
-}
-
-static lrt_handle make_options(const struct session *session, int threads) {
+static lrt_handle make_options(const struct session *session, const struct options *wanted) {
     const struct litert_api *api = &session->api;
     const char *code = "E_RUNNER_LIBRARY";
     lrt_handle options, xnnpack;
     char text[80];
-    snprintf(text, sizeof text, "kernel_mode = \"delegate\"\nnum_threads = %d\n", threads);
+    snprintf(text, sizeof text, "kernel_mode = \"delegate\"\nnum_threads = %d\n", wanted->threads);
     char *payload = strdup(text); /* LiteRT frees it */
     if (payload == NULL) fail("E_RUNNER_MEMORY", "no memory for the options");
     check(api->create_options(&options), code, "cannot make options");
     check(api->set_accelerators(options, LRT_ACCELERATOR_CPU), code, "cannot ask for the processor");
     check(api->create_opaque_options("xnnpack", payload, free, &xnnpack), code, "cannot make options");
     check(api->add_opaque_options(options, xnnpack), code, "cannot set the number of threads");
+    if (wanted->op_profile) profile_ask(session, options);
     return options;
 }
 
@@ -198,9 +178,10 @@ static void load_model(struct session *session, const struct options *options, s
 
 static void compile_model(struct session *session, const struct options *options, struct times *times) {
     int64_t begin = now_ns();
-    lrt_handle settings = make_options(session, options->threads);
+    lrt_handle settings = make_options(session, options);
     check(session->api.create_compiled_model(session->environment, session->model, settings, &session->compiled),
           "E_MODEL_COMPILE", "LiteRT cannot prepare the model");
+    if (options->op_profile) profile_begin(session);
     close_shapes(session);
     make_buffers(session, &session->in, session->api.input_requirements);
     make_buffers(session, &session->out, session->api.output_requirements);

@@ -3,7 +3,8 @@
  * The library exports one function, OrtGetApiBase; all others are pointers in a table without names. A slot is a
  * function's place in it, counted from 0 in the order of `struct OrtApi` in the public header (microsoft/onnxruntime,
  * include/onnxruntime/core/session/onnxruntime_c_api.h, as of ORT_API_VERSION 29). All slots used here belong to
- * version 1 of the table (0 to 101), whose order may never change: later versions only append.
+ * version 1 of the table (0 to 101), and one to version 2 (up to 118); their order may never change: later versions
+ * only append.
  * Every slot is called for real in tests/runner/test_onnxruntime_slots.py. */
 #ifndef EDGEKIT_ORT_API_H
 #define EDGEKIT_ORT_API_H
@@ -13,7 +14,7 @@
 
 #include "runner.h"
 
-#define ORT_TABLE_VERSION 1
+#define ORT_TABLE_VERSION 2
 #define ORT_PINNED_VERSION "1.32." /* any other than this is refused: the contract was tested with it alone */
 
 typedef void *ort_handle;
@@ -33,6 +34,7 @@ enum { ORT_NO_SUCH_FILE = 3, ORT_INVALID_PROTOBUF = 7 };
        ort_handle *))                                                                                          \
     X(create_options, 10, ort_status, (ort_handle *))                                                          \
     X(set_execution_mode, 13, ort_status, (ort_handle, int))                                                   \
+    X(enable_profiling, 14, ort_status, (ort_handle, const char *))                                            \
     X(set_optimization, 23, ort_status, (ort_handle, int))                                                     \
     X(set_intra_threads, 24, ort_status, (ort_handle, int))                                                    \
     X(set_inter_threads, 25, ort_status, (ort_handle, int))                                                    \
@@ -54,7 +56,8 @@ enum { ORT_NO_SUCH_FILE = 3, ORT_INVALID_PROTOBUF = 7 };
     X(release_status, 93, void, (ort_status))                                                                  \
     X(release_type, 98, void, (ort_handle))                                                                    \
     X(release_info, 99, void, (ort_handle))                                                                    \
-    X(release_options, 100, void, (ort_handle))
+    X(release_options, 100, void, (ort_handle))                                                                \
+    X(end_profiling, 110, ort_status, (ort_handle, ort_handle, char **))
 
 struct ort_api {
     const char *version; /* the library's own word, "1.32.0" */

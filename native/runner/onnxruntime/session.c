@@ -1,5 +1,6 @@
 /* One model, loaded and ready to run: ONNX Runtime on the processor, one thread pool with the threads asked for. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,15 +39,17 @@ static void check(const struct session *session, ort_status status, const char *
     if (taken(&session->api, status, words, sizeof words) != 0) fail(code, "%s (ONNX Runtime: %s)", what, words);
 }
 
-static ort_handle make_options(const struct session *session, int threads) {
+static ort_handle make_options(const struct session *session, const struct options *wanted) {
     const struct ort_api *api = &session->api;
     const char *code = "E_RUNNER_LIBRARY";
     ort_handle options;
     check(session, api->create_options(&options), code, "cannot make options");
-    check(session, api->set_intra_threads(options, threads), code, "cannot set the number of threads");
+    check(session, api->set_intra_threads(options, wanted->threads), code, "cannot set the number of threads");
     check(session, api->set_inter_threads(options, 1), code, "cannot set the number of threads");
     check(session, api->set_execution_mode(options, ORT_SEQUENTIAL), code, "cannot set the mode of execution");
     check(session, api->set_optimization(options, ORT_OPTIMIZE_ALL), code, "cannot set the optimization");
+    if (wanted->op_profile)
+        check(session, api->enable_profiling(options, wanted->op_profile), code, "cannot time the operators");
     return options;
 }
 
@@ -54,7 +57,7 @@ static ort_handle make_options(const struct session *session, int threads) {
 static void create_session(struct session *session, const struct options *options) {
     const struct ort_api *api = &session->api;
     char words[1024];
-    ort_handle settings = make_options(session, options->threads);
+    ort_handle settings = make_options(session, options);
     ort_status status = api->create_session(session->environment, options->model, settings, &session->session);
     int number = taken(api, status, words, sizeof words);
     if (number == ORT_INVALID_PROTOBUF || number == ORT_NO_SUCH_FILE)
@@ -208,11 +211,20 @@ int session_run(void *context) {
     return 0;
 }
 
+/* ONNX Runtime adds the time of day to the name that it was given, and tells what came of it. */
+void session_write_op_profile(struct session *session, const char *path) {
+    char *written = NULL;
+    check(session, session->api.end_profiling(session->session, session->allocator, &written), "E_RUNNER_FILE",
+          "cannot write the operators' times");
+    if (rename(written, path) != 0)
+        fail("E_RUNNER_FILE", "cannot write the operators' times %s: %s", path, strerror(errno));
+}
+
 const char *session_status(const struct session *session) { return session->failure; }
 
 const char *session_runtime_version(const struct session *session) { return session->api.version; }
 
 int session_fully_accelerated(const struct session *session) {
     (void)session;
-    return -1; /* version 1 of its API does not tell */
+    return -1; /* these versions of its API do not tell */
 }

@@ -1,0 +1,56 @@
+"""What is asked of a measurement against what the runtime can tell. Before anything is measured."""
+
+from __future__ import annotations
+
+from edgekit.benchmarking.plan import BenchOptions
+from edgekit.config import load_config
+from edgekit.deployment.runtime_there import Chosen, RuntimeWish
+from edgekit.errors import InputError
+from edgekit.runtimes.named import with_op_profile
+from edgekit.runtimes.tool import ToolRuntime
+
+
+def runtime_wish(options: BenchOptions) -> RuntimeWish:
+    """The runtime's part of the options, with edgekit.yaml's settings of tools where they bring none."""
+    return RuntimeWish(
+        name=options.runtime,
+        accelerator=options.accelerator,
+        required=options.require_accelerator,
+        flags=options.runtime_flags,
+        settings=options.tools if options.tools is not None else load_config().runtimes,
+    )
+
+
+def require_abilities(chosen: Chosen, options: BenchOptions) -> None:
+    """Raises InputError E_TOOL_OPTION for what this runtime cannot do, with what can."""
+    runtime = chosen.runtime
+    if options.op_profile and not runtime.op_profile:
+        raise InputError(
+            f"{runtime.name} cannot time the operators",
+            code="E_TOOL_OPTION",
+            hint=f"runtimes that can: {', '.join(with_op_profile())} (docs/runtimes.md)",
+        )
+    if options.sustained_minutes and not runtime.raw_samples:
+        raise InputError(
+            f"--sustained tells latency by the minute, and {runtime.name} keeps its samples",
+            code="E_TOOL_OPTION",
+            hint="choose a runtime with raw samples: docs/runtimes.md",
+        )
+    if options.evaluation and not runtime.outputs:
+        raise InputError(
+            f"{runtime.name} makes its own inputs and shows no outputs: nothing can be scored",
+            code="E_TOOL_OPTION",
+            hint="choose a runtime with outputs: docs/runtimes.md",
+        )
+
+
+def require_comparable(a: Chosen, b: Chosen) -> None:
+    """Runners measure alike, whatever library is in them; a tool has its own loop, clock and statistics. Raises InputError
+    E_COMPARE where one of two is a tool and the other is not that tool: the ratio would be of two ways to measure."""
+    names = {one.runtime.name for one in (a, b)}
+    if len(names) > 1 and any(isinstance(one.runtime, ToolRuntime) for one in (a, b)):
+        raise InputError(
+            f"a would be measured by {a.runtime.name} and b by {b.runtime.name}, and what they call a latency differs",
+            code="E_COMPARE",
+            hint="name one for both with --runtime",
+        )
