@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 RUN_AS_THEY_ARE = ("tflite", "onnx")
 """Formats of model files that a native runner takes: without wishes there is nothing to convert for."""
+NOTHING_IS_MADE_OF = ("pte",)
+"""What a conversion ends with and none begins with: it is sent as it is, to whatever device."""
 
 
 def convert(
@@ -185,8 +187,10 @@ def prepare(
     if (
         model is not None
         and not asked
-        and model.format in RUN_AS_THEY_ARE
-        and (not formats or model.format in formats)
+        and (
+            model.format in NOTHING_IS_MADE_OF
+            or (model.format in RUN_AS_THEY_ARE and (not formats or model.format in formats))
+        )
     ):
         return model
     what = "code" if model is None else f"{model.format} file"

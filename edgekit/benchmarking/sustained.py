@@ -20,6 +20,7 @@ from edgekit.devices import Device
 from edgekit.devices.sampling import sampled
 from edgekit.errors import DeviceLost, ModelError, RemoteError
 from edgekit.events import Event, Sink
+from edgekit.parse import ParseError
 from edgekit.records import TelemetryPoint
 from edgekit.records.samples import Series, series_of
 from edgekit.records.sustained import Minute, Sustained
@@ -78,7 +79,7 @@ def sustained(
         return _run(release, plan, installed, device, scratch, sink)
     except DeviceLost:
         raise
-    except (ModelError, RemoteError) as error:
+    except (ModelError, RemoteError, ParseError) as error:
         return LongLaunch(note=f"no sustained load: {error.code}: {error.message}")
 
 

@@ -74,7 +74,10 @@ def launch(
         process = _run(device, runtime.name, command.argv, command.env, cwd, deadline_s, cpus, nice)
         return _read_tool(device, installed, runtime, asked, command, process)
     argv, env = runtime.command(installed.bundle, installed.folder, job)
-    process = device.agent.run(argv, env=env, cwd=cwd, nice=nice, deadline_s=deadline_s)
+    try:
+        process = device.agent.run(argv, env=env, cwd=cwd, nice=nice, deadline_s=deadline_s)
+    except RemoteError as error:
+        raise _no_program(error, argv, device.address) from error
     return read_launched(device, installed, argv, env, process, deadline_s)
 
 
@@ -93,6 +96,21 @@ def read_launched(
     return _required(device, installed, Launched(result, process, tuple(argv), dict(env)))
 
 
+def _no_program(error: RemoteError, argv: Sequence[str], device: str) -> RemoteError:
+    """What did not start, as the runner itself says it where its runtime is missing: a program of the device's PATH (python3)
+    is the device's business, a file of the bundle is not."""
+    if error.status != 127 or "/" in argv[0]:
+        return error
+    return RemoteError(
+        f"there is no {argv[0]} on the device",
+        code="E_RUNNER_LIBRARY",
+        status=127,
+        argv=argv,
+        device=device,
+        hint="install it there, or name another runtime: --runtime",
+    )
+
+
 def read_op_profile(device: Device, installed: Installed, done: Launched, job: RunnerJob) -> OpProfile | None:
     """The operators of a launch that was asked for them; None where it told none. Raises ParseError."""
     if isinstance(done.result, ToolResult):
@@ -103,7 +121,7 @@ def read_op_profile(device: Device, installed: Installed, done: Launched, job: R
 
 
 def tool_job(installed: Installed, job: RunnerJob, scratch: str) -> ToolJob:
-    """The same launch as a tool is asked for it. What it cannot be told (inputs, seed) its result's notes say."""
+    """The same launch as a tool is asked for it; inputs and seed cannot be told to any."""
     return ToolJob(
         model=job.model,
         scratch=scratch,

@@ -13,7 +13,8 @@ from edgekit.devices import Device
 from edgekit.devices.files import stat_many
 from edgekit.errors import InputError, ToolError
 from edgekit.events import Sink
-from edgekit.registry import plugins
+from edgekit.profiles.capabilities import TARGET_OF_FORMAT
+from edgekit.registry import load, plugins
 from edgekit.runtimes.base import Bundle, LibcFacts, libc_facts
 from edgekit.runtimes.named import AnyRuntime, runtime_named
 from edgekit.runtimes.tool import ToolJob, ToolRuntime
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from edgekit.config import RuntimeEntry
     from edgekit.profiles import Profile
 
-DEFAULT_ORDER = ("litert", "onnxruntime", "litert-python")
+DEFAULT_ORDER = ("litert", "onnxruntime", "litert-python", "onnxruntime-python", "executorch-python")
+"""Natively first: that needs nothing on the device."""
 
 
 @dataclass(frozen=True)
@@ -65,36 +67,45 @@ def choose(
     device: Device, model_format: str, profile: Profile | None, wish: RuntimeWish = RuntimeWish()
 ) -> Chosen:
     """The first runtime, in the profile's order, that takes the format, can do what is wished for and exists for the
-    device's ABI.
+    device's ABI. Where none of the profile's takes the format at all, those are asked that edgekit has.
 
     Raises InputError E_NO_RUNTIME with the reason for each that was passed over; where `wish` names one, only that one
     is tried and its own error is raised.
     """
     libc = libc_facts(device.description.getconf, device.description.libstdcxx)
+    target = TARGET_OF_FORMAT.get(model_format, model_format)
     if wish.name is not None:
-        return _chosen(wish.name, device.abi, libc, model_format, wish)
-    passed_over = []
-    for name in profile.runtimes if profile is not None and profile.runtimes else DEFAULT_ORDER:
+        return _chosen(wish.name, device.abi, libc, target, wish)
+    passed_over: dict[str, str] = {}
+    for name in _candidates(profile, target, wish):
         if name not in plugins("runtimes"):
-            passed_over.append(f"{name}: not part of this edgekit")
+            passed_over[name] = "not part of this edgekit"
             continue
         try:
-            return _chosen(name, device.abi, libc, model_format, wish)
+            return _chosen(name, device.abi, libc, target, wish)
         except (InputError, ToolError) as error:
-            passed_over.append(f"{name}: {error.message}")
+            passed_over[name] = error.message
     raise InputError(
-        f"no runtime can run a {model_format} model on this device ({'; '.join(passed_over)})",
+        f"no runtime can run a {target} model on this device ({'; '.join(f'{name}: {why}' for name, why in passed_over.items())})",
         code="E_NO_RUNTIME",
         device=device.address,
         hint="convert it to another format, or name one with --runtime",
     )
 
 
-def _chosen(name: str, abi: str, libc: LibcFacts, model_format: str, wish: RuntimeWish) -> Chosen:
+def _candidates(profile: Profile | None, target: str, wish: RuntimeWish) -> tuple[str, ...]:
+    own = profile.runtimes if profile is not None else ()
+    known = [load("runtimes", name) for name in own if name in plugins("runtimes")]
+    if any(target in runtime.formats and (runtime.outputs or not wish.outputs) for runtime in known):
+        return own
+    return (*own, *(name for name in DEFAULT_ORDER if name not in own))
+
+
+def _chosen(name: str, abi: str, libc: LibcFacts, target: str, wish: RuntimeWish) -> Chosen:
     runtime = runtime_named(name, wish.settings.get(name))
-    if model_format not in runtime.formats:
+    if target not in runtime.formats:
         raise InputError(
-            f"{runtime.name} runs {', '.join(runtime.formats)}, not {model_format}", code="E_NO_RUNTIME"
+            f"{runtime.name} runs {', '.join(runtime.formats)}, not {target}", code="E_NO_RUNTIME"
         )
     if wish.outputs and not runtime.outputs:
         raise InputError(f"{runtime.name} makes its own inputs, and gives no outputs", code="E_NO_RUNTIME")

@@ -51,7 +51,7 @@ class _Key(Struct, frozen=True):
     """Steps of two parts of a graph that XNNPACK took over are numbered from 0 each: the second such one is turn 1."""
 
 
-_Took = tuple[_Key, int]
+_Took = tuple[_Key, float]
 
 
 def parse_litert_profile(data: bytes) -> OpProfile:

@@ -64,7 +64,7 @@ class _Node(Struct, frozen=True):
     provider: str | None
 
 
-_Took = tuple[_Node, int]
+_Took = tuple[_Node, float]
 """A node and how long one run of it took, in microseconds."""
 
 

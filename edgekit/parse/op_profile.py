@@ -65,24 +65,24 @@ def op_profile(rows: Iterable[OpRow], inner: Iterable[OpRow] = (), runs: int | N
     return OpProfile(rows=_shared(tuple(rows)), inner=_shared(tuple(inner)), runs=runs)
 
 
-def timed_rows(runs: Sequence[Sequence[tuple[Key, int]]], row: Callable[[Key], OpRow]) -> list[OpRow]:
+def timed_rows(runs: Sequence[Sequence[tuple[Key, float]]], row: Callable[[Key], OpRow]) -> list[OpRow]:
     """One row for each operator, in the order in which they come, with its times over all inferences.
 
     `runs`: for each inference, in order, which operator ran and how many microseconds it took; an operator may come
     several times. An inference that passed an operator over took 0 in it. `row` makes a row without times.
     """
-    totals: dict[Key, list[int]] = {}
+    totals: dict[Key, list[float]] = {}
     calls: Counter[Key] = Counter()
     for place, run in enumerate(runs):
         for key, took_us in run:
-            totals.setdefault(key, [0] * len(runs))[place] += took_us
+            totals.setdefault(key, [0.0] * len(runs))[place] += took_us
             calls[key] += 1
     return [
         structs.replace(
             row(key),
             calls=calls[key] / len(runs),
             avg_us=round(sum(took) / len(runs), 6),
-            median_us=float(median(took)),
+            median_us=round(median(took), 6),
         )
         for key, took in totals.items()
     ]

@@ -71,7 +71,15 @@ Runtime = Annotated[
     str,
     _open_enum(
         "runtimes",
-        ("litert", "litert-python", "onnxruntime", "executorch", "coreml"),
+        (
+            "litert",
+            "litert-python",
+            "onnxruntime",
+            "onnxruntime-python",
+            "executorch",
+            "executorch-python",
+            "coreml",
+        ),
         "what runs the model there",
     ),
 ]

@@ -1,28 +1,16 @@
 """LiteRT or TFLite through the board's own Python: for 32-bit ARM, and wherever the native runner has no build.
 
-The board needs python3 with numpy and ai_edge_litert or tflite_runtime; edgekit brings one script.
+The board needs python3 with numpy and ai_edge_litert or tflite_runtime; edgekit brings the scripts.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from edgekit.parse.op_profile import OpProfile
-from edgekit.runtimes.base import (
-    READABLE,
-    Bundle,
-    LibcFacts,
-    RunnerJob,
-    bundle_file,
-    make_bundle,
-    no_op_profile,
-    runner_arguments,
-)
+from edgekit.runtimes.base import Bundle, LibcFacts, RunnerJob, no_op_profile
+from edgekit.runtimes.board_python import python_bundle, python_command
 from edgekit.runtimes.result import RunnerResult, parse_result
 
 SCRIPT = "litert_runner.py"
-BUNDLE_VERSION = "1"
-"""Of the script; the runtime's own version is the board's business, and in every result."""
 
 
 class LiteRtPythonRuntime:
@@ -37,13 +25,10 @@ class LiteRtPythonRuntime:
     outputs: bool = True
 
     def bundle(self, abi: str, libc: LibcFacts) -> Bundle:
-        """One script, the same for every device; Python and its packages are the board's."""
-        script = Path(__file__).parent / "board" / SCRIPT
-        return make_bundle(self.name, BUNDLE_VERSION, [bundle_file(script, SCRIPT, READABLE)])
+        return python_bundle(self.name, SCRIPT)
 
     def command(self, bundle: Bundle, bundle_dir: str, job: RunnerJob) -> tuple[list[str], dict[str, str]]:
-        """`python3` of the board's PATH."""
-        return ["python3", f"{bundle_dir}/{SCRIPT}", *runner_arguments(job)], {"PYTHONUNBUFFERED": "1"}
+        return python_command(SCRIPT, bundle_dir, job)
 
     def parse(self, stdout: bytes) -> RunnerResult:
         return parse_result(stdout)

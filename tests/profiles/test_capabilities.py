@@ -23,7 +23,12 @@ from edgekit.registry import load, plugins
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "capability_tables"
-PACKAGES = {"litert": "ai_edge_litert", "litert-python": "ai_edge_litert", "onnxruntime": "onnxruntime"}
+PACKAGES = {
+    "litert": "ai_edge_litert",
+    "litert-python": "ai_edge_litert",
+    "onnxruntime": "onnxruntime",
+    "onnxruntime-python": "onnxruntime",
+}
 HEAVY_PACKAGES = {"executorch": "executorch", "coreml": "coremltools"}
 
 

@@ -107,8 +107,9 @@ class RunnerContract:
         inputs = Path(job.samples).parent / "in"
         inputs.write_bytes(np.arange(7, dtype="<f4").tobytes())
         result = launcher.run(replace(job, inputs=str(inputs)))
-        assert [tensor.name for tensor in result.inputs] == ["a", "b"]
-        assert [tensor.name for tensor in result.outputs] == ["twice", "square"]
+        named = [tensor.name for tensor in (*result.inputs, *result.outputs)]
+        unnamed = ["input_0", "input_1", "output_0", "output_1"]
+        assert named == (["a", "b", "twice", "square"] if launcher.kit.names else unnamed)
         assert np.fromfile(str(job.outputs), "<f4").tolist() == [0, 2, 4, 9, 16, 25, 36]
 
     # random inputs
@@ -284,6 +285,8 @@ class RunnerContract:
         "name", ['quote " backslash \\ tab \t', "größe/入力:0", "bell \x07 \x1f", "%s%n{}"]
     )
     def test_names_are_escaped(self, launcher: Launcher, tmp_path: Path, name: str) -> None:
+        if not launcher.kit.names:
+            pytest.skip("the format keeps no names")
         model = launcher.kit.tiny.copy_of(tmp_path / "copy", "float32", name=name)
         assert launcher.run(RunnerJob(model=str(model), samples=str(tmp_path / "s"))).inputs[0].name == name
 
@@ -310,7 +313,7 @@ class RunnerContract:
         assert table.runs >= result.iterations == len(np.fromfile(small.samples, "<f8")) == 30
         assert 0 < sum(row.avg_us or 0 for row in table.rows) * table.runs < wall_us
         assert sum(row.share or 0 for row in table.rows) == pytest.approx(1)
-        assert {row.unit for row in table.rows} == {"cpu"}
+        assert {row.unit for row in table.rows} <= {"cpu", None}
         left = {entry.name for entry in path.parent.iterdir() if entry.name.startswith("ops")}
         assert left == {"ops"}
 

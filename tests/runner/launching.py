@@ -15,11 +15,13 @@ import msgspec
 import numpy as np
 
 from edgekit.runtimes.base import LibcFacts, RunnerJob, Runtime, runner_arguments
+from edgekit.runtimes.executorch_python import ExecutorchPythonRuntime
 from edgekit.runtimes.litert import LiteRtRuntime
 from edgekit.runtimes.litert_python import LiteRtPythonRuntime
 from edgekit.runtimes.onnxruntime import OnnxRuntimeRuntime
+from edgekit.runtimes.onnxruntime_python import OnnxRuntimePythonRuntime
 from edgekit.runtimes.result import RunnerResult
-from tests.runner import tiny, tiny_onnx
+from tests.runner import tiny, tiny_onnx, tiny_pte
 from tests.runner.models import model_path
 
 TIMEOUT_SECONDS = 120
@@ -51,6 +53,8 @@ class Kit:
     random_inputs: Callable[[Path, int], bytes]
     profiled: frozenset[str]
     """What a profile calls the operators of `tiny.reordered`, where the runtime has one."""
+    names: bool = True
+    """Whether the format keeps the names of inputs and outputs."""
 
 
 class Launcher:
@@ -119,6 +123,14 @@ def onnxruntime(folder: Path, libc: LibcFacts = DEVICE_HAS_ALL) -> Launcher:
 
 def python(folder: Path) -> Launcher:
     return Launcher(LiteRtPythonRuntime(), TFLITE, folder)
+
+
+def onnxruntime_python(folder: Path) -> Launcher:
+    return Launcher(OnnxRuntimePythonRuntime(), ONNX, folder)
+
+
+def executorch_python(folder: Path) -> Launcher:
+    return Launcher(ExecutorchPythonRuntime(), EXECUTORCH, folder)
 
 
 def interpreter_outputs(model: Path, inputs: bytes, threads: int = 1) -> bytes:
@@ -220,4 +232,13 @@ ONNX = Kit(
     outputs=onnxruntime_outputs,
     random_inputs=onnx_random_inputs,
     profiled=frozenset({"Add", "Mul"}),
+)
+EXECUTORCH = Kit(
+    tiny=tiny_pte,
+    version=tiny_pte.VERSION,
+    small=lambda folder: tiny_pte.small(folder / "small.pte"),
+    outputs=tiny_pte.outputs,
+    random_inputs=tiny_pte.random_inputs,
+    profiled=frozenset({"DELEGATE_CALL"}),
+    names=False,
 )

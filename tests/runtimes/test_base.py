@@ -23,10 +23,12 @@ from edgekit.runtimes.base import (
     manifest,
     runner_arguments,
 )
+from edgekit.runtimes.executorch_python import ExecutorchPythonRuntime
 from edgekit.runtimes.litert import LiteRtRuntime
 from edgekit.runtimes.litert_python import LiteRtPythonRuntime
 from edgekit.runtimes.native import needs_own_libc
 from edgekit.runtimes.onnxruntime import OnnxRuntimeRuntime
+from edgekit.runtimes.onnxruntime_python import OnnxRuntimePythonRuntime
 from edgekit.runtimes.pins import LITERT, ONNXRUNTIME
 from edgekit.runtimes.tool import ToolRuntime
 
@@ -195,14 +197,23 @@ def test_command_without_and_with_a_loader_of_its_own() -> None:
     assert environment == {"EDGEKIT_RUNTIME_VERSION": "2.3.0", "LD_PRELOAD": ""}
 
 
-def test_the_python_runtime_is_one_script_for_every_device() -> None:
-    runtime = LiteRtPythonRuntime()
+@pytest.mark.parametrize(
+    ("runtime", "script"),
+    [
+        (LiteRtPythonRuntime(), "litert_runner.py"),
+        (OnnxRuntimePythonRuntime(), "onnxruntime_runner.py"),
+        (ExecutorchPythonRuntime(), "executorch_runner.py"),
+    ],
+)
+def test_a_python_runtime_is_the_same_scripts_for_every_device(runtime: Runtime, script: str) -> None:
     bundles = {runtime.bundle(abi, LibcFacts()) for abi in ("x86_64", "arm64-v8a", "armeabi-v7a")}
     assert len(bundles) == 1
     bundle = bundles.pop()
-    assert [file.name for file in bundle.files] == ["litert_runner.py"]
-    argv, _ = runtime.command(bundle, "/d", RunnerJob(model="m", samples="s"))
-    assert argv[:2] == ["python3", "/d/litert_runner.py"]
+    shared = ["board_launch.py", "board_process.py", "board_tensors.py"]
+    assert [file.name for file in bundle.files] == sorted([*shared, script])
+    argv, environment = runtime.command(bundle, "/d", RunnerJob(model="m", samples="s"))
+    assert argv[:2] == ["python3", f"/d/{script}"]
+    assert environment["PYTHONDONTWRITEBYTECODE"] == "1"
 
 
 @pytest.mark.parametrize(("libc", "script"), [(LibcFacts(), "build_native"), (LibcFacts(), "fetch_libc")])

@@ -17,11 +17,13 @@ from edgekit.parse.benchmark_model import parse_benchmark_model
 from edgekit.runtimes.accelerator import require_accelerator
 from edgekit.runtimes.base import LibcFacts, Runtime, make_bundle
 from edgekit.runtimes.benchmark_model import BenchmarkModelRuntime, what_ran
+from edgekit.runtimes.executorch_python import ExecutorchPythonRuntime
 from edgekit.runtimes.litert import LiteRtRuntime
 from edgekit.runtimes.litert_benchmark import LitertBenchmarkRuntime
 from edgekit.runtimes.litert_python import LiteRtPythonRuntime
 from edgekit.runtimes.named import runtime_named, with_op_profile
 from edgekit.runtimes.onnxruntime import OnnxRuntimeRuntime
+from edgekit.runtimes.onnxruntime_python import OnnxRuntimePythonRuntime
 from edgekit.runtimes.tool import ToolJob, ToolOutput, ToolResult, ToolRuntime
 from edgekit.runtimes.trtexec import TrtexecRuntime
 from tests.parse.outputs import output
@@ -80,7 +82,16 @@ def row_of(runtime: ToolRuntime | Runtime) -> list[str]:
     return cells
 
 
-@pytest.mark.parametrize("runtime", [LiteRtRuntime(), LiteRtPythonRuntime(), OnnxRuntimeRuntime()])
+@pytest.mark.parametrize(
+    "runtime",
+    [
+        LiteRtRuntime(),
+        LiteRtPythonRuntime(),
+        OnnxRuntimeRuntime(),
+        OnnxRuntimePythonRuntime(),
+        ExecutorchPythonRuntime(),
+    ],
+)
 def test_every_runner_is_in_the_table(runtime: Runtime) -> None:
     assert row_of(runtime)[6].startswith("real")
 
