@@ -76,6 +76,7 @@ def accuracy_part(release: ReleaseManifest, seen: Seen, evaluated: Evaluated | N
 
 
 def plan_part(plan: BenchPlan, inputs: str) -> Plan:
+    waits = any(wish is not None for wish in (plan.screen, plan.charging, plan.min_battery_percent))
     return Plan(
         launches=plan.launches,
         threads=plan.threads,
@@ -90,6 +91,12 @@ def plan_part(plan: BenchPlan, inputs: str) -> Plan:
         cool_timeout_seconds=plan.cool_timeout_s,
         inputs=inputs,
         streams=plan.streams,
+        priority=plan.priority,
+        frequency=plan.frequency,
+        screen=plan.screen,
+        charging=plan.charging,
+        min_battery_percent=plan.min_battery_percent,
+        ready_timeout_seconds=plan.ready_timeout_s if waits else None,
         other={
             "privileged": plan.privileged,
             **({"sustained_minutes": plan.sustained_minutes} if plan.sustained_minutes else {}),

@@ -21,14 +21,13 @@ from edgekit.benchmarking.comparison import (
 from edgekit.benchmarking.launches import LaunchSeries, tell
 from edgekit.benchmarking.measure import Around, check_cpus, judged
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
+from edgekit.benchmarking.ready import made_ready
 from edgekit.benchmarking.summaries import centre_us
 from edgekit.clock import utc_now
 from edgekit.deployment import Release
 from edgekit.deployment.fits import check_fits_there
 from edgekit.deployment.runtime_there import choose, install
 from edgekit.devices import Device
-from edgekit.devices.knobs import applied
-from edgekit.devices.readiness import cool_down
 from edgekit.devices.sampling import sampled
 from edgekit.events import Sink, ignore
 from edgekit.records import Launch, Samples
@@ -66,8 +65,8 @@ def compare_releases(
         stack.enter_context(device.leased(purpose, options.lease_wait_seconds))
         installed = [install(device, one, sink) for one in chosen]
         scratch = [stack.enter_context(device.scratch()) for _ in chosen]
-        knobs = stack.enter_context(applied(device, plan.governor, plan.knobs, privileged=plan.privileged))
-        cooled = cool_down(device, plan.cool_to_mc, plan.cool_timeout_s)
+        ready = stack.enter_context(made_ready(device, plan))
+        plan = ready.plan
         before = device.snapshot(files_first=False)
         pairs = Pairs(
             LaunchSeries(a, plan, installed[0], device, scratch[0]),
@@ -80,7 +79,7 @@ def compare_releases(
         after = device.snapshot(files_first=True)
         device.agent.lease_renew()
     own_cpu_us = sum(one.own_cpu_us for one in ran)
-    around = Around(before, after, series, cooled, knobs.not_set, own_cpu_us)
+    around = Around(before, after, series, ready, own_cpu_us)
     done = msgspec.structs.replace(plan, launches=len(pairs.medians))
     (record_a, samples_a), (record_b, samples_b) = (
         judged(release, device, profile, done, options, there, launches, around, started_at=started_at)

@@ -32,6 +32,7 @@ class Seen:
     not_set: tuple[str, ...]
     own_cpu_us: float
     """CPU time that the launches and their start took, all threads."""
+    unmet: tuple[str, ...] = ()
     simulated: bool = False
     sustained: Sustained | None = None
     requested_accelerator: str = "cpu"
@@ -80,6 +81,7 @@ def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit
         simulated=seen.simulated,
         sustained_slowdown=seen.sustained.worst_over_first if seen.sustained is not None else None,
         not_set=seen.not_set,
+        unmet=seen.unmet,
     )
 
 

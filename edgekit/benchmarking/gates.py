@@ -145,6 +145,9 @@ def _notes(gate: Gate, record: Record, baseline: Record | None, limit: float | N
         return notes
     if baseline.verdict.state != "valid":
         notes.append(f"the baseline is {baseline.verdict.state}: {'; '.join(baseline.verdict.reasons)}")
+    before, now = (run.plan.streams or 1 for run in (baseline, record))
+    if before != now:
+        notes.append(f"the baseline was measured with {before} at once, this run with {now} (--streams)")
     old, new = baseline.device.model, record.device.model
     if old and new and old != new:
         notes.append(f"the baseline is of another device: {old}")

@@ -142,9 +142,9 @@ class LaunchSeries:
             prepare(self.device, self.installed, jobs[0], cwd=self.scratch)
         started_us = self.device.clock_us()
         if self.plan.streams is None:
-            ended = [launch(self.device, self.installed, jobs[0], cwd=self.scratch)]
+            ended = [launch(self.device, self.installed, jobs[0], cwd=self.scratch, nice=self.plan.nice)]
         else:
-            ended = launch_streams(self.device, self.installed, jobs, cwd=self.scratch)
+            ended = launch_streams(self.device, self.installed, jobs, cwd=self.scratch, nice=self.plan.nice)
         samples = [samples_of(done, job, self.device) for job, done in zip(jobs, ended, strict=True)]
         parts = [
             launch_part(index, order, self.plan.seed, started_us, done, raw)

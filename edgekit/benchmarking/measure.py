@@ -22,6 +22,7 @@ from edgekit.benchmarking.evidence import (
 from edgekit.benchmarking.launches import Launches, run_launches
 from edgekit.benchmarking.operators import Profiled, profiled
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
+from edgekit.benchmarking.ready import Ready, changed_since, made_ready
 from edgekit.benchmarking.streams import check_streams
 from edgekit.benchmarking.summaries import latency_of_summaries, only_summaries
 from edgekit.benchmarking.sustained import LongLaunch, sustained
@@ -31,8 +32,6 @@ from edgekit.deployment import Release
 from edgekit.deployment.fits import check_fits_there
 from edgekit.deployment.runtime_there import Installed, choose, install
 from edgekit.devices import Device
-from edgekit.devices.knobs import applied
-from edgekit.devices.readiness import cool_down
 from edgekit.devices.sampling import Series, sampled
 from edgekit.devices.telemetry import Snapshot
 from edgekit.errors import DeviceLost, InputError, ModelError, RemoteError
@@ -68,8 +67,8 @@ def measure(
         stack.enter_context(device.leased(f"measure {release.manifest.name}", options.lease_wait_seconds))
         installed = install(device, chosen, sink)
         scratch = stack.enter_context(device.scratch())
-        knobs = stack.enter_context(applied(device, plan.governor, plan.knobs, privileged=plan.privileged))
-        cooled = cool_down(device, plan.cool_to_mc, plan.cool_timeout_s)
+        ready = stack.enter_context(made_ready(device, plan))
+        plan = ready.plan
         before = device.snapshot(files_first=False)
         with sampled(device) as series:
             ran = run_launches(release, plan, installed, device, scratch, sink)
@@ -84,7 +83,7 @@ def measure(
         if data is not None:
             extra = _scored(extra, release, data, device, installed, scratch, plan, sink)
         device.agent.lease_renew()  # another host may have taken over while this one slept: then this is no measurement
-    around = Around(before, after, series, cooled, knobs.not_set, ran.own_cpu_us)
+    around = Around(before, after, series, ready, ran.own_cpu_us)
     return judged(
         release, device, profile, plan, options, installed, ran, around, started_at=started_at, extra=extra
     )
@@ -127,8 +126,7 @@ class Around:
     before: Snapshot
     after: Snapshot
     telemetry: Series
-    cooled: bool | None
-    not_set: tuple[str, ...]
+    ready: Ready
     own_cpu_us: float
 
 
@@ -152,9 +150,10 @@ def judged(
         after=around.after,
         telemetry=tuple(around.telemetry.points),
         golden=ran.golden,
-        cooled=around.cooled,
+        cooled=around.ready.cooled,
+        unmet=around.ready.unmet or changed_since(plan, around.after.conditions),
         not_set=(
-            *around.not_set,
+            *around.ready.not_set,
             *_reason(ran),
             *extra.notes,
             *([extra.long.note] if extra.long.note else []),

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgekit.errors import InputError
+from edgekit.units import parse_frequency_khz
 
 if TYPE_CHECKING:
     from edgekit.config import RuntimeEntry
     from edgekit.profiles import Profile
+    from edgekit.profiles.schema import Bench
 
 DEFAULT_LAUNCHES = 5
 DEFAULT_ITERATIONS = 50
 DEFAULT_WARMUP_ITERATIONS = 10
 DEFAULT_MIN_SECONDS = 1.0
 DEFAULT_COOL_TIMEOUT_US = 120e6
+DEFAULT_READY_TIMEOUT_US = 120e6
 MAX_LEASE_WAIT_SECONDS = 7 * 86_400
 MAX_SUSTAINED_MINUTES = 1440.0
 MAX_STREAMS = 64
@@ -50,6 +53,16 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     """One more launch of so many minutes, after the others."""
     evaluation: str | None = None
     """A data set (.npz with labels or targets) to score on the device."""
+    priority: int | None = None
+    """Nice value of what is measured, -20 (first) to 19 (last)."""
+    frequency: str | None = None
+    """`max`, `min`, or one with a unit: what the CPUs are held at."""
+    screen: str | None = None
+    """`on`, `off`, or `any`, which overrides the profile; `charging`: `yes`, `no`, `any`. Of Android devices."""
+    charging: str | None = None
+    min_battery_percent: float | None = None
+    ready_timeout_seconds: float | None = None
+    """How long such a state is waited for."""
     streams: int | None = None
     """So many processes at once in each launch; None: one, and no throughput is told."""
     accelerator: str | None = None
@@ -82,6 +95,14 @@ class BenchPlan(msgspec.Struct, frozen=True, kw_only=True):
     privileged: bool
     sustained_minutes: float = 0.0
     streams: int | None = None
+    priority: int | None = None
+    nice: int | None = None
+    """The priority that is in force: None where it could not be set, or none was asked for."""
+    frequency: str | None = None
+    screen: str | None = None
+    charging: str | None = None
+    min_battery_percent: float | None = None
+    ready_timeout_s: float = DEFAULT_READY_TIMEOUT_US / 1e6
 
 
 def parse_cpus(text: str) -> tuple[int, ...]:
@@ -137,6 +158,8 @@ def make_plan(profile: Profile | None, options: BenchOptions) -> BenchPlan:
         )
     _check_range("seed", options.seed or 0, 0, (1 << 63) - 1)
     cpus = options.cpus if options.cpus is not None else (bench.cpus if bench is not None else None)
+    priority = options.priority if options.priority is not None else getattr(bench, "priority", None)
+    _check_range("priority", priority or 0, -20, 19)
     cooling = bench if bench is not None and options.cool else None
     return BenchPlan(
         launches=launches,
@@ -156,4 +179,47 @@ def make_plan(profile: Profile | None, options: BenchOptions) -> BenchPlan:
         privileged=options.privileged,
         sustained_minutes=options.sustained_minutes,
         streams=options.streams,
+        priority=priority,
+        frequency=checked_frequency(options.frequency or getattr(bench, "frequency", None)),
+        screen=_wish("screen", options.screen or getattr(bench, "screen", None), ("on", "off")),
+        charging=_wish("charging", options.charging or getattr(bench, "charging", None), ("yes", "no")),
+        min_battery_percent=_battery(options, bench),
+        ready_timeout_s=_ready_timeout_s(options, bench),
     )
+
+
+def checked_frequency(text: str | None) -> str | None:
+    """`max`, `min`, or a frequency as it was written. Raises InputError E_UNIT."""
+    if text not in (None, "max", "min"):
+        parse_frequency_khz(text)
+    return text
+
+
+def _wish(name: str, text: str | None, values: tuple[str, str]) -> str | None:
+    if text is None or text == "any":
+        return None
+    if text not in values:
+        raise InputError(
+            f"{name} is {values[0]}, {values[1]} or any, not '{text[:20]}'",
+            code="E_PLAN",
+            hint=f"like --{name} any",
+        )
+    return text
+
+
+def _battery(options: BenchOptions, bench: Bench | None) -> float | None:
+    percent = options.min_battery_percent
+    if percent is None and bench is not None and bench.min_battery is not None:
+        percent = 100 * bench.min_battery
+    if percent is not None:
+        _check_range("min-battery", percent, 0.0, 100.0)
+    return percent
+
+
+def _ready_timeout_s(options: BenchOptions, bench: Bench | None) -> float:
+    seconds = options.ready_timeout_seconds
+    if seconds is None:
+        wished = bench.ready_timeout_us if bench is not None else None
+        seconds = (wished if wished is not None else DEFAULT_READY_TIMEOUT_US) / 1e6
+    _check_range("ready-timeout", seconds, 0.0, 86_400.0)
+    return seconds

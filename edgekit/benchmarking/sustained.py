@@ -95,7 +95,7 @@ def _run(
     sink(Event("sustained", f"{plan.sustained_minutes:g} minutes", device=device.address))
     started_us = device.clock_us()
     with sampled(device) as telemetry:
-        done = launch(device, installed, job, cwd=scratch)
+        done = launch(device, installed, job, cwd=scratch, nice=plan.nice)
     raw = samples_of(done, job, device)
     begin_us = timed_from_us(launch_part(index, index, plan.seed, started_us, done, raw)) or started_us
     return LongLaunch(

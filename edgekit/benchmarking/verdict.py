@@ -85,6 +85,8 @@ class Evidence:
     """Of the launch whose streams ran together for the least of their time."""
     sustained_slowdown: float | None = None
     """Slowest minute of a long load over its first; the latency is of the launches before it."""
+    unmet: tuple[str, ...] = ()
+    """What the device was to be (screen, charging, battery) and was not, in words."""
     not_set: tuple[str, ...] = field(default=())
     """Settings that were asked for and could not be made, in words."""
 
@@ -175,6 +177,7 @@ def _doubts(seen: Evidence) -> tuple[str, ...]:
         )
     if seen.cooled is False:
         found.append("the device did not cool to the profile's temperature in time")
+    found += seen.unmet
     if seen.fully_accelerated is False:
         found.append("the accelerator took only a part of the model")
     if (

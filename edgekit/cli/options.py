@@ -46,12 +46,12 @@ class Quantity(click.ParamType[float]):
 
 
 class Seconds(click.FloatRange):
-    """A span of time. Unlike click's own range it has no room for nan."""
+    """A number, mostly a span of time. Unlike click's own range it has no room for nan."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
         if number != number:
-            self.fail(f"{value} is no number of seconds.", param, ctx)
+            self.fail(f"{value} is no number.", param, ctx)
         return number
 
 
@@ -143,6 +143,39 @@ measure_options = _all(
     click.option("--min-seconds", type=float, metavar="S", help="At least so long a launch."),
     click.option("--threads", type=int, metavar="T", help="Threads of the runtime."),
     click.option("--cpus", metavar="LIST", help="CPUs to run on, like 4-7."),
+    click.option(
+        "--priority",
+        type=click.IntRange(-20, 19),
+        metavar="N",
+        help="Nice value of what is measured, -20 to 19; below 0 it takes an agent that runs as root.",
+    ),
+    click.option(
+        "--frequency",
+        metavar="F",
+        help="Hold the CPUs at max, min or a frequency like 1.8GHz; needs root (--privileged).",
+    ),
+    click.option(
+        "--screen",
+        type=click.Choice(["on", "off", "any"]),
+        help="Android: wait until the screen is so (default: the profile's, else any).",
+    ),
+    click.option(
+        "--charging",
+        type=click.Choice(["yes", "no", "any"]),
+        help="Android: wait until it charges, or does not.",
+    ),
+    click.option(
+        "--min-battery",
+        type=Seconds(0, 100),
+        metavar="PERCENT",
+        help="Android: wait until the battery has at least so much.",
+    ),
+    click.option(
+        "--ready-timeout",
+        type=Seconds(0, 86_400),
+        metavar="S",
+        help="Wait so long for screen, charging and battery (default: the profile's, else 120).",
+    ),
     click.option(
         "--runtime", metavar="R", help="Runtime (default: the profile's first that can run the model)."
     ),
@@ -240,6 +273,12 @@ def bench_options_of(values: dict[str, Any], config: Config) -> Any:
         runtime_flags=tuple(values.pop("runtime_flags")),
         tools=config.runtimes,
         op_profile=values.pop("op_profile", False),
+        priority=values.pop("priority"),
+        frequency=values.pop("frequency"),
+        screen=values.pop("screen"),
+        charging=values.pop("charging"),
+        min_battery_percent=values.pop("min_battery"),
+        ready_timeout_seconds=values.pop("ready_timeout"),
         seed=values.pop("seed"),
         gates=tuple(values.pop("gates", ())),
         baseline=values.pop("baseline", None),

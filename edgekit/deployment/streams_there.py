@@ -45,10 +45,8 @@ def launch_streams(
                 if failed is not None:
                     raise failed
             except BaseException:
-                for (
-                    one,
-                    _,
-                ) in running:  # else the pool would wait for those that wait for the one that is gone
+                # else the pool would wait for those that wait for the one that is gone
+                for one, _ in running:
                     _cancel(one)
                 raise
         return [future.result() for future in futures]

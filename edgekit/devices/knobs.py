@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgekit.devices.device import Device
+from edgekit.devices.frequency import frequency_files, frequency_settings
 from edgekit.devices.privilege import privileged_agent
 from edgekit.errors import DeviceError, DeviceLost, EdgekitError
 from edgekit.events import Event
@@ -39,11 +40,17 @@ def wanted_settings(device: Device, governor: str | None, knobs: Mapping[str, st
 
 @contextmanager
 def applied(
-    device: Device, governor: str | None, knobs: Mapping[str, str], *, privileged: bool
+    device: Device,
+    governor: str | None,
+    knobs: Mapping[str, str],
+    *,
+    privileged: bool,
+    frequency: str | None = None,
 ) -> Iterator[Knobs]:
-    """Set the knobs for the time of the block."""
-    settings = wanted_settings(device, governor, knobs)
-    notes: list[str] = []
+    """Set the knobs for the time of the block. `frequency`: as `frequency_settings` takes it."""
+    held, out_of_range = _frequency(device, frequency)
+    settings = {**wanted_settings(device, governor, {}), **held, **wanted_settings(device, None, knobs)}
+    notes = [*out_of_range]
     if governor and not device.sensors.governors:
         notes.append(f"governor {governor} was not set: the device shows no cpufreq")
     with ExitStack() as stack:
@@ -60,6 +67,16 @@ def applied(
             f"{path} was not set to {settings[path]}: {reason} ({how})" for path, reason in refused.items()
         ]
         yield Knobs(changed, tuple(notes))
+
+
+def _frequency(device: Device, wanted: str | None) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What to write for it, and why what is not written cannot be."""
+    if wanted is None:
+        return {}, ()
+    policies = device.description.policies
+    if not policies:
+        return {}, (f"frequency {wanted} was not set: the device shows no cpufreq",)
+    return frequency_settings(wanted, policies, device.read_texts(frequency_files(policies)))
 
 
 def _set(agent: AgentClient, settings: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -12,6 +12,7 @@ from typing import TypeVar
 from edgekit.devices.facts import Description
 from edgekit.parse import ParseError
 from edgekit.parse.dumpsys_battery import parse_dumpsys_battery
+from edgekit.parse.dumpsys_power import parse_dumpsys_power
 from edgekit.parse.dumpsys_thermalservice import SEVERITIES, parse_dumpsys_thermalservice
 from edgekit.parse.meminfo import parse_meminfo
 from edgekit.parse.proc_stat import CpuTicks, parse_proc_stat
@@ -60,6 +61,7 @@ def sensors_of(description: Description, sysroot: str = "") -> Sensors:
     commands: dict[str, tuple[str, ...]] = {}
     if description.facts.os == "android":
         commands["battery"] = ("dumpsys", "battery")
+        commands["power"] = ("dumpsys", "power")
         commands["thermalservice"] = ("dumpsys", "thermalservice")
     if description.has_vcgencmd:
         commands["get_throttled"] = ("vcgencmd", "get_throttled")
@@ -115,6 +117,9 @@ def read_snapshot(
         if (text := files.get(path)) is not None
     } - {None}
     battery = _quiet(parse_dumpsys_battery, outputs.get("battery"))
+    if battery is not None and battery.updates_stopped:
+        battery = None  # somebody made up what it says: nothing is known
+    power = _quiet(parse_dumpsys_power, outputs.get("power"))
     thermal = _quiet(parse_dumpsys_thermalservice, outputs.get("thermalservice"))
     throttle = _quiet(parse_get_throttled, outputs.get("get_throttled"))
     memory = _quiet(parse_meminfo, files.get(MEMINFO))
@@ -126,6 +131,7 @@ def read_snapshot(
         temperature_mc=max(temperatures.values(), default=None),
         battery_percent=battery.percent if battery is not None else None,
         charging=battery.powered if battery is not None else None,
+        screen_on=power.screen_on if power is not None else None,
         throttled=throttled,
         load_1min=_first_number(files.get(LOADAVG)),
         available_bytes=memory.available_bytes if memory is not None else None,

@@ -37,6 +37,10 @@ TemperatureMc = Annotated[int, _quantity("temperature", "degrees Celsius: 80C")]
 FrequencyKhz = Annotated[int, _quantity("frequency", "a frequency with a unit: 1.8GHz")]
 EnergyUj = Annotated[float, _quantity("energy", "an energy with a unit: 3mJ")]
 PowerMw = Annotated[float, _quantity("power", "a power with a unit: 5W")]
+FREQUENCY_PATTERN: Final = r"^(max|min|[0-9]+(\.[0-9]+)? ?(Hz|kHz|MHz|GHz))$"
+Frequency = Annotated[
+    str, Meta(pattern=FREQUENCY_PATTERN, description="a frequency with a unit, or max, or min: 1.8GHz")
+]
 Ratio = Annotated[float, _quantity("ratio", "a share of one: 0.01 or 1%")]
 CpuList = Annotated[
     str,
@@ -166,6 +170,13 @@ class Bench(_Section, frozen=True, kw_only=True):
     iterations: Annotated[int, Meta(ge=1, le=100_000_000)] | None = None
     cool_to_mc: TemperatureMc | None = field(default=None, name="cool_to")
     cool_timeout_us: TimeUs | None = field(default=None, name="cool_timeout")
+    screen: Literal["on", "off"] | None = None
+    charging: Literal["yes", "no"] | None = None
+    min_battery: Ratio | None = None
+    """With `screen` and `charging`: what an Android device is waited for to be, for `ready_timeout` each time."""
+    ready_timeout_us: TimeUs | None = field(default=None, name="ready_timeout")
+    priority: Annotated[int, Meta(ge=-20, le=19)] | None = None
+    frequency: Frequency | None = None
     knobs: dict[KnobPath, KnobValue] = {}
     """Kernel settings for the time of a measurement: a path under /sys or /proc/sys to its value."""
 

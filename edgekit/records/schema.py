@@ -73,6 +73,12 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cool_timeout_seconds: float | None = None
     inputs: str | None = None
     streams: int | None = None
+    priority: int | None = None
+    frequency: str | None = None
+    screen: str | None = None
+    charging: str | None = None
+    min_battery_percent: float | None = None
+    ready_timeout_seconds: float | None = None
     other: dict[str, Scalar] = {}
 
 
@@ -84,6 +90,7 @@ class Conditions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     temperature_mc: int | None = None
     battery_percent: float | None = None
     charging: bool | None = None
+    screen_on: bool | None = None
     throttled: bool | None = None
     load_1min: float | None = None
     available_bytes: int | None = None

@@ -15,7 +15,7 @@ from edgekit.benchmarking.regression import confirm, is_worse
 from edgekit.cli.common import Session
 from edgekit.cli.render import render_outcome
 from edgekit.errors import InputError
-from edgekit.records import Accuracy, Device, Model, Verdict
+from edgekit.records import Accuracy, Device, Model, Plan, Verdict
 from tests.benchmarking.records import record
 
 pytestmark = pytest.mark.base
@@ -49,6 +49,15 @@ def test_the_limit_is_a_share_of_the_baselines_value() -> None:
     assert not check_gate(GATE, record([103.1] * 3), record([100.0] * 3)).passed
     nothing = check_gate(GATE, record([103.0] * 3), record([]))
     assert (nothing.passed, nothing.note) == (False, "the baseline does not have it")
+
+
+def test_a_baseline_of_another_number_of_streams_is_noted() -> None:
+    """D1.3: latency under concurrency is another quantity."""
+    alone, four = record(BASE), record(BASE, plan=Plan(launches=5, streams=4))
+    assert check_gate(GATE, four, four).note is None
+    assert check_gate(GATE, record(BASE, plan=Plan(launches=5, streams=1)), alone).note is None
+    note = check_gate(GATE, four, alone).note
+    assert note == "the baseline was measured with 1 at once, this run with 4 (--streams)"
 
 
 def test_a_baseline_of_another_device_is_noted() -> None:

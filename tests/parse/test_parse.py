@@ -9,6 +9,7 @@ from edgekit.parse import ParseError
 from edgekit.parse.cpuinfo import parse_cpuinfo
 from edgekit.parse.device_tree import parse_compatible, parse_model
 from edgekit.parse.dumpsys_battery import parse_dumpsys_battery
+from edgekit.parse.dumpsys_power import parse_dumpsys_power
 from edgekit.parse.dumpsys_thermalservice import parse_dumpsys_thermalservice
 from edgekit.parse.getprop import parse_getprop
 from edgekit.parse.meminfo import parse_meminfo
@@ -156,6 +157,37 @@ def test_battery() -> None:
     assert battery.temperature_mc == 22_000
     assert battery.charge_counter_uah == 2_848_000
     assert battery.updates_stopped is False
+
+
+@pytest.mark.parametrize(
+    ("wakefulness", "display", "screen_on"),
+    [
+        ("Awake", None, True),
+        ("Awake", "ON", True),
+        ("Awake", "OFF", False),
+        ("Dreaming", None, True),
+        ("Dozing", None, False),
+        ("Dozing", "DOZE_SUSPEND", False),
+        ("Asleep", "OFF", False),
+        ("Awake", "SOMETHING_NEW", True),
+    ],
+)
+def test_the_screen_is_as_the_display_says_else_as_the_wakefulness_does(
+    wakefulness: str, display: str | None, screen_on: bool
+) -> None:
+    """D1.3. Constructed: the keys of AOSP, the values of this table."""
+    text = output("dumpsys_power_awake").replace("mWakefulness=Awake", f"mWakefulness={wakefulness}")
+    text = text.replace("Display Power: state=ON\n", f"Display Power: state={display}\n" if display else "")
+    power = parse_dumpsys_power(text)
+    assert (power.wakefulness, power.screen_on) == (wakefulness.lower(), screen_on)
+
+
+@pytest.mark.parametrize(
+    "text", ["Can't find service: power\n", "mWakefulness=Awake\n", "POWER MANAGER\n  mWakefulness=Napping\n"]
+)
+def test_power_that_is_not_understood_is_unknown(text: str) -> None:
+    with pytest.raises(ParseError):
+        parse_dumpsys_power(text)
 
 
 def test_battery_whose_values_somebody_faked() -> None:

@@ -14,6 +14,7 @@ from edgekit.parse import ParseError
 from edgekit.parse.cpuinfo import parse_cpuinfo
 from edgekit.parse.device_tree import parse_compatible, parse_model
 from edgekit.parse.dumpsys_battery import parse_dumpsys_battery
+from edgekit.parse.dumpsys_power import parse_dumpsys_power
 from edgekit.parse.dumpsys_thermalservice import parse_dumpsys_thermalservice
 from edgekit.parse.getprop import parse_getprop
 from edgekit.parse.meminfo import parse_meminfo
@@ -46,6 +47,8 @@ SAMPLES: list[tuple[Parser, str]] = [
     (parse_uname, output("uname_short")),
     (parse_proc_status, output("proc_status")),
     (parse_dumpsys_battery, output("dumpsys_battery_phone")),
+    (parse_dumpsys_power, output("dumpsys_power_awake")),
+    (parse_dumpsys_power, output("dumpsys_power_dozing")),
     (parse_dumpsys_thermalservice, output("dumpsys_thermalservice_13t")),
     (parse_get_throttled, output("vcgencmd_get_throttled")),
     (parse_measure_temp, output("vcgencmd_measure_temp")),

@@ -45,14 +45,19 @@ def _add_sensors(device: SimDevice) -> None:
 def _add_policy(device: SimDevice, policy: Policy) -> None:
     governors = device.machine.governors
     governor = setting("schedutil", governors)
+    lowest, highest = setting(f"{policy.min_khz}"), setting(f"{policy.max_khz}")
     cpus = " ".join(map(str, policy.cpus))
     files = {
         "related_cpus": constant(f"{cpus}\n"),
         "cpuinfo_max_freq": constant(f"{policy.max_khz}\n"),
         "cpuinfo_min_freq": constant(f"{policy.min_khz}\n"),
+        "scaling_max_freq": highest,
+        "scaling_min_freq": lowest,
         "scaling_available_governors": constant(f"{' '.join(governors)} \n"),
         "scaling_governor": governor,
-        "scaling_cur_freq": Node(lambda: b"%d\n" % _frequency_khz(device, policy, governor.make())),
+        "scaling_cur_freq": Node(
+            lambda: b"%d\n" % _bounded(_frequency_khz(device, policy, governor.make()), lowest, highest)
+        ),
     }
     for name, node in files.items():
         device.files.add(f"{policy.path}/{name}", node)
@@ -90,6 +95,13 @@ def _frequency_khz(device: SimDevice, policy: Policy, governor: bytes) -> int:
         return round(policy.max_khz / device.options.shape.throttle_factor)
     fast = device.active or governor.strip() == b"performance"
     return policy.max_khz if fast and governor.strip() != b"powersave" else policy.min_khz
+
+
+def _bounded(khz: int, lowest: Node, highest: Node) -> int:
+    """Within what may be chosen; a text that is no number bounds nothing."""
+    low, high = (node.make().strip() for node in (lowest, highest))
+    khz = min(khz, int(high)) if high.isdigit() else khz
+    return max(khz, int(low)) if low.isdigit() else khz
 
 
 def _power_mw(device: SimDevice) -> float:

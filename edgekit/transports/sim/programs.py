@@ -181,10 +181,11 @@ def _vcgencmd(device: SimDevice, arguments: Sequence[str], _stdin: bytes) -> byt
 
 
 def _dumpsys(device: SimDevice, arguments: Sequence[str], _stdin: bytes) -> bytes:
-    """Of Android: a battery that is charged, and no thermal trouble but throttling."""
+    """Of Android: a battery that is charged, a screen that is off, and no thermal trouble but throttling."""
     if not device.machine.is_android:
         raise FileError(ENOENT, "exec", "dumpsys")
     texts = {
+        "power": "POWER MANAGER (dumpsys power)\n\nPower Manager State:\n  mWakefulness=Asleep\n",
         "battery": "Current Battery Service state:\n  AC powered: true\n  status: 2\n  present: true\n"
         "  level: 90\n  scale: 100\n",
         "thermalservice": f"IsStatusOverride: false\nThermal Status: {2 * device.throttled}\nHAL Ready: true\n",
