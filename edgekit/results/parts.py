@@ -43,3 +43,8 @@ def title_of(record: Record) -> str:
 
 def plural(number: int, one: str, many: str) -> str:
     return f"{w.count(number)} {one if number == 1 else many}"
+
+
+def centre_us(record: Record) -> float | None:
+    """What stands for the run: its median; the mean of a tool that tells averages only."""
+    return record.latency.median if record.latency.ci95_of == "median" else record.latency.mean
