@@ -42,7 +42,7 @@ def profiled(
     sink(Event("operators", device=device.address))
     job = profiling(job_of(release, plan, scratch, plan.launches), f"{scratch}/operators")
     try:
-        done = launch(device, installed, job, cwd=scratch)
+        done = launch(device, installed, job, cwd=scratch, nice=plan.nice)
         told = read_op_profile(device, installed, done, job)
     except DeviceLost:
         raise

@@ -39,3 +39,8 @@ def badge(state: str) -> Html:
 def title_of(record: Record) -> str:
     version = f"@{record.model.version}" if record.model.version else ""
     return f"{record.model.name}{version} on {record.device.model or record.device.address}"
+
+
+def centre_us(record: Record) -> float | None:
+    """What stands for the run: its median; the mean of a tool that tells averages only."""
+    return record.latency.median if record.latency.ci95_of == "median" else record.latency.mean

@@ -16,7 +16,14 @@ from typing import TypeAlias
 from edgekit.cache import atomic_write
 from edgekit.errors import InputError
 from edgekit.records import Record, Samples
-from edgekit.results import plots, plots_device, sections, sections_device, sections_operators
+from edgekit.results import (
+    plots,
+    plots_device,
+    sections,
+    sections_device,
+    sections_latency,
+    sections_operators,
+)
 from edgekit.results.canvas import css_variable
 from edgekit.results.markup import Child, Html, el, join
 from edgekit.results.parts import badge, title_of
@@ -145,7 +152,7 @@ def _run(record: Record, samples: Samples, name: str | None, prefix: str, detail
         sections.verdict(record),
         el("h2", "Latency"),
         _latency_figures(record, samples, prefix, detail) if detail else None,
-        sections.latency_facts(record),
+        sections_latency.latency_facts(record),
         sections.throughput(record),
         el("h2", "Launches"),
         _launch_figures(record, samples, prefix) if detail else None,
