@@ -58,6 +58,9 @@ class Probe(Protocol):
     def run(self, sample: Sequence[Array]) -> Mapping[int, Array]:
         """Real values of every tensor of the operators, constants included. Raises ModelError E_MODEL_RUN."""
 
+    def between(self, inputs: Sequence[str], output: str) -> ProbedOp | None:
+        """What makes the tensor of this name from those of these names and constants alone; its inputs in their order."""
+
     def elements(self, number: int) -> int:
         """How many values a tensor has."""
 
@@ -99,7 +102,6 @@ class _Compared:
             held_bytes += sum(v.nbytes for one in (self.floats[-1], self.ints[-1]) for v in one.values())
         used = {number for op in before.ops for number in (*op.inputs, *op.weights, *op.outputs)}
         self._by_name = {before.tensors[number].name: number for number in sorted(used)}
-        self._makers = {before.tensors[op.outputs[0]].name: op for op in before.ops if op.outputs}
 
     def is_quantized(self, op: ProbedOp) -> bool:
         return any(self.after.tensors[number].scales for number in (*op.inputs, *op.weights, *op.outputs))
@@ -158,12 +160,9 @@ class _Compared:
         return error_share(right, found), channel_error(right, found)
 
     def _counterpart(self, op: ProbedOp) -> ProbedOp | None:
-        """The float model's operator that makes the same tensor from the same ones."""
-        names = [self._plain(number) for number in (*op.inputs, op.outputs[0])]
-        found = self._makers.get(names[-1])
-        if found is None:
-            return None
-        return found if [self.before.tensors[number].name for number in found.inputs] == names[:-1] else None
+        """What in the float model makes the same tensor from the same ones."""
+        *names, made = (self._plain(number) for number in (*op.inputs, op.outputs[0]))
+        return None if made in names else self.before.between(names, made)
 
     def _plain(self, number: int) -> str:
         return plain_name(self.after.tensors[number].name, self._by_name)
@@ -187,7 +186,8 @@ class _Compared:
 
     def _weight(self, number: int) -> Weight:
         tensor, before = self.after.tensors[number], self._float(number)
-        error = None if before is None else error_share(before[:1], self._ints(number)[:1])
+        stored = self._ints(number)
+        error = error_share(before[:1], stored[:1]) if before and stored else None
         return Weight(name=tensor.name, dtype=tensor.dtype, scales=tensor.scales, error=error)
 
 

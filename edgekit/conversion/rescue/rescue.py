@@ -13,7 +13,7 @@ import msgspec
 
 from edgekit.conversion.hosts.base import to_stored
 from edgekit.conversion.job import Job, Result
-from edgekit.conversion.layers import probe_for, quantized_layers
+from edgekit.conversion.layers import probes_for, quantized_layers
 from edgekit.conversion.layers.quantized import MAX_SAMPLES, Probe, ProbedOp, plain_name
 from edgekit.conversion.layers.quantized_report import QuantizedReport
 from edgekit.conversion.recipes import Recipe, load_recipe
@@ -124,16 +124,15 @@ def _worst_in_float(
     Each round looks anew: the error of a layer that became float is now that of the conversion in front of the next one.
     """
     recipe, now = best.result.recipe, best
-    before = None if prepared.path is None else probe_for("tflite", prepared.path)
-    if before is None:
+    if prepared.path is None:
         return None
     chosen: list[str] = []
     for number in range(_ROUNDS):
-        after = probe_for("tflite", now.result.made.path)
-        if after is None:
+        probes = probes_for(job.target.format, prepared.path, now.result.made.path)
+        if probes is None:
             return None
         given = [now.result.pairing.to_result(sample) for sample in samples.inputs[:MAX_SAMPLES]]
-        found = in_order(candidates(quantized_layers(before, after, given), before, after, chosen))
+        found = in_order(candidates(quantized_layers(*probes, given), *probes, chosen))
         failed = len(chosen)
         chosen += [one.name for one in found[: 2**number]]
         made = tries(prepared, in_float(recipe, chosen)) if len(chosen) > failed else None
