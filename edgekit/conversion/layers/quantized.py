@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edgekit.conversion.layers.quantized_measure import Grid, channel_error, error_share, tensor_range
+from edgekit.conversion.layers.quantized_measure import (
+    Grid,
+    channel_error,
+    channel_shift,
+    error_share,
+    tensor_range,
+)
 from edgekit.conversion.layers.quantized_report import QuantizedOp, QuantizedReport, Weight, percent
 
 if TYPE_CHECKING:
@@ -86,15 +92,29 @@ def quantized_layers(before: Probe, after: Probe, samples: Sequence[Sequence[Arr
     )
 
 
+def shifts(before: Probe, after: Probe, samples: Sequence[Sequence[Array]]) -> dict[int, Array]:
+    """By which each channel of a quantized operator's output is too high on average, both operators run alone on the same
+    values; by the operator's number. All samples are used, as far as they fit into memory. Raises ModelError E_MODEL_RUN."""
+    compared = _Compared(before, after, samples, len(samples))
+    found = {}
+    for op in after.ops:
+        pair = compared.alone(op) if compared.is_quantized(op) and not op.moves_only else None
+        if pair is not None and (shift := channel_shift(*pair)) is not None:
+            found[op.index] = shift
+    return found
+
+
 class _Compared:
     """Both models' tensors over the samples."""
 
-    def __init__(self, before: Probe, after: Probe, samples: Sequence[Sequence[Array]]) -> None:
+    def __init__(
+        self, before: Probe, after: Probe, samples: Sequence[Sequence[Array]], count: int = MAX_SAMPLES
+    ) -> None:
         self.before, self.after = before, after
         self.floats: list[Mapping[int, Array]] = []
         self.ints: list[Mapping[int, Array]] = []
         held_bytes = 0
-        for sample in samples[:MAX_SAMPLES]:
+        for sample in samples[:count]:
             if self.floats and held_bytes * (1 + 1 / len(self.floats)) > HELD_BYTES:
                 break
             self.floats.append(before.run(sample))
@@ -114,7 +134,7 @@ class _Compared:
         before = None if made is None else self._float(made)
         after = None if made is None else self._ints(made)
         leaving = None if before is None or after is None else error_share(before, after)
-        own, by_channel = self._own(op, [pair[0] for pair in ins], before)
+        pair = self.alone(op)
         return QuantizedOp(
             index=op.index,
             op=op.op,
@@ -122,8 +142,8 @@ class _Compared:
             dtypes=tuple(tensors[number].dtype for number in op.inputs),
             entering=self._entering(known),
             leaving=leaving,
-            own=own,
-            own_by_channel=by_channel,
+            own=None if pair is None else error_share(*pair),
+            own_by_channel=None if pair is None else channel_error(*pair),
             weights=tuple(self._weight(number) for number in op.weights if self._stored_as_integers(number)),
             range=None
             if made is None or before is None or after is None
@@ -135,14 +155,14 @@ class _Compared:
         shares = [error_share(before, after) for before, after in pairs if before is not None]
         return max((share for share in shares if share is not None), default=None)
 
-    def _own(
-        self, op: ProbedOp, given: Sequence[list[Array] | None], made: list[Array] | None
-    ) -> tuple[float | None, float | None]:
-        """Both operators alone, on the float model's values as the quantized one can hold them: that rounding is the error of
-        whatever made these values. Without a counterpart (QUANTIZE) the float model's tensor itself is the measure."""
+    def alone(self, op: ProbedOp) -> tuple[list[Array], list[Array]] | None:
+        """What both operators give alone, on the float model's values as the quantized one can hold them: that rounding is the
+        error of whatever made these values. Without a counterpart (QUANTIZE) the float model's tensor itself is the measure."""
+        given = [self._float(number) for number in op.inputs]
+        made = self._float(op.outputs[0]) if op.outputs else None
         known = [one for one in given if one is not None]
         if made is None or not known or len(known) < len(given):
-            return None, None
+            return None
         other = self._counterpart(op)
         grids = [self.after.tensors[number].grid if other else None for number in op.inputs]
         held = [
@@ -155,9 +175,8 @@ class _Compared:
         after = self.after.alone(op, held)
         before = self.before.alone(other, held) if other else [[value] for value in made]
         if after is None or before is None:
-            return None, None
-        right, found = [one[0] for one in before], [one[0] for one in after]
-        return error_share(right, found), channel_error(right, found)
+            return None
+        return [one[0] for one in before], [one[0] for one in after]
 
     def _counterpart(self, op: ProbedOp) -> ProbedOp | None:
         """What in the float model makes the same tensor from the same ones."""
