@@ -286,10 +286,12 @@ def _rescued(
     job: Job, prepared: Prepared, result: Result, samples: Samples, verification: Verification
 ) -> tuple[Result, Verification]:
     """A result that passes in place of one that failed; the same one where there is none."""
-    from edgekit.conversion.rescue import Outcome, rescued  # not needed where all is well
+    from edgekit.conversion.rescue import Edit, Outcome, rescued  # not needed where all is well
 
-    def attempt(from_this: Prepared, recipe: Recipe) -> Outcome:
-        made = job.target.make(from_this, recipe, _stored(job, from_this))
+    def attempt(prepared: Prepared, recipe: Recipe, edit: Edit | None = None) -> Outcome:
+        made = job.target.make(prepared, recipe, _stored(job, prepared))
+        if edit is not None:
+            made.path.write_bytes(edit(made.path.read_bytes()))
         again = _opened(job, recipe, made, result.notes)
         return Outcome(again, _verify(job, again, samples))
 

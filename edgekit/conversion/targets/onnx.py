@@ -60,10 +60,12 @@ class OnnxTarget:
             raise BugError("the ONNX target was not prepared")
         notes: tuple[str, ...] = ()
         ranges: RangesFound | None = None
+        unquantized: Path | None = None
         if recipe.arithmetic == "float16":
             path, extra = _half(prepared, path, extra), ()
         elif recipe.arithmetic not in ("float32", AS_IS):
             _require_room(prepared, path, extra, recipe.name)
+            unquantized = path
             path, notes, ranges = _integers(prepared, path, recipe, calibration)
             extra = ()
         info = open_model(path, use_cache=False)
@@ -77,6 +79,7 @@ class OnnxTarget:
             tools=prepared.tools,
             notes=(*prepared.notes, *notes),
             ranges=ranges,
+            unquantized=unquantized,
         )
 
     def open(self, path: Path, signature: Signature, name: str) -> OnnxHost:
