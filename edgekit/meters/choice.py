@@ -34,6 +34,8 @@ def choose(wanted: str | None, found: Mapping[str, Offer | Missing], seen: Surve
     profile's cannot, nothing else is taken in its place: its number would have another boundary."""
     if wanted == NO_METER:
         return Refused("no meter was wanted (--meter none)")
+    if wanted is None and seen.power.meter == NO_METER:
+        return Refused("the profile wants no meter (power: {meter: none})")
     # a simulated device has what its profile names only in name
     named = wanted or (None if seen.simulated else seen.power.meter)
     offers = {name: offer for name, offer in found.items() if isinstance(offer, Offer)}

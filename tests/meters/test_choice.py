@@ -53,6 +53,9 @@ def test_on_a_simulated_device_the_profile_s_meter_is_one_in_name() -> None:
 
 def test_none_and_what_is_not_there() -> None:
     assert "--meter none" in chosen(trees.INA219, wanted="none")
+    silent = Power(meter="none")
+    assert "the profile wants no meter" in chosen(trees.INA219, power=silent)
+    assert chosen(trees.INA219, wanted="hwmon", power=silent) == "hwmon"
     with pytest.raises(InputError) as caught:
         chosen(trees.INA219, wanted="rapl")
     assert caught.value.code == "E_METER"
