@@ -88,6 +88,7 @@ def there_as_here(board: Board, runtime: Runtime, kit: Kit, model: Path, *, own_
         samples=f"{folder}/s",
         inputs=f"{folder}/in",
         outputs=f"{folder}/out",
+        op_profile=f"{folder}/ops",
         iterations=3,
         max_seconds=60,
     )
@@ -99,6 +100,7 @@ def there_as_here(board: Board, runtime: Runtime, kit: Kit, model: Path, *, own_
         result = runtime.parse(done.stdout)
         there = np.frombuffer(ssh(board, f"cat {folder}/out").stdout, "<f4")
         samples = np.frombuffer(ssh(board, f"cat {folder}/s").stdout, "<f8")
+        table = runtime.read_op_profile(ssh(board, f"cat {folder}/ops").stdout)
     finally:
         ssh(board, f"rm -rf {folder}")
     here = np.frombuffer(kit.outputs(model, inputs), "<f4")
@@ -108,3 +110,5 @@ def there_as_here(board: Board, runtime: Runtime, kit: Kit, model: Path, *, own_
     assert result.fully_accelerated is (True if kit is TFLITE else None)  # ONNX Runtime does not tell
     assert result.memory.model_delta_bytes
     assert result.memory.pss_bytes
+    assert {row.unit for row in table.rows} == {"cpu"}  # D1.8
+    assert 0 < sum(row.median_us or 0 for row in table.rows) < np.max(samples) * 2
