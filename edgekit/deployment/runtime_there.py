@@ -50,8 +50,8 @@ class Launched:
 def choose(
     device: Device, model_format: str, profile: Profile | None, wanted: str | None
 ) -> tuple[Runtime, Bundle]:
-    """The first runtime, in the profile's order, that takes the format and exists for the device's ABI. Where none of the
-    profile's takes the format at all, those are asked that edgekit has.
+    """The first runtime, in the profile's order, that takes the format and exists for the device's ABI. Where none of
+    the profile's takes the format at all, those are asked that edgekit has.
 
     Raises InputError E_NO_RUNTIME with the reason for each that was passed over; with `wanted`, only that one
     is tried and its own error is raised.
@@ -73,8 +73,9 @@ def choose(
             return runtime, runtime.bundle(device.abi, libc)
         except (InputError, ToolError) as error:
             passed_over[name] = error.message
+    reasons = "; ".join(f"{name}: {why}" for name, why in passed_over.items())
     raise InputError(
-        f"no runtime can run a {target} model on this device ({'; '.join(f'{name}: {why}' for name, why in passed_over.items())})",
+        f"no runtime can run a {target} model on this device ({reasons})",
         code="E_NO_RUNTIME",
         device=device.address,
         hint="convert it to another format, or name one with --runtime",
@@ -177,8 +178,8 @@ def read_launched(
 
 
 def _no_program(error: RemoteError, argv: Sequence[str], device: str) -> RemoteError:
-    """What did not start, as the runner itself says it where its runtime is missing: a program of the device's PATH (python3)
-    is the device's business, a file of the bundle is not."""
+    """What did not start, as the runner itself says it where its runtime is missing: a program of the device's PATH
+    (python3) is the device's business, a file of the bundle is not."""
     if error.status != 127 or "/" in argv[0]:
         return error
     return RemoteError(
