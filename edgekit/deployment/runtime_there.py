@@ -85,8 +85,9 @@ def choose(
             return _chosen(name, device.abi, libc, target, wish)
         except (InputError, ToolError) as error:
             passed_over[name] = error.message
+    reasons = "; ".join(f"{name}: {why}" for name, why in passed_over.items())
     raise InputError(
-        f"no runtime can run a {target} model on this device ({'; '.join(f'{name}: {why}' for name, why in passed_over.items())})",
+        f"no runtime can run a {target} model on this device ({reasons})",
         code="E_NO_RUNTIME",
         device=device.address,
         hint="convert it to another format, or name one with --runtime",
