@@ -9,7 +9,7 @@ from edgekit.records import Launch
 from edgekit.records.memory import FaultCount, LaunchMemory, Memory, PhaseFaults
 from edgekit.runtimes.result import Faults, RunnerResult
 
-NO_ARENA = "no runtime here tells the size of its arena: model_delta has it, with packed weights and the mapped pages of the file"
+NO_ARENA = "the runtime does not tell the size of its arena: model_delta has it, with packed weights and the mapped pages of the file"
 PHASES = ("load", "first", "steady")
 
 
