@@ -21,9 +21,16 @@ def runtime_wish(options: BenchOptions) -> RuntimeWish:
     )
 
 
-def require_abilities(chosen: Chosen, options: BenchOptions) -> None:
-    """Raises InputError E_TOOL_OPTION for what this runtime cannot do, with what can."""
+def require_abilities(chosen: Chosen, options: BenchOptions, *, simulated: bool = False) -> None:
+    """Raises InputError E_TOOL_OPTION for what this runtime cannot do, with what can; and for what a simulated device
+    cannot."""
     runtime = chosen.runtime
+    if options.op_profile and simulated:
+        raise InputError(
+            "a simulated device runs no operators that could be timed",
+            code="E_TOOL_OPTION",
+            hint="try it with -d local:",
+        )
     if options.op_profile and not runtime.op_profile:
         raise InputError(
             f"{runtime.name} cannot time the operators",

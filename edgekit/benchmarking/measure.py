@@ -61,8 +61,8 @@ def measure(
     plan = make_plan(profile, options)
     check_cpus(plan.cpus, device)
     chosen = choose(device, release.manifest.format, profile, runtime_wish(options))
+    require_abilities(chosen, options, simulated=device.simulated)
     check_fits_there(release.manifest, profile, device)
-    require_abilities(chosen, options)
     check_streams(chosen.runtime, chosen.runtime.name, plan.streams)
     data = load_evaluation(release, device, Path(options.evaluation)) if options.evaluation else None
     started_at = utc_now()

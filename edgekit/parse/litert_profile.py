@@ -1,8 +1,9 @@
 """What edgekit's runner writes of LiteRT's profiler: its events, to one table.
 
-Form: native/runner/litert/profile.c; schema edgekit.litert-profile/1. Kinds of events as in tflite/core/api/profiler.h;
-whole microseconds. An inference goes from "LiteRT::Run[buffer registration]" to "LiteRT::Run[Buffer sync]". XNNPACK tells
-its own steps instead of itself: they are rows like operators, with its names, each mostly several of the model's operators.
+Form: native/runner/litert/profile.c; schema edgekit.litert-profile/1. Kinds of events as in
+tflite/core/api/profiler.h; whole microseconds. An inference goes from "LiteRT::Run[buffer registration]" to
+"LiteRT::Run[Buffer sync]". XNNPACK tells its own steps instead of itself: they are rows like operators, with its
+names, each mostly several of the model's operators.
 """
 
 from __future__ import annotations

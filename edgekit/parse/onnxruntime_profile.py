@@ -1,9 +1,10 @@
 """What ONNX Runtime writes with profiling on: every node of every inference, to one table.
 
 Form: onnxruntime/core/common/profiler.cc and profiler_common.cc, a list of trace events in the order in which they
-ended; whole microseconds. An inference is closed by the event "model_run", the execution of a graph (the main one, or
-a branch's or a loop's) by "SequentialExecutor::Execute", and a node is "NAME_kernel_time". The profiler stops at a million
-events, in the middle of an inference: what no "model_run" closes is left out. A file cut anywhere is no JSON.
+ended; whole microseconds. An inference is closed by the event "model_run", the execution of a graph (the main one,
+or a branch's or a loop's) by "SequentialExecutor::Execute", and a node is "NAME_kernel_time". The profiler stops at
+a million events, in the middle of an inference: what no "model_run" closes is left out. A file cut anywhere is no
+JSON.
 """
 
 from __future__ import annotations

@@ -121,8 +121,8 @@ def make_bundle(name: str, version: str, files: Sequence[BundleFile], loader: st
 class RunnerJob(Struct, frozen=True, kw_only=True):
     """One launch; all paths are on the device. The fields are the runner's options (docs/runner.md).
 
-    `op_profile`: a file for the operators' times, in the runtime's own form (`Runtime.read_op_profile`). Timing them slows
-    the run, so the samples of such a launch are no latencies: `profiled` makes one from a job that measures.
+    `op_profile`: a file for the operators' times, in the runtime's own form (`Runtime.read_op_profile`). Timing them
+    slows the run, so the samples of such a launch are no latencies: `profiled` makes one from a job that measures.
     """
 
     model: str
@@ -148,7 +148,7 @@ PROFILED_ITERATIONS = 30
 
 
 def profiled(job: RunnerJob, path: str) -> RunnerJob:
-    """The launch that times the operators of the same model, on the same inputs, as `job` measures; it writes `path`."""
+    """The launch that times the operators of the model that `job` measures, on the same inputs; it writes `path`."""
     return structs.replace(
         job,
         op_profile=path,

@@ -1,9 +1,10 @@
 """What ExecuTorch's event tracer writes (an ETDump): the instructions of every inference, to one table.
 
-Form: executorch/devtools/etdump/etdump_schema_flatcc.fbs, with its own size in front; field numbers are that schema's. Times
-are nanoseconds on Linux. Each inference is a run called "Execute". An instruction is an OPERATOR_CALL, whose kernel is named
-just before it ("native_call_add.out"), or a DELEGATE_CALL, whose steps the delegate may tell before it; which delegate it is,
-is not told. Read with the checked reader of model files, as it comes from a device.
+Form: executorch/devtools/etdump/etdump_schema_flatcc.fbs, with its own size in front; field numbers are that
+schema's. Times are nanoseconds on Linux. Each inference is a run called "Execute". An instruction is an
+OPERATOR_CALL, whose kernel is named just before it ("native_call_add.out"), or a DELEGATE_CALL, whose steps the
+delegate may tell before it; which delegate it is, is not told. Read with the checked reader of model files, as it
+comes from a device.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ONNX Runtime through the board's own Python: for what the native runner has no build for, and for the board's own version.
+"""ONNX Runtime through the board's own Python: where the native runner has no build, and for the board's own version.
 
 The board needs python3 with the package onnxruntime; edgekit brings the scripts.
 """

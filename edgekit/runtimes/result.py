@@ -164,7 +164,7 @@ _RUNNER_HINTS = {
     "E_RUNNER_FILE": "is the disk there writable, and the folder still there? edgekit doctor",
     "E_RUNNER_LIBRARY": "install the runtime there, or name another: --runtime",
     "E_RUNNER_STREAMS": "fewer --streams, or look at what the device does meanwhile",
-    "E_RUNNER_VERSION": "another version of the package there, or, of a native runner, push again (scripts/build_native in a checkout)",
+    "E_RUNNER_VERSION": "another version of the package there; of a native runner: push again, or scripts/build_native",
 }
 
 

@@ -1,4 +1,4 @@
-"""D1.1: what runs with the Python of the device: .onnx and .pte models pushed, tried there and measured; and where it is not."""
+"""D1.1: .onnx and .pte models pushed, tried and measured with the Python of the device; and where there is none."""
 
 from __future__ import annotations
 

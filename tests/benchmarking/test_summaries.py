@@ -240,6 +240,8 @@ def test_what_a_tool_cannot_do_is_refused_with_what_can() -> None:
             require_abilities(chosen("litert-benchmark"), options)
         assert caught.value.code == "E_TOOL_OPTION"
         assert words in (caught.value.hint or "")
+    with pytest.raises(InputError, match="simulated"):
+        require_abilities(chosen("litert"), BenchOptions(op_profile=True), simulated=True)
     require_abilities(chosen("litert"), BenchOptions(sustained_minutes=1.0, evaluation="x.npz"))
     require_abilities(chosen("trtexec", "gpu"), BenchOptions(op_profile=True, sustained_minutes=1.0))
 

@@ -1,4 +1,4 @@
-"""Small ExecuTorch programs, exported here: needs the packages torch and executorch. Inputs and outputs have no names."""
+"""Small ExecuTorch programs, exported here: needs the packages torch and executorch. They keep no names."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _one(forward: Any) -> Any:
 
 
 def copy_of(path: Path, dtype: str) -> Path:
-    """A program that gives its only input of 2 x 3 back, flat, in any dtype; "string" stands for one that numpy lacks."""
+    """A program that gives its only input of 2 x 3 back, flat, in any dtype; "string" is one that numpy lacks."""
     import torch
 
     x = torch.zeros(2, 3, dtype=torch.bfloat16 if dtype == "string" else getattr(torch, dtype))

@@ -114,7 +114,7 @@ def parse_options(arguments: list[str], times_operators: bool) -> argparse.Names
 
 
 def compute_outputs(session: Session, options: argparse.Namespace, memory: dict[str, Any]) -> dict[str, Any]:
-    """Every sample once; then the first sample's inputs are put back. Microseconds and faults of the first inference."""
+    """Every sample once; then the first one's inputs are put back. Microseconds and faults of the first inference."""
     if options.inputs:
         samples = read_inputs(options.inputs, sum(tensor.bytes for tensor in session.inputs))
     else:
@@ -250,8 +250,8 @@ def main(
     open_session: Callable[[argparse.Namespace, Loading], Session],
     write_op_profile: Callable[[Any, str], None] | None = None,
 ) -> NoReturn:
-    """All that the script of a runtime does. `write_op_profile`: ends the timing of operators that `--op-profile` began in
-    a session, and writes what the runtime found; None where it has none."""
+    """All that the script of a runtime does. `write_op_profile`: ends the timing of operators that `--op-profile` began
+    in a session, and writes what the runtime found; None where it has none."""
     real_stdout = os.fdopen(os.dup(1), "w")  # whatever a library prints goes to stderr
     os.dup2(2, 1)
     try:

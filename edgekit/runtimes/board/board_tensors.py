@@ -1,5 +1,5 @@
-"""Inputs and outputs of a model as the runner's files have them (docs/runner.md). Part of every runner that a board's Python
-runs; needs numpy, once a model is loaded, and Python 3.7 or later."""
+"""Inputs and outputs of a model as the runner's files have them (docs/runner.md). Part of every runner that a
+board's Python runs; needs numpy, once a model is loaded, and Python 3.7 or later."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def read_inputs(path: str, bytes_each: int) -> list[bytes]:
     except OSError as error:
         raise Refused("E_RUNNER_INPUTS", f"cannot read the inputs {path}: {error.strerror}") from error
     if not data or not bytes_each or len(data) % bytes_each:
-        text = f"the inputs have {len(data)} bytes, which is no multiple of the {bytes_each} bytes that one sample takes"
+        text = f"the inputs have {len(data)} bytes, which is no multiple of the {bytes_each} bytes"
+        text += " that one sample takes"
         raise Refused("E_RUNNER_INPUTS", text)
     return [data[at : at + bytes_each] for at in range(0, len(data), bytes_each)]
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The runner for boards that have Python with the packages executorch and torch.
 
-Same options, same files and same JSON line as the native runners (docs/runner.md). It imports nothing of edgekit but the
-files that lie beside it.
+Same options, same files and same JSON line as the native runners (docs/runner.md). It imports nothing of edgekit
+but the files that lie beside it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def check_file(path: str) -> None:
 
 @contextlib.contextmanager
 def stderr_kept(kept: list[str]) -> Iterator[None]:
-    """What the library writes to stderr meanwhile: its errors are numbers, and their words are there. Passed on after."""
+    """What the library writes to stderr meanwhile: its errors are numbers, their words are there. Passed on after."""
     real = os.dup(2)
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 2)
@@ -63,8 +63,8 @@ def stderr_kept(kept: list[str]) -> Iterator[None]:
 def find_library() -> tuple[Any, Any]:
     """The package's compiled part, and torch, whose tensors it takes.
 
-    `executorch.runtime` would bring all of the exporter along, for the sake of one warning: ten seconds more, and 140 MB
-    of memory that are no part of running a program (1.5.1). Where the compiled part has another name, it is taken.
+    `executorch.runtime` would bring all of the exporter along, for the sake of one warning: ten seconds more, and
+    140 MB of memory that are no part of running a program (1.5.1). It is the fallback.
     """
     try:
         import torch
@@ -77,7 +77,8 @@ def find_library() -> tuple[Any, Any]:
         text = f"this Python cannot import ExecuTorch: {first_line(error)} (pip install executorch torch)"
         raise Refused("E_RUNNER_LIBRARY", text) from error
     with contextlib.suppress(ImportError):
-        import executorch.kernels.quantized  # noqa: F401  registers the kernels that quantized programs need beside XNNPACK's
+        # registers the kernels that quantized programs need beside XNNPACK's
+        import executorch.kernels.quantized  # noqa: F401
     method = getattr(library, "ExecuTorchMethod", None)
     if (
         not hasattr(library, "_load_program")

@@ -79,7 +79,7 @@ def no_onnx(path: str, why: str) -> Refused:
 
 
 def find_package() -> Any:
-    # its official builds collect and upload usage data: no measurement may have that beside it. Read when it is imported
+    # its official builds collect and upload usage data: no measurement may have that beside it. Read at its import
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         import onnxruntime
@@ -142,7 +142,7 @@ class OnnxRuntimeSession:
         """Inputs stay bound."""
 
     def run(self) -> None:
-        """The first inference makes the outputs, in the shapes that come of it; later ones write into the same memory."""
+        """The first inference makes the outputs, in the shapes that come of it; later ones write into their memory."""
         try:
             self.session.run_with_iobinding(self.binding)
         except Exception as error:  # as above
