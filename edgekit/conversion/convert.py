@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit import events, registry
 from edgekit.cache import cache_dir, host_errors
 from edgekit.conversion import store
-from edgekit.conversion.calibration import CalibrationData, load_calibration
+from edgekit.conversion.calibration import CalibrationData, far_apart, load_calibration
 from edgekit.conversion.checks import require_runnable
 from edgekit.conversion.datasets import load_dataset
 from edgekit.conversion.extras import is_function
@@ -273,6 +273,8 @@ def _make(job: Job, scratch: Path) -> tuple[Prepared, Result, Samples]:
 def _opened(job: Job, recipe: Recipe, made: Made, notes: tuple[str, ...]) -> Result:
     """What was made, loaded on this host, and whether the profile's runtimes can run it."""
     notes = (*notes, *require_runnable(job.profile, job.target, made.info, recipe.name))
+    if job.calibration is not None and job.evaluation is not None:
+        notes = (*notes, *far_apart(job.calibration, job.evaluation.arrays))
     pairing = pair(job.source.signature, made.signature, job.options.layout)
     sized = with_sizes(made.signature, job.source.signature, job.options.layout)
     host = job.target.open(made.path, sized, f"the {recipe.name} model")
