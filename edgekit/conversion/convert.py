@@ -382,6 +382,6 @@ def _enforce(verification: Verification) -> None:
     raise VerificationError(
         "; ".join(verification.reasons),
         code="E_ACCURACY_DROP" if fell else "E_CONVERSION_MISMATCH",
-        hint="--debug-layers tells where source and result part; try another --recipe, or calibration data that is"
-        " more like what the model will see",
+        hint="--debug-layers tells where source and result part; try another --recipe, --rescue (TFLite), or calibration"
+        " data that is more like what the model will see",
     )
