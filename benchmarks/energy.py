@@ -2,10 +2,10 @@
 
     python benchmarks/energy.py [--runs 1000] [--seed 1]
 
-Windows: jitter, lost readings, wraps, float32 counters, a late and drifting external clock; each is within 1 % or refused.
-Intervals: energy per inference of launches that differ, with noisy readings and idle power that wanders; 92 to 98 % of
-the intervals have the truth in them. Made-up devices, the functions that a real one's readings go through. Exits 1
-where a bar is missed; the same seed prints the same numbers.
+Windows: jitter, lost readings, wraps, float32 counters, a late and drifting external clock; each is within 1 % or
+refused. Intervals: energy per inference of launches that differ, with noisy readings and idle power that wanders; 92
+to 98 % of the intervals have the truth in them. Made-up devices, the functions that a real one's readings go
+through. Exits 1 where a bar is missed; the same seed prints the same numbers.
 """
 
 from __future__ import annotations

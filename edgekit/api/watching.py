@@ -18,7 +18,8 @@ LEAST_S, MOST_S = 0.1, 3600.0
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """One look. `t_us`: CLOCK_BOOTTIME of the device. None is unknown: a sensor that is off, a first look at a counter."""
+    """One look. `t_us`: CLOCK_BOOTTIME of the device. None is unknown: a sensor that is off, a first look at a
+    counter."""
 
     t_us: float
     temperatures_mc: dict[str, int | None]
@@ -33,10 +34,11 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
 def watch(
     device: Device, *, meter: Offer | Refused, period_s: float = 1.0, count: int | None = None
 ) -> Iterator[Moment]:
-    """Look every `period_s`, `count` times or until the caller stops. A meter that is read by a command shows nothing here.
+    """Look every `period_s`, `count` times or until the caller stops. A meter that is read by a command shows
+    nothing here.
 
-    Raises InputError E_WATCH for a period that cannot be, and for a simulated device without `count`, whose time does not
-    pass by itself; DeviceError E_NO_SENSORS where there is nothing to look at; DeviceLost."""
+    Raises InputError E_WATCH for a period that cannot be, and for a simulated device without `count`, whose time
+    does not pass by itself; DeviceError E_NO_SENSORS where there is nothing to look at; DeviceLost."""
     if not LEAST_S <= period_s <= MOST_S:
         raise InputError(
             f"a period of {period_s:g} s cannot be",

@@ -1,4 +1,5 @@
-"""What power a device takes. Meters are plug-ins (entry-point group edgekit.meters); docs/measuring.md explains each."""
+"""What power a device takes. Meters are plug-ins (entry-point group edgekit.meters); docs/measuring.md explains
+each."""
 
 from edgekit.meters.base import Meter, Missing, Offer, Rails, Reading, Survey
 

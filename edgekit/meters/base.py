@@ -30,8 +30,8 @@ IDLE_S = 5.0
 
 @dataclass(frozen=True)
 class Survey:
-    """What a device shows of power. `folders`: a folder of a class of /sys to its files' texts, None where one cannot be
-    read; paths are those of the device, without the sysroot."""
+    """What a device shows of power. `folders`: a folder of a class of /sys to its files' texts, None where one
+    cannot be read; paths are those of the device, without the sysroot."""
 
     folders: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     denied: frozenset[str] = frozenset()
@@ -67,7 +67,8 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Rails:
-    """What the readings say by rail, NaN where unreadable: mW, or cumulative uJ. Rails with the same times are together."""
+    """What the readings say by rail, NaN where unreadable: mW, or cumulative uJ. Rails with the same times are
+    together."""
 
     t_us: Floats
     values: Mapping[str, Floats]

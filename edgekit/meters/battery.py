@@ -1,12 +1,13 @@
 """The fuel gauge of a battery. Coarse and slow, and on most phones all there is.
 
-Two meters: `battery`, current_now times voltage_now; `battery-charge`, the counter charge_counter times voltage_now, which
-misses nothing between two looks but steps by a mAh or so (some 14 J), so it is for minutes of load.
+Two meters: `battery`, current_now times voltage_now; `battery-charge`, the counter charge_counter times voltage_now,
+which misses nothing between two looks but steps by a mAh or so (some 14 J), so it is for minutes of load.
 
-The kernel says uA, uV and uAh (Documentation/ABI/testing/sysfs-class-power); phones give mA too, and either sign while they
-discharge (perfetto #1441, home-assistant/android #2846), so the unit of the current comes from the profile (power:
-current_unit) or there is no number. The sign need not be known: the battery has to be discharging, by its status and with
-nothing plugged in, all the time; then the current goes one way, and the profile's discharge_sign has to agree.
+The kernel says uA, uV and uAh (Documentation/ABI/testing/sysfs-class-power); phones give mA too, and either sign
+while they discharge (perfetto #1441, home-assistant/android #2846), so the unit of the current comes from the
+profile (power: current_unit) or there is no number. The sign need not be known: the battery has to be discharging,
+by its status and with nothing plugged in, all the time; then the current goes one way, and the profile's
+discharge_sign has to agree.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Which meter measures: the one that was asked for, the profile's, or the best that is there. Pure but for loading plug-ins."""
+"""Which meter measures: the one that was asked for, the profile's, or the best that is there. Pure but for loading
+plug-ins."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from edgekit.stats.traces import Refused
 
 NO_METER = "none"
 PREFERRED = ("odpm", "rapl", "hwmon", "ina3221-iio", "rpi-pmic", "sim", "battery", "battery-charge")
-"""Counters first; the battery last, which takes long and is coarse, its charge more so. Others' plug-ins come before it."""
+"""Counters first; the battery last, which takes long and is coarse, its charge more so. Others' plug-ins come before
+it."""
 
 ON_REQUEST = ("battery-charge",)
 """Never taken unasked: it is of use for minutes of load only, and takes 40 s of idle time."""

@@ -91,7 +91,7 @@ class OdpmMeter:
             boundary="soc-rails",
             unit="uJ",
             rails=tuple(rail.name for odpm in found.values() if odpm for rail in odpm.rails),
-            excluded="rails that no channel is set to, and what regulators lose; a rail that feeds another counts twice",
+            excluded="rails without a channel, and losses of regulators; a rail that feeds another counts twice",
             resolution="a counter that is brought up to date every 50 ms at most, times in ms",
             read=partial(_read_odpm, paths),
             paths=paths,

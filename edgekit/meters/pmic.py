@@ -1,8 +1,8 @@
 """The PMIC of Raspberry Pi 5: current and voltage of its rails, by `vcgencmd pmic_read_adc`.
 
 A read takes about 23 ms in the firmware (zeus) and a process, so four a second. Rails are paired by name (their ADC
-channels differ). The sum leaves out USB ports, HATs, NVMe and fan, which the 5 V input feeds past the PMIC, and the PMIC's
-own loss; EXT5V has no current, so the power of the input cannot be told.
+channels differ). The sum leaves out USB ports, HATs, NVMe and fan, which the 5 V input feeds past the PMIC, and the
+PMIC's own loss; EXT5V has no current, so the power of the input cannot be told.
 """
 
 from __future__ import annotations

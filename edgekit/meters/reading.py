@@ -11,8 +11,8 @@ from edgekit.stats.traces import Refused, Trace, sum_of, trace_of_counter, trace
 
 
 def trace_of(groups: Sequence[Rails]) -> Trace | Refused:
-    """All rails added up. A moment at which one rail could not be read is a moment without a reading: a sum of the others
-    would be a wrong number."""
+    """All rails added up. A moment at which one rail could not be read is a moment without a reading: a sum of the
+    others would be a wrong number."""
     traces = []
     for group in groups:
         trace = _power(group) if group.unit == "mW" else _counters(group)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from edgekit.agent.answers import Sample
 
 SETTLE_S = 0.3
-"""Between what ran and idle time, on each side: what ends takes a moment, and our idea of the device's clock is off by half
-a round trip."""
+"""Between what ran and idle time, on each side: what ends takes a moment, and our idea of the device's clock is off
+by half a round trip."""
 KEEP_BYTES = 64 << 20
 """Of a command's output: hours of it."""
 

@@ -1,8 +1,8 @@
 """`vcgencmd pmic_read_adc` of Raspberry Pi 5: currents and voltages of the PMIC's rails.
 
 A line a reading, `3V3_SYS_A current(1)=0.08783370A` or `3V3_SYS_V volt(9)=3.31003300V`. The numbers in brackets are
-ADC channels and differ between the current and the voltage of one rail, so rails are paired by name. EXT5V and BATT have
-a voltage only; the firmware was seen to print `nan`.
+ADC channels and differ between the current and the voltage of one rail, so rails are paired by name. EXT5V and BATT
+have a voltage only; the firmware was seen to print `nan`.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class PmicRail(Struct, frozen=True, kw_only=True):
 
 
 def parse_pmic(text: str) -> tuple[PmicRail, ...]:
-    """By name, in the order of the first reading of each. Raises ParseError on a line that is no reading (what older Pis
-    and a user outside the group video get), or one that comes twice."""
+    """By name, in the order of the first reading of each. Raises ParseError on a line that is no reading (what older
+    Pis and a user outside the group video get), or one that comes twice."""
     currents_ma: dict[str, float | None] = {}
     voltages_mv: dict[str, float | None] = {}
     for number, line in enumerate(lines_of(TOOL, text), start=1):

@@ -1,8 +1,9 @@
 """`tegrastats` of Jetson, TX2 to Thor: one line a look.
 
 Generations differ: rails without a unit are in mW (up to JetPack 4), with one since; two numbers (now, mean since
-tegrastats began) up to JetPack 6, three since 7. Only the first is read: the means are of a time that is not ours. Rails
-may have bare names (`GPU 1155/1155`, Xavier) beside temperatures of the same name (`GPU@28C`). `NC` is not connected,
+tegrastats began) up to JetPack 6, three since 7. Only the first is read: the means are of a time that is not ours.
+Rails may have bare names (`GPU 1155/1155`, Xavier) beside temperatures of the same name (`GPU@28C`). `NC` is not
+connected,
 -256 C no sensor, `off` a core that is off. A line may come truncated: what is not whole is no value.
 """
 

@@ -45,9 +45,9 @@ class ExternalClock:
 def clock_of_marker(
     trace: Trace, pulses: Sequence[Span], *, search_us: tuple[float, float]
 ) -> float | Refused:
-    """The offset to add to the times of `trace` to get device times. `pulses`: in order, on the device's clock; pulses or
-    pauses differ in length, as equal ones look the same one pulse later and are refused. `search_us`: from and to, by how
-    much the external clock may be ahead."""
+    """The offset to add to the times of `trace` to get device times. `pulses`: in order, on the device's clock;
+    pulses or pauses differ in length, as equal ones look the same one pulse later and are refused. `search_us`: from
+    and to, by how much the external clock may be ahead."""
     import numpy as np
 
     if len(pulses) < MIN_PULSES:
@@ -97,7 +97,8 @@ def clock_of_markers(
 
 
 def on_device_clock(trace: Trace, clock: ExternalClock) -> Trace:
-    """The same readings at device times. Power is what it was, so energy grows with the length of the meter's second."""
+    """The same readings at device times. Power is what it was, so energy grows with the length of the meter's
+    second."""
     scale = 1 + clock.drift
     return Trace(
         clock.device_us(trace.t_us),

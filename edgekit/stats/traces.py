@@ -1,8 +1,8 @@
 """Energy over time from what meters give: power samples, counters, currents with voltages. Pure.
 
 All becomes a `Trace`: readings of cumulative energy at real times. The energy of a window is taken from the readings
-inside it and stretched to its edges, because the power before and behind a window is another load's: a reading across an
-edge would bring it in. What cannot be told is `Refused` with the reason, never a number.
+inside it and stretched to its edges, because the power before and behind a window is another load's: a reading
+across an edge would bring it in. What cannot be told is `Refused` with the reason, never a number.
 
 mW times us is nJ, so a thousandth of it is uJ.
 """

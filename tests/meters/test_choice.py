@@ -1,4 +1,5 @@
-"""Which meter measures (D2.3): the one asked for, the profile's, or the best there; never another boundary in silence."""
+"""Which meter measures (D2.3): the one asked for, the profile's, or the best there; never another boundary in
+silence."""
 
 from __future__ import annotations
 

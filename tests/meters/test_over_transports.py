@@ -1,4 +1,5 @@
-"""Energy over the real transports, from a /sys of the test's own (D2-b2): constructed data, no such device was at hand."""
+"""Energy over the real transports, from a /sys of the test's own (D2-b2): constructed data, no such device was at
+hand."""
 
 from __future__ import annotations
 

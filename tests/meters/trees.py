@@ -15,7 +15,8 @@ Tree = dict[str, str]
 
 
 def ina3221(hwmon: int, rails: Mapping[int, tuple[str, int, int]]) -> Tree:
-    """One chip as the mainline driver shows it: channel to label, mV, mA. in4 to in7 are shunt voltages and their sum."""
+    """One chip as the mainline driver shows it: channel to label, mV, mA. in4 to in7 are shunt voltages and their
+    sum."""
     folder = f"/sys/class/hwmon/hwmon{hwmon}"
     tree = {f"{folder}/name": "ina3221\n", f"{folder}/in7_input": "400\n"}
     tree[f"{folder}/in7_label"] = "sum of shunt voltages\n"

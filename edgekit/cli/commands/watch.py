@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 @click.option("--jsonl", is_flag=True, help="A JSON document a line, for each look.")
 @command
 def watch(session: Session, period: float, count: int | None, meter: str | None, jsonl: bool) -> None:
-    """Show a device's heat, frequencies and power, live. Holds no lease: it may watch while something else measures there.
+    """Show a device's heat, frequencies and power, live. Holds no lease: it may watch while something else measures
+    there.
 
     With --json all looks come as one document at the end, so it takes --count.
     """
