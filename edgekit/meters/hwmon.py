@@ -4,7 +4,7 @@ INA3221 (Documentation/hwmon/ina3221.rst): up to three rails, inN_input in mV an
 and the shunt's step; in4 to in7 are shunt voltages and their sum. Rails of a Jetson overlap: VDD_IN and POM_5V_IN
 are the input of the module, so where there is one it is taken alone, else all are added up (AGX Orin and Xavier have
 no total). The others (ina2xx.rst): power1_input in uW, measured at whatever the board's maker or user put its shunt
-into. A reading costs some I2C transfers, about 1 ms a file; the chip averages over its conversion time.
+into. A reading costs some I2C transfers; the chip averages over its conversion time.
 """
 
 from __future__ import annotations
