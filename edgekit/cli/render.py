@@ -91,9 +91,13 @@ def throughput_line(found: Any) -> str:
     """Of all streams together, with its interval."""
     if found.inferences_per_second is None:
         return "not measured"
-    interval = f"  95 % interval {found.ci95[0]:.4g} to {found.ci95[1]:.4g}" if found.ci95 else ""
-    streams = f"{found.streams} stream{'s' if found.streams > 1 else ''}"
-    return f"[bold]{found.inferences_per_second:.4g}[/] inferences/s, {streams}{interval}"
+    from edgekit.results.wording import plural, significant
+
+    interval = (
+        f"  95 % interval {significant(found.ci95[0])} to {significant(found.ci95[1])}" if found.ci95 else ""
+    )
+    streams = plural(found.streams, "stream", "streams")
+    return f"[bold]{significant(found.inferences_per_second)}[/] inferences/s, {streams}{interval}"
 
 
 def energy_line(found: Any) -> str:
