@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from edgekit.errors import (
-    DeviceLost,
     EdgekitError,
     GateError,
     InputError,
@@ -32,6 +30,8 @@ if TYPE_CHECKING:
     from edgekit.profiles import Profile
 
 AUTO = "auto"
+TOO_LARGE_THERE = ("E_DEVICE_FULL", "E_DEVICE_MEMORY")
+"""What the device says of one candidate, and not of a smaller one."""
 FIRST = "float32"
 """Made first: where it cannot be, no other can, and its error is the answer."""
 
@@ -157,22 +157,27 @@ def _measured(
     """The same candidates with what the device says of them. What was put there for it is taken away again."""
     from edgekit.benchmarking import BenchOptions as Options
     from edgekit.benchmarking.race import race
+    from edgekit.devices.layout import candidates_name
 
     asked = options if options is not None else Options()
-    name = f"auto-{secrets.token_hex(4)}"
+    name = candidates_name(secrets.token_hex(4))
     placed: dict[str, Release] = {}
-    refused: dict[str, str] = {}
+    refused: dict[str, EdgekitError] = {}
     try:
         for recipe, artifact in made.items():
             try:
                 placed[recipe] = _put(artifact, device, name, profile, asked, sink)
-            except DeviceLost:
-                raise
-            except (InputError, ModelError, GateError, VerificationError) as error:
-                refused[recipe] = f"the device does not take it: {error.message}"
+            except EdgekitError as error:
+                if not isinstance(error, InputError | GateError | VerificationError) and not _too_large(
+                    error
+                ):
+                    raise
+                refused[recipe] = error
+        if refused and not placed and all(map(_too_large, refused.values())):
+            raise next(iter(refused.values()))
         laps = race(list(placed.values()), device, profile=profile, options=asked, sink=sink)
     finally:
-        _take_away(device, name, there=bool(placed))
+        _take_away(device, name, sink)
     ran = dict(zip(placed, laps, strict=True))
     return [_with(one, ran.get(one.recipe), refused.get(one.recipe)) for one in candidates]
 
@@ -197,18 +202,26 @@ def _put(
     return release_on_device(device, sent.name, sent.version)
 
 
-def _take_away(device: Device, name: str, *, there: bool) -> None:
-    """Where the device is gone, or another error is under way, that error is the one to tell."""
+def _too_large(error: EdgekitError) -> bool:
+    return error.code in TOO_LARGE_THERE
+
+
+def _take_away(device: Device, name: str, sink: Sink) -> None:
+    """Where that fails, as the device is gone, it is told and no error: one that is under way says more."""
     from edgekit.deployment.switching import remove
 
-    if there:
-        with suppress(EdgekitError):
-            remove(device, name)
+    try:
+        remove(device, name)
+    except InputError:
+        pass  # nothing was put there
+    except EdgekitError as error:
+        words = f"candidates may be left on the device ({error.message}): edgekit remove {name}, or in a day edgekit gc"
+        sink(Event("convert", words, device=device.address, level="warning"))
 
 
-def _with(one: Candidate, lap: Lap | None, refused: str | None) -> Candidate:
+def _with(one: Candidate, lap: Lap | None, refused: EdgekitError | None) -> Candidate:
     if refused is not None:
-        return replace(one, failed=refused)
+        return replace(one, failed=f"the device does not take it: {refused.message}")
     if lap is None:
         return one
     return replace(one, failed=lap.failed, latency_us=lap.median_us, peak_rss_bytes=lap.peak_rss_bytes)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from edgekit.benchmarking.plan import BenchOptions
+from edgekit.benchmarking.streams import check_streams
 from edgekit.config import load_config
-from edgekit.deployment.runtime_there import Chosen, RuntimeWish
+from edgekit.deployment import Release
+from edgekit.deployment.fits import check_fits_there
+from edgekit.deployment.runtime_there import Chosen, RuntimeWish, choose
+from edgekit.devices import Device
 from edgekit.errors import InputError
 from edgekit.runtimes.named import with_op_profile
 from edgekit.runtimes.tool import ToolRuntime
+
+if TYPE_CHECKING:
+    from edgekit.profiles import Profile
 
 
 def runtime_wish(options: BenchOptions) -> RuntimeWish:
@@ -19,6 +28,18 @@ def runtime_wish(options: BenchOptions) -> RuntimeWish:
         flags=options.runtime_flags,
         settings=options.tools if options.tools is not None else load_config().runtimes,
     )
+
+
+def chosen_for(release: Release, device: Device, profile: Profile | None, options: BenchOptions) -> Chosen:
+    """The runtime that measures this release there, one that can do all that is asked of it.
+
+    Raises InputError as `choose`, E_TOOL_OPTION and E_STREAMS; GateError and DeviceError for a model that cannot fit there.
+    """
+    chosen = choose(device, release.manifest.format, profile, runtime_wish(options))
+    check_fits_there(release.manifest, profile, device)
+    require_abilities(chosen, options, simulated=device.simulated)
+    check_streams(chosen.runtime, chosen.runtime.name, options.streams)
+    return chosen
 
 
 def require_abilities(chosen: Chosen, options: BenchOptions, *, simulated: bool = False) -> None:

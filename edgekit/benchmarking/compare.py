@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgekit.benchmarking.abilities import require_comparable, runtime_wish
+from edgekit.benchmarking.abilities import chosen_for, require_comparable
 from edgekit.benchmarking.comparison import (
     MAX_PAIRS,
     PILOT_PAIRS,
@@ -25,8 +25,7 @@ from edgekit.benchmarking.ready import made_ready
 from edgekit.benchmarking.summaries import centre_us
 from edgekit.clock import utc_now
 from edgekit.deployment import Release
-from edgekit.deployment.fits import check_fits_there
-from edgekit.deployment.runtime_there import choose, install
+from edgekit.deployment.runtime_there import install
 from edgekit.devices import Device
 from edgekit.devices.sampling import sampled
 from edgekit.events import Sink, ignore
@@ -54,10 +53,7 @@ def compare_releases(
     check_resolution(resolution)
     plan = make_plan(profile, options)
     check_cpus(plan.cpus, device)
-    for release in (a, b):
-        check_fits_there(release.manifest, profile, device)
-    wish = runtime_wish(options)
-    chosen = [choose(device, one.manifest.format, profile, wish) for one in (a, b)]
+    chosen = [chosen_for(one, device, profile, options) for one in (a, b)]
     require_comparable(*chosen)
     started_at = utc_now()
     with ExitStack() as stack:

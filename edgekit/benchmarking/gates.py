@@ -127,12 +127,27 @@ def check_gate(gate: Gate, record: Record, baseline: Record | None = None) -> Ga
     )
 
 
+_NOT_MEASURED: Mapping[str, str] = {
+    "throughput": "no streams were asked for: --streams N",
+    "sustained": "it takes a long load of at least two whole minutes: --sustained MINUTES",
+    "accuracy": "nothing was scored: bench --evaluation, or convert with --evaluation",
+    "conditions": "no temperature sensor could be read",
+    "memory": "the runtime does not tell it",
+}
+"""By part of the record, why a metric in it is null where the record itself does not say."""
+
+
 def _missing(record: Record, wanted: Metric, measured: float | None) -> list[str]:
-    """Why the record does not have it, where it says so."""
+    """Why the record does not have it, where that is known."""
     if measured is not None:
         return []
-    part, _, field = wanted.path.rpartition(".")
-    why = record.latency.unavailable.get(field) if part == "latency" else None
+    part, _, field = wanted.path.partition(".")
+    told = {
+        "latency": record.latency.unavailable.get(field),
+        "memory": record.memory.unavailable.get(field),
+        "energy": record.energy.unavailable,
+    }
+    why = told.get(part) or _NOT_MEASURED.get(part)
     return [why] if why else []
 
 

@@ -21,7 +21,7 @@ from edgekit.deployment.runtime_there import Installed
 from edgekit.deployment.streams_there import launch_streams
 from edgekit.devices import Device
 from edgekit.devices.files import stat_many
-from edgekit.errors import DeviceLost, ModelError, RemoteError
+from edgekit.errors import DeviceError, DeviceLost, HostError, ModelError, RemoteError
 from edgekit.events import Event, Sink
 from edgekit.parse import ParseError
 from edgekit.records import Launch, LoadTimes, Series
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+
+BESIDE_FAILED = (ModelError, DeviceError, HostError)
+"""What a launch beside those that the latency is of may fail with, a full disk here or there included: a note, as what was
+measured before is worth no less. DeviceLost is none of it, though it is a DeviceError."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.benchmarking.abilities import require_abilities, runtime_wish
+from edgekit.benchmarking.abilities import chosen_for
 from edgekit.benchmarking.assemble import device_part, make_record, plan_part
 from edgekit.benchmarking.energy import energy_part, energy_series
 from edgekit.benchmarking.evaluation import Evaluated, evaluate, load_evaluation
@@ -20,22 +20,20 @@ from edgekit.benchmarking.evidence import (
     fully_accelerated,
     timed_from_us,
 )
-from edgekit.benchmarking.launches import Launches, run_launches
+from edgekit.benchmarking.launches import BESIDE_FAILED, Launches, run_launches
 from edgekit.benchmarking.operators import Profiled, profiled
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
 from edgekit.benchmarking.ready import Ready, changed_since, made_ready
-from edgekit.benchmarking.streams import check_streams
 from edgekit.benchmarking.summaries import latency_of_summaries, only_summaries
 from edgekit.benchmarking.sustained import LongLaunch, sustained
 from edgekit.benchmarking.verdict import judge
 from edgekit.clock import utc_now
 from edgekit.deployment import Release
-from edgekit.deployment.fits import check_fits_there
-from edgekit.deployment.runtime_there import Installed, choose, install
+from edgekit.deployment.runtime_there import Installed, install
 from edgekit.devices import Device
 from edgekit.devices.sampling import Series, sampled
 from edgekit.devices.telemetry import Snapshot
-from edgekit.errors import DeviceLost, InputError, ModelError, RemoteError
+from edgekit.errors import DeviceLost, InputError
 from edgekit.events import Sink, ignore
 from edgekit.meters.taking import Taken, meter_for, metered
 from edgekit.records import Latency, Record, Runtime, Samples
@@ -60,11 +58,9 @@ def measure(
     """
     plan = make_plan(profile, options)
     check_cpus(plan.cpus, device)
-    chosen = choose(device, release.manifest.format, profile, runtime_wish(options))
-    require_abilities(chosen, options, simulated=device.simulated)
-    check_fits_there(release.manifest, profile, device)
-    check_streams(chosen.runtime, chosen.runtime.name, plan.streams)
+    chosen = chosen_for(release, device, profile, options)
     data = load_evaluation(release, device, Path(options.evaluation)) if options.evaluation else None
+    meter = meter_for(device, profile.power if profile is not None else None, options.meter)
     started_at = utc_now()
     with ExitStack() as stack:
         stack.enter_context(device.leased(f"measure {release.manifest.name}", options.lease_wait_seconds))
@@ -72,7 +68,6 @@ def measure(
         scratch = stack.enter_context(device.scratch())
         ready = stack.enter_context(made_ready(device, plan))
         plan = ready.plan
-        meter = meter_for(device, profile.power if profile is not None else None, options.meter)
         with metered(device, meter, sink) as energy:
             before = device.snapshot(files_first=False)
             with sampled(device) as series:
@@ -119,7 +114,7 @@ def _scored(
         scored = evaluate(release, *data, device, installed, scratch, threads=plan.threads, sink=sink)
     except DeviceLost:
         raise
-    except (ModelError, RemoteError) as error:
+    except BESIDE_FAILED as error:
         return replace(extra, notes=(f"not scored on the device: {error.code}: {error.message}",))
     return replace(extra, evaluated=scored)
 

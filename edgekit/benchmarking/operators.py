@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgekit.benchmarking.launches import job_of
+from edgekit.benchmarking.launches import BESIDE_FAILED, job_of
 from edgekit.benchmarking.model_file import model_here
 from edgekit.benchmarking.plan import BenchPlan
 from edgekit.deployment import Release
 from edgekit.deployment.launching import launch, read_op_profile
 from edgekit.deployment.runtime_there import Installed
 from edgekit.devices import Device
-from edgekit.errors import DeviceLost, ModelError, RemoteError
+from edgekit.errors import DeviceLost
 from edgekit.events import Event, Sink
 from edgekit.models.op_costs import read_costs, with_costs
-from edgekit.parse import ParseError
 from edgekit.parse.op_profile import row_times_us
 from edgekit.records import Operators
 from edgekit.runtimes.base import profiled as profiling
@@ -46,14 +45,16 @@ def profiled(
         told = read_op_profile(device, installed, done, job)
     except DeviceLost:
         raise
-    except (ModelError, RemoteError, ParseError) as error:
+    except BESIDE_FAILED as error:
         return Profiled(notes=(f"no operator profile: {error.code}: {error.message}",))
     if told is None:
         return Profiled(notes=(f"no operator profile: {installed.runtime.name} told none",))
     try:
         with model_here(release, device) as path:
             told = with_costs(told, read_costs(path))
-    except ModelError as error:
+    except DeviceLost:
+        raise
+    except BESIDE_FAILED as error:
         note = f"operators without MACs and bytes: {error.code}: {error.message}"
         return Profiled(operators_part(told, installed.runtime.name, done.argv), (note,))
     return Profiled(operators_part(told, installed.runtime.name, done.argv))

@@ -8,15 +8,23 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from edgekit.benchmarking.abilities import runtime_wish
+from edgekit.benchmarking.abilities import chosen_for
 from edgekit.benchmarking.launches import LaunchSeries, Spread, tell
 from edgekit.benchmarking.measure import check_cpus
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
 from edgekit.benchmarking.ready import made_ready
 from edgekit.deployment import Release
-from edgekit.deployment.runtime_there import choose, install
+from edgekit.deployment.runtime_there import install
 from edgekit.devices import Device
-from edgekit.errors import DeviceLost, EdgekitError, InputError, ModelError, RemoteError, ToolError
+from edgekit.errors import (
+    DeviceLost,
+    EdgekitError,
+    InputError,
+    ModelError,
+    RemoteError,
+    ToolError,
+    VerdictError,
+)
 from edgekit.events import Sink, ignore
 from edgekit.parse import ParseError
 from edgekit.profiles import Profile
@@ -87,7 +95,7 @@ class _Entrant:
         self.peaks: list[int] = []
         self.series: LaunchSeries | None = None
         try:
-            chosen = choose(device, release.manifest.format, profile, runtime_wish(options))
+            chosen = chosen_for(release, device, profile, options)
         except (InputError, ToolError) as error:
             self.failed, self.error = f"{error.code}: {error.message}", error
         else:
@@ -101,7 +109,7 @@ class _Entrant:
             done = self.series.run_one(order)
         except DeviceLost:
             raise
-        except (ModelError, RemoteError, ParseError) as error:
+        except (ModelError, RemoteError, ParseError, VerdictError) as error:
             self.failed, self.error = f"it does not run there: {error.code}: {error.message}", error
             return
         if not done.ok or not done.median_us:

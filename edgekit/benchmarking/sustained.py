@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from edgekit.benchmarking.evidence import timed_from_us
-from edgekit.benchmarking.launches import job_of, launch_part
+from edgekit.benchmarking.launches import BESIDE_FAILED, job_of, launch_part
 from edgekit.benchmarking.plan import BenchPlan
 from edgekit.benchmarking.samples import samples_of
 from edgekit.deployment import Release
@@ -18,9 +18,8 @@ from edgekit.deployment.launching import launch
 from edgekit.deployment.runtime_there import Installed
 from edgekit.devices import Device
 from edgekit.devices.sampling import sampled
-from edgekit.errors import DeviceLost, ModelError, RemoteError
+from edgekit.errors import DeviceLost
 from edgekit.events import Event, Sink
-from edgekit.parse import ParseError
 from edgekit.records import TelemetryPoint
 from edgekit.records.samples import Series, series_of
 from edgekit.records.sustained import Minute, Sustained
@@ -79,7 +78,7 @@ def sustained(
         return _run(release, plan, installed, device, scratch, sink)
     except DeviceLost:
         raise
-    except (ModelError, RemoteError, ParseError) as error:
+    except BESIDE_FAILED as error:
         return LongLaunch(note=f"no sustained load: {error.code}: {error.message}")
 
 

@@ -91,12 +91,12 @@ def throughput_line(found: Any) -> str:
     """Of all streams together, with its interval."""
     if found.inferences_per_second is None:
         return "not measured"
-    from edgekit.results.wording import significant
+    from edgekit.results.wording import plural, significant
 
-    interval = ""
-    if found.ci95:
-        interval = f"  95 % interval {significant(found.ci95[0])} to {significant(found.ci95[1])}"
-    streams = f"{found.streams} stream{'s' if found.streams > 1 else ''}"
+    interval = (
+        f"  95 % interval {significant(found.ci95[0])} to {significant(found.ci95[1])}" if found.ci95 else ""
+    )
+    streams = plural(found.streams, "stream", "streams")
     return f"[bold]{significant(found.inferences_per_second)}[/] inferences/s, {streams}{interval}"
 
 

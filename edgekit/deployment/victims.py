@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
+from edgekit.devices.layout import is_candidates
+
 Kind = Literal["release", "failed", "runtime", "agent", "staging", "garbage"]
 
 CUT_OFF_SECONDS = 86_400.0
-"""A push that was cut off can be taken up again for so long."""
+"""A push that was cut off can be taken up again for so long, and no `--recipe auto` takes longer."""
 RUNTIMES_OF_A_NAME = 2
 
 
@@ -76,6 +78,7 @@ def age_s(item: Item, now: Now) -> float:
 def choose_victims(items: Sequence[Item], rules: Rules, now: Now) -> list[Victim]:
     """In the order in which they are deleted: garbage first, the newest release last."""
     free = [item for item in items if item.kept_as is None]
+    candidates = [item for item in _of("release", items) if is_candidates(item.name)]
     chosen = [
         *(Victim(item, "left of a deletion that was cut off") for item in _of("garbage", free)),
         *(
@@ -86,7 +89,12 @@ def choose_victims(items: Sequence[Item], rules: Rules, now: Now) -> list[Victim
         *(Victim(item, "no agent that runs") for item in _of("agent", free)),
         *_old_runtimes(items),
         *_beyond(_of("failed", items), rules, now),
-        *_beyond(_of("release", items), rules, now),
+        *(
+            Victim(item, "a candidate of --recipe auto that was left behind")
+            for item in candidates
+            if item.kept_as is None and age_s(item, now) > CUT_OFF_SECONDS
+        ),
+        *_beyond([item for item in _of("release", items) if item not in candidates], rules, now),
     ]
     return [*chosen, *_until_it_fits(items, {victim.item for victim in chosen}, rules, now)]
 

@@ -39,6 +39,15 @@ def name_from_file(stem: str) -> str:
     return checked_name(cleaned or "model", "release name")
 
 
+def candidates_name(token: str) -> str:
+    """What the candidates of one `--recipe auto` are called while they are on a device; `token`: 8 hexadecimal digits."""
+    return f"auto-candidates-{token}"
+
+
+def is_candidates(name: str) -> bool:
+    return re.fullmatch(r"auto-candidates-[0-9a-f]{8}", name) is not None
+
+
 def split_release(text: str) -> tuple[str, str | None]:
     """`NAME` or `NAME@VERSION`, both checked."""
     name, sep, version = text.partition("@")

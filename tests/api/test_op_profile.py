@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.agent.test_faults import _tmpfs as small_disk
 from tests.api.places import Place, make_place
 from tests.cli.running import MODEL, QUICK, edgekit
 
@@ -83,3 +85,20 @@ def test_a_runtime_without_operators_says_which_have_them(here: Place) -> None:
     )
     assert (refused.code, refused.error()["code"]) == (1, "E_TOOL_OPTION")
     assert "onnxruntime" in refused.error()["hint"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small tmpfs, which needs root")
+def test_a_full_disk_here_costs_the_macs_and_no_measurement(here: Place, tmp_path: Path) -> None:
+    """D1.8, D1-b3: MACs are read from a copy of the model; where there is no room for it, the rest is kept."""
+    with small_disk(tmp_path / "small", "size=64k") as small:
+        record = edgekit(
+            *("bench", MODEL, "--op-profile", "--meter", "none", *QUICK, "--json", *here.device),
+            env={**here.env, "TMPDIR": str(small)},
+            cwd=here.folder,
+        )
+    found = record.ok().json()
+    assert found["latency"]["count"] > 0
+    assert found["operators"]["rows"]
+    assert any(
+        "operators without MACs and bytes: E_HOST_DISK_FULL" in note for note in found["verdict"]["notes"]
+    )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from edgekit.benchmarking.gates import parse_gate
+from edgekit.benchmarking.gates import check_gate, parse_gate
 from edgekit.benchmarking.plan import BenchOptions, make_plan, parse_cpus
 from edgekit.errors import InputError
+from tests.benchmarking.records import record
 
 pytestmark = pytest.mark.base
 
@@ -81,3 +82,23 @@ def test_gate_refused(text: str, code: str) -> None:
 def test_gate_needs_the_right_unit(text: str) -> None:
     with pytest.raises(InputError):
         parse_gate(text)
+
+
+@pytest.mark.parametrize(
+    ("gate", "why"),
+    [
+        ("throughput>=10/s", "--streams"),
+        ("energy_per_inference<3mJ", "no meter was used"),
+        ("mean_power<3W", "no meter was used"),
+        ("sustained_slowdown<=1.1", "--sustained"),
+        ("accuracy>=0.9", "--evaluation"),
+        ("temperature<80C", "sensor"),
+        ("model_delta<1GiB", "does not tell"),
+    ],
+)
+def test_a_gate_on_what_was_not_measured_fails_and_says_why(gate: str, why: str) -> None:
+    """D1.10: silence is no pass, and the reader is told what would give the number."""
+    found = check_gate(parse_gate(gate), record([1.0, 2.0]))
+    assert (found.passed, found.measured) == (False, None)
+    assert found.note is not None
+    assert why in found.note

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.deployment.victims import CUT_OFF_SECONDS, Item, Kind, Now, Rules, age_s, choose_victims
+from edgekit.devices.layout import candidates_name
 
 pytestmark = pytest.mark.base
 
@@ -168,3 +169,14 @@ def test_whatever_lies_there(items: list[Item], rules: Rules, now: Now) -> None:
             assert len(stay) >= min(rules.keep, len(whole))
     ageless = {v.item for v in choose_victims(items, replace(rules, older_than_s=None, max_bytes=None), now)}
     assert unbounded <= ageless
+
+
+def test_candidates_that_were_left_go_after_a_day_and_no_sooner() -> None:
+    """A race that is under way has many releases of one name, and the lease only while it measures."""
+    name = candidates_name("0a1b2c3d")
+    items = [release(f"v{hours}", hours / 24, name=name) for hours in (1, 2, 3, 25)]
+    gone = choose_victims(items, Rules(), NOW)
+    assert [(victim.item.version, victim.why) for victim in gone] == [
+        ("v25", "a candidate of --recipe auto that was left behind")
+    ]
+    assert choose_victims([replace(item, kept_as="in use") for item in items], Rules(), NOW) == []

@@ -185,3 +185,15 @@ def test_a_hang_without_a_deadline_ends_when_it_is_cancelled() -> None:
             result = running.wait()
     assert (result.cancelled, result.signal) == (True, 15)
     forget(parse(where))
+
+
+def test_a_disk_that_is_full_in_the_long_launch_costs_no_measurement() -> None:
+    """D1-b3: what was measured before is kept; its note says what is missing."""
+    with opened(address(disk=f"{5 << 20}B")) as device:
+        push(open_model(MODEL), device, smoke=False)
+        done, samples = bench(device, sustained_minutes=60.0, launches=3, meter="none")
+        assert done.record.latency.count > 0
+        assert len(samples.launches) == 3
+        assert done.record.sustained is None
+        assert any("no sustained load: E_DEVICE_FULL" in note for note in done.record.verdict.notes)
+        nothing_is_left(device)
