@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edgekit.api.models import convert, prepare
     from edgekit.api.pipelines import bench, run
     from edgekit.api.pushing import plan_push, push
+    from edgekit.api.watching import watch
     from edgekit.deployment.collect import gc
     from edgekit.deployment.listing import releases
     from edgekit.deployment.switching import remove, rollback, uninstall
@@ -36,6 +37,7 @@ _HOME = {
     "remove": ("edgekit.deployment.switching", "remove"),
     "gc": ("edgekit.deployment.collect", "gc"),
     "uninstall": ("edgekit.deployment.switching", "uninstall"),
+    "watch": ("edgekit.api.watching", "watch"),
     "inspect": ("edgekit.models", "open_model"),
     "load_profile": ("edgekit.profiles", "load_profile"),
 }
@@ -57,6 +59,7 @@ __all__ = [
     "rollback",
     "run",
     "uninstall",
+    "watch",
 ]
 
 

@@ -35,7 +35,7 @@ class Survey:
 
     folders: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     denied: frozenset[str] = frozenset()
-    """Files that are there, and not for this user."""
+    """Files and folders that are there, and not for this user."""
     outputs: Mapping[str, str] = field(default_factory=dict)
     """Of commands that ended well, by name: pmic_read_adc."""
     sysroot: str = ""
@@ -119,6 +119,14 @@ class Meter(Protocol):
 
     def look(self, seen: Survey) -> Offer | Missing:
         """Whether it can measure there. Pure; never raises for what a device shows."""
+
+
+def nothing(meter: str, seen: Survey, folder: str, reason: str, needed: str | None = None) -> Missing:
+    """Where nothing below a class of /sys will do: `reason`, unless this user may not look."""
+    closed = sorted(path for path in seen.denied if f"{path}/".startswith(f"{folder}/"))
+    if closed:
+        return Missing(meter, f"{closed[0]} may not be looked into", "root on the device")
+    return Missing(meter, reason, needed)
 
 
 def quiet(parse: Callable[[str], T], text: str | None) -> T | None:

@@ -1,9 +1,12 @@
-"""The fuel gauge of a battery: current_now times voltage_now. Coarse and slow, and on most phones all there is.
+"""The fuel gauge of a battery. Coarse and slow, and on most phones all there is.
 
-The kernel says uA and uV (Documentation/ABI/testing/sysfs-class-power); phones give mA too, and either sign while they
-discharge (perfetto #1441, home-assistant/android #2846), so the unit comes from the profile (power: current_unit) or
-there is no number. The sign need not be known: the battery has to be discharging, by its status and with nothing plugged in,
-all the time; then the current goes one way, and the profile's discharge_sign has to agree.
+Two meters: `battery`, current_now times voltage_now; `battery-charge`, the counter charge_counter times voltage_now, which
+misses nothing between two looks but steps by a mAh or so (some 14 J), so it is for minutes of load.
+
+The kernel says uA, uV and uAh (Documentation/ABI/testing/sysfs-class-power); phones give mA too, and either sign while they
+discharge (perfetto #1441, home-assistant/android #2846), so the unit of the current comes from the profile (power:
+current_unit) or there is no number. The sign need not be known: the battery has to be discharging, by its status and with
+nothing plugged in, all the time; then the current goes one way, and the profile's discharge_sign has to agree.
 """
 
 from __future__ import annotations
@@ -11,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-from edgekit.meters.base import Missing, Offer, Rails, Reading, Survey, column, quiet, times
+from edgekit.meters.base import Missing, Offer, Rails, Reading, Survey, column, nothing, quiet, times
 from edgekit.parse.sysfs_power import parse_battery_status, parse_name, parse_reading
 from edgekit.stats.traces import Refused
 
@@ -23,37 +27,35 @@ IDLE_S = 20.0
 MA_PER = {"uA": 0.001, "mA": 1.0}
 MOST_MA = 20_000.0
 """No phone or board draws more from its battery: a current that seems to is in another unit."""
+LEAST_UAH = 100_000
+"""Less than a charge of 100 mAh is one that is told in mAh, or a battery that is about to be empty."""
+UJ_PER_UAH_V = 3600.0
+RAIL = "battery"
+EXCLUDED = "nothing of the device: display, radios and all that runs are in it"
 
 
 @dataclass(frozen=True)
 class Gauge:
-    current: str
+    """Paths on the device. `plugs`: `online` of every supply that is no battery."""
+
+    folder: str
     voltage: str
     status: str
     plugs: tuple[str, ...]
-    """`online` of every supply that is no battery."""
-    ma_per_unit: float
-    sign: int | None
+
+    def paths(self, file: str) -> tuple[str, ...]:
+        return (f"{self.folder}/{file}", self.voltage, self.status, *self.plugs)
 
 
 class BatteryMeter:
+    """current_now times voltage_now."""
+
     name = "battery"
 
     def look(self, seen: Survey) -> Offer | Missing:
-        supplies = seen.of_class(SUPPLIES)
-        kinds = {folder: (quiet(parse_name, files.get("type")) or "") for folder, files in supplies.items()}
-        batteries = [
-            folder
-            for folder, files in supplies.items()
-            if kinds[folder].lower() == "battery" and {"current_now", "voltage_now", "status"} <= files.keys()
-        ]
-        if len(batteries) != 1:
-            what = "no battery that tells its current" if not batteries else f"{len(batteries)} batteries"
-            return Missing(self.name, f"{what} in {SUPPLIES}")
-        folder, files = batteries[0], supplies[batteries[0]]
-        if quiet(parse_reading, files["current_now"]) is None:
-            needed = "root" if f"{folder}/current_now" in seen.denied else None
-            return Missing(self.name, f"{folder}/current_now cannot be read", needed)
+        gauge = _gauge(self.name, seen, "current_now")
+        if isinstance(gauge, Missing):
+            return gauge
         unit = seen.power.current_unit
         if unit is None:
             return Missing(
@@ -61,34 +63,74 @@ class BatteryMeter:
                 "whether its current is in uA or mA differs between makers, and the profile does not say",
                 "power: {current_unit: uA} (or mA) in the profile, after a look at what it reads on battery",
             )
-        plugs = [
-            path for path, kind in kinds.items() if kind.lower() != "battery" and "online" in supplies[path]
-        ]
-        why = _not_discharging(files.get("status"), {path: supplies[path].get("online") for path in plugs})
-        if why is not None:
-            return Missing(
-                self.name, why, "unplug it: adb over Wi-Fi, or a USB port whose power can be switched off"
-            )
-        gauge = Gauge(
-            current=seen.on_device(f"{folder}/current_now"),
-            voltage=seen.on_device(f"{folder}/voltage_now"),
-            status=seen.on_device(f"{folder}/status"),
-            plugs=tuple(seen.on_device(f"{path}/online") for path in plugs),
-            ma_per_unit=MA_PER[unit],
-            sign=seen.power.discharge_sign,
-        )
-        return Offer(
-            meter=self.name,
-            boundary="battery",
+        return _offer(
+            self.name,
+            gauge.paths("current_now"),
             unit="mW",
-            rails=("battery",),
-            excluded="nothing of the device: display, radios and all that runs are in it",
             resolution="brought up to date about once a second, in the gauge's own steps",
-            read=partial(_read, gauge),
-            paths=(gauge.current, gauge.voltage, gauge.status, *gauge.plugs),
-            period_ms=PERIOD_MS,
-            idle_s=IDLE_S,
+            read=partial(_read_current, gauge, MA_PER[unit], seen.power.discharge_sign),
         )
+
+
+class BatteryChargeMeter:
+    """charge_counter times voltage_now."""
+
+    name = "battery-charge"
+
+    def look(self, seen: Survey) -> Offer | Missing:
+        gauge = _gauge(self.name, seen, "charge_counter")
+        if isinstance(gauge, Missing):
+            return gauge
+        return _offer(
+            self.name,
+            gauge.paths("charge_counter"),
+            unit="uJ",
+            resolution="a counter in the gauge's steps, often a mAh (14 J): for minutes of load",
+            read=partial(_read_charge, gauge),
+        )
+
+
+def _gauge(meter: str, seen: Survey, file: str) -> Gauge | Missing:
+    """The only battery, where `file` of it can be read and it is what feeds the device."""
+    supplies = seen.of_class(SUPPLIES)
+    kinds = {
+        folder: (quiet(parse_name, files.get("type")) or "").lower() for folder, files in supplies.items()
+    }
+    batteries = [
+        folder
+        for folder, files in supplies.items()
+        if kinds[folder] == "battery" and {file, "voltage_now", "status"} <= files.keys()
+    ]
+    if len(batteries) != 1:
+        what = f"no battery with {file}" if not batteries else f"{len(batteries)} batteries"
+        return nothing(meter, seen, SUPPLIES, f"{what} in {SUPPLIES}")
+    folder, files = batteries[0], supplies[batteries[0]]
+    if quiet(parse_reading, files[file]) is None:
+        needed = "root" if f"{folder}/{file}" in seen.denied else None
+        return Missing(meter, f"{folder}/{file} cannot be read", needed)
+    plugs = [path for path, kind in kinds.items() if kind != "battery" and "online" in supplies[path]]
+    why = _not_discharging(files.get("status"), {path: supplies[path].get("online") for path in plugs})
+    if why is not None:
+        return Missing(meter, why, "unplug it: adb over Wi-Fi, or a USB port whose power can be switched off")
+    return Gauge(
+        folder=seen.on_device(folder),
+        voltage=seen.on_device(f"{folder}/voltage_now"),
+        status=seen.on_device(f"{folder}/status"),
+        plugs=tuple(seen.on_device(f"{path}/online") for path in plugs),
+    )
+
+
+def _offer(meter: str, paths: tuple[str, ...], **more: Any) -> Offer:
+    return Offer(
+        meter=meter,
+        boundary="battery",
+        rails=(RAIL,),
+        excluded=EXCLUDED,
+        paths=paths,
+        period_ms=PERIOD_MS,
+        idle_s=IDLE_S,
+        **more,
+    )
 
 
 def _not_discharging(status: str | None, online: Mapping[str, str | None]) -> str | None:
@@ -102,19 +144,27 @@ def _not_discharging(status: str | None, online: Mapping[str, str | None]) -> st
     return None
 
 
-def _read(gauge: Gauge, readings: Sequence[Reading]) -> Sequence[Rails] | Refused:
-    import numpy as np
-
+def _doubt(gauge: Gauge, readings: Sequence[Reading]) -> Refused | None:
     for reading in readings:
         plugs = {path.removesuffix("/online"): reading.texts.get(path) for path in gauge.plugs}
         if (why := _not_discharging(reading.texts.get(gauge.status), plugs)) is not None:
             return Refused(why)
-    current_ma = column(readings, gauge.current, parse_reading) * gauge.ma_per_unit
+    return None
+
+
+def _read_current(
+    gauge: Gauge, ma_per_unit: float, sign: int | None, readings: Sequence[Reading]
+) -> Sequence[Rails] | Refused:
+    import numpy as np
+
+    if (doubt := _doubt(gauge, readings)) is not None:
+        return doubt
+    current_ma = column(readings, f"{gauge.folder}/current_now", parse_reading) * ma_per_unit
     voltage_mv = column(readings, gauge.voltage, parse_reading) / 1000
     flows = np.sign(current_ma[np.isfinite(current_ma) & (current_ma != 0)])
     if flows.size and np.any(flows != flows[0]):
         return Refused("the battery's current changed its direction while it was said to discharge")
-    if gauge.sign is not None and flows.size and flows[0] != gauge.sign:
+    if sign is not None and flows.size and flows[0] != sign:
         return Refused(
             "the battery's current has the sign of charging (power: discharge_sign in the profile)"
         )
@@ -122,4 +172,27 @@ def _read(gauge: Gauge, readings: Sequence[Reading]) -> Sequence[Rails] | Refuse
         return Refused(
             "the battery's current is larger than any device's: power: current_unit is another one"
         )
-    return (Rails(times(readings), {"battery": np.abs(current_ma) * voltage_mv / 1000}, "mW"),)
+    return (Rails(times(readings), {RAIL: np.abs(current_ma) * voltage_mv / 1000}, "mW"),)
+
+
+def _read_charge(gauge: Gauge, readings: Sequence[Reading]) -> Sequence[Rails] | Refused:
+    """What has left the battery, at the voltage of that moment; the step is the smallest that was seen."""
+    import numpy as np
+
+    if (doubt := _doubt(gauge, readings)) is not None:
+        return doubt
+    charge_uah = column(readings, f"{gauge.folder}/charge_counter", parse_reading)
+    voltage_v = column(readings, gauge.voltage, parse_reading) / 1e6
+    known = np.isfinite(charge_uah) & np.isfinite(voltage_v)
+    t_us, charge_uah, voltage_v = times(readings)[known], charge_uah[known], voltage_v[known]
+    if np.any(charge_uah < LEAST_UAH):
+        return Refused("the battery's charge is below 100 mAh, or not in uAh")
+    spent = -np.diff(charge_uah)
+    if not np.any(spent):
+        return Refused("the battery's charge did not change: it takes minutes of load")
+    if np.any(spent < 0):
+        return Refused("the battery's charge grew while it was said to discharge")
+    uj_per_uah = UJ_PER_UAH_V * (voltage_v[1:] + voltage_v[:-1]) / 2
+    energy_uj = np.concatenate(([0.0], np.cumsum(spent * uj_per_uah)))
+    step_uj = float(spent[spent > 0].min() * uj_per_uah.mean())
+    return (Rails(t_us, {RAIL: energy_uj}, "uJ", step_uj),)

@@ -10,8 +10,11 @@ from edgekit.registry import load, plugins
 from edgekit.stats.traces import Refused
 
 NO_METER = "none"
-PREFERRED = ("odpm", "rapl", "hwmon", "ina3221-iio", "rpi-pmic", "sim", "battery")
-"""Counters first; the battery last, which takes long and is coarse. Others' plug-ins come before it."""
+PREFERRED = ("odpm", "rapl", "hwmon", "ina3221-iio", "rpi-pmic", "sim", "battery", "battery-charge")
+"""Counters first; the battery last, which takes long and is coarse, its charge more so. Others' plug-ins come before it."""
+
+ON_REQUEST = ("battery-charge",)
+"""Never taken unasked: it is of use for minutes of load only, and takes 40 s of idle time."""
 
 
 def look_all(seen: Survey) -> dict[str, Offer | Missing]:
@@ -31,12 +34,14 @@ def choose(wanted: str | None, found: Mapping[str, Offer | Missing], seen: Surve
     profile's cannot, nothing else is taken in its place: its number would have another boundary."""
     if wanted == NO_METER:
         return Refused("no meter was wanted (--meter none)")
+    if wanted is None and seen.power.meter == NO_METER:
+        return Refused("the profile wants no meter (power: {meter: none})")
     # a simulated device has what its profile names only in name
     named = wanted or (None if seen.simulated else seen.power.meter)
     offers = {name: offer for name, offer in found.items() if isinstance(offer, Offer)}
     if named is None:
-        if offers:
-            return next(iter(offers.values()))
+        if (best := next((one for name, one in offers.items() if name not in ON_REQUEST), None)) is not None:
+            return best
         return Refused("no meter: nothing on the device tells its power (edgekit meters says what would)")
     one = found.get(named)
     if isinstance(one, Offer):

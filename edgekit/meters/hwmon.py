@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from edgekit.meters.base import Missing, Offer, Rails, Reading, Survey, column, quiet, times
+from edgekit.meters.base import Missing, Offer, Rails, Reading, Survey, column, nothing, quiet, times
 from edgekit.parse.sysfs_power import parse_name, parse_reading
 from edgekit.profiles.schema import Boundary
 
@@ -57,9 +57,11 @@ class HwmonMeter:
             )
         if others:
             return _single(self.name, seen, others[0])
-        return Missing(
+        return nothing(
             self.name,
-            "no INA3221, INA219 or INA226 in /sys/class/hwmon",
+            seen,
+            HWMON,
+            f"no INA3221, INA219 or INA226 in {HWMON}",
             "such a sensor in the board's supply, with its driver (an INA219 on I2C: a device-tree overlay)",
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from edgekit.meters.base import Missing, Offer, Rails, Reading, Survey, column, quiet, times
+from edgekit.meters.base import Missing, Offer, Rails, Reading, Survey, column, nothing, quiet, times
 from edgekit.meters.hwmon import NOT_CONNECTED, taken_rails
 from edgekit.parse.odpm import parse_odpm
 from edgekit.parse.sysfs_power import parse_name, parse_reading
@@ -39,7 +39,9 @@ class IioRailsMeter:
                     return Missing(self.name, f"two rails have one name: {rail}")
                 rails[rail] = seen.on_device(f"{folder}/in_power{channel}_input")
         if not rails:
-            return Missing(self.name, f"no rails with names in {IIO} (Jetson with JetPack 4 has them)")
+            return nothing(
+                self.name, seen, IIO, f"no rails with names in {IIO} (Jetson with JetPack 4 has them)"
+            )
         names, boundary, excluded = taken_rails(list(rails))
         taken = {name: rails[name] for name in names}
         return Offer(
@@ -67,8 +69,10 @@ class OdpmMeter:
     def look(self, seen: Survey) -> Offer | Missing:
         devices = {folder: files for folder, files in seen.of_class(IIO).items() if ENERGY in files}
         if not devices:
-            return Missing(
+            return nothing(
                 self.name,
+                seen,
+                IIO,
                 f"no {ENERGY} in {IIO}",
                 "a Pixel 6 or later; few other phones have this hardware",
             )

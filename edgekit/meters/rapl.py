@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from edgekit.meters.base import Missing, Offer, Rails, Reading, Survey, column, quiet, times
+from edgekit.meters.base import Missing, Offer, Rails, Reading, Survey, column, nothing, quiet, times
 from edgekit.parse.sysfs_power import parse_name, parse_reading
 
 POWERCAP = "/sys/class/powercap"
@@ -33,7 +33,9 @@ class RaplMeter:
             if (name.startswith("package-") or name == "dram") and "-mmio" not in folder
         }
         if not any("package-" in rail for rail in taken):
-            return Missing(self.name, f"no package in {POWERCAP} (virtual machines have none)")
+            return nothing(
+                self.name, seen, POWERCAP, f"no package in {POWERCAP} (virtual machines have none)"
+            )
         ranges = {}
         for rail, folder in taken.items():
             files = seen.folders[folder]

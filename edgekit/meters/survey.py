@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from edgekit.agent import requests
 from edgekit.agent.failures import EACCES, EPERM
 from edgekit.devices import Device
-from edgekit.errors import EdgekitError, RemoteError
+from edgekit.errors import DevicePermission, EdgekitError, RemoteError
 from edgekit.meters.base import Survey
 from edgekit.meters.battery import SUPPLIES
 from edgekit.meters.hwmon import HWMON
@@ -23,7 +23,7 @@ MAX_BYTES = 4096
 FILES = {
     HWMON: re.compile(r"name|(in|curr|power)\d{1,2}_(label|input)"),
     IIO: re.compile(r"name|energy_value|rail_name_\d|in_power\d_input"),
-    SUPPLIES: re.compile(r"type|status|online|current_now|voltage_now"),
+    SUPPLIES: re.compile(r"type|status|online|current_now|voltage_now|charge_counter"),
     POWERCAP: re.compile(r"name|energy_uj|max_energy_range_uj"),
 }
 
@@ -33,15 +33,15 @@ def survey(device: Device, power: Power | None = None) -> Survey:
     DeviceLost."""
     root = device.target.sysroot.rstrip("/")
     classes = list(FILES)
+    denied: set[str] = set()
     folders = {
         f"{where}/{name}": where
-        for where, names in zip(classes, _names(device, [f"{root}{one}" for one in classes]), strict=True)
+        for where, names in _names(device, root, classes, denied).items()
         for name in names
     }
-    chosen = sorted(folders)[:MAX_FOLDERS]
     wanted = {
         folder: sorted(name for name in names if FILES[folders[folder]].fullmatch(name))
-        for folder, names in zip(chosen, _names(device, [f"{root}{one}" for one in chosen]), strict=True)
+        for folder, names in _names(device, root, sorted(folders)[:MAX_FOLDERS], denied).items()
     }
     paths = [f"{folder}/{name}" for folder, names in wanted.items() for name in names]
     contents = device.agent.read([f"{root}{path}" for path in paths], max_bytes=MAX_BYTES) if paths else ()
@@ -52,7 +52,7 @@ def survey(device: Device, power: Power | None = None) -> Survey:
             for folder, names in wanted.items()
             if names
         },
-        denied=frozenset(path for path, content in read.items() if content.errno in (EACCES, EPERM)),
+        denied=frozenset(denied | {path for path, one in read.items() if one.errno in (EACCES, EPERM)}),
         outputs=_outputs(device),
         sysroot=root,
         simulated=device.simulated,
@@ -60,15 +60,17 @@ def survey(device: Device, power: Power | None = None) -> Survey:
     )
 
 
-def _names(device: Device, folders: Sequence[str]) -> list[list[str]]:
-    """What is in each folder; nothing in one that is not there."""
+def _names(device: Device, root: str, folders: Sequence[str], denied: set[str]) -> dict[str, list[str]]:
+    """What is in each folder; nothing in one that is not there. Those that may not be listed are added to `denied`."""
     if not folders:
-        return []
-    answers = device.agent.pipelined([[requests.list_dir(folder)] for folder in folders])
-    return [
-        [] if isinstance(answer, EdgekitError) else sorted(entry.name for entry in answer[0])
-        for answer in answers
-    ]
+        return {}
+    answers = device.agent.pipelined([[requests.list_dir(f"{root}{folder}")] for folder in folders])
+    found = {}
+    for folder, answer in zip(folders, answers, strict=True):
+        if isinstance(answer, DevicePermission):
+            denied.add(folder)
+        found[folder] = [] if isinstance(answer, EdgekitError) else sorted(entry.name for entry in answer[0])
+    return found
 
 
 def _outputs(device: Device) -> dict[str, str]:

@@ -56,8 +56,9 @@ class Taken:
 
 def meter_for(device: Device, power: Power | None, wanted: str | None) -> Offer | Refused:
     """What `choice.choose` says of this device; `power`: the profile's. Raises InputError E_METER, DeviceLost."""
-    if wanted == NO_METER:
-        return choose(wanted, {}, Survey())
+    power = power or Power()
+    if (wanted or power.meter) == NO_METER:
+        return choose(wanted, {}, Survey(power=power))
     seen = survey(device, power)
     return choose(wanted, look_all(seen), seen)
 

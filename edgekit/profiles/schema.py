@@ -93,6 +93,18 @@ Format = Annotated[
     ),
 ]
 
+Meter = Annotated[
+    str,
+    _open_enum(
+        "meters",
+        (
+            *("odpm", "rapl", "hwmon", "ina3221-iio", "rpi-pmic", "battery", "battery-charge"),
+            "none",
+        ),
+        "what tells power there, as `bench --meter` names it; none: nothing is to",
+    ),
+]
+
 
 class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Base of every part of a profile: unknown keys are errors, unset keys are None or empty."""
@@ -187,7 +199,7 @@ class Bench(_Section, frozen=True, kw_only=True):
 class Power(_Section, frozen=True, kw_only=True):
     """What tells power there, and what its number includes."""
 
-    meter: Name | None = None
+    meter: Meter | None = None
     boundary: Boundary | None = None
     current_unit: Literal["uA", "mA"] | None = None
     discharge_sign: Literal[-1, 1] | None = None

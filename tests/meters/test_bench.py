@@ -4,9 +4,7 @@ trees of other devices' /sys, read by the real agent. The trees are constructed 
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +17,11 @@ from edgekit.models import open_model
 from edgekit.profiles import load_profile
 from tests.cli.running import edgekit
 from tests.meters import trees
+from tests.meters.boards import Board, Pixel, check_energy, in_place, loaded
 from tests.parse.outputs import output
 from tests.sim.devices import MODEL, PROFILE, address, bench, opened, push
 
 QUIET = {"within_sd": 0.001, "launch_sd": 0, "outlier_share": 0}
-LAUNCHES = ("--launches", "3", "--iterations", "20", "--min-seconds", "1.2", "--warmup-iterations", "2")
 
 
 def test_energy_of_a_simulated_device_is_what_its_address_says() -> None:
@@ -82,87 +80,9 @@ def test_meters_of_a_simulated_device() -> None:
     assert all(row.reason for row in found.meters if not row.available)
 
 
-def _launched(root: Path) -> bool:
-    """Whether a runner of this device is at work."""
-    mark = os.fsencode(root)
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if any(word.startswith(mark) and b"/samples-" in word for word in words):
-                return True
-    return False
-
-
-@contextmanager
-def loaded(root: Path, tell: Callable[[bool, float], None]) -> Iterator[None]:
-    """Call `tell(busy, seconds since the last)` again and again: the other end of the sensors."""
-    stop = threading.Event()
-
-    def work() -> None:
-        last = os.times().elapsed
-        while not stop.wait(0.01):
-            now = os.times().elapsed
-            tell(_launched(root), now - last)
-            last = now
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(10)
-
-
-def in_place(path: Path, text: str) -> None:
-    """In one write and of one length, as the agent keeps its files open."""
-    with path.open("r+b", buffering=0) as file:
-        file.write(text.encode())
-
-
-class Board:
-    """This machine with another one's /sys, as a device of edgekit.yaml called `it`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.tree = folder / "tree"
-        self.root = folder / "device"
-
-    def shows(self, tree: Mapping[str, str], profile: str = "") -> None:
-        trees.write(tree, self.tree)
-        (self.folder / "mine.yaml").write_text(
-            f"schema: edgekit.profile/1\nname: mine\nextends: host-x86-64\n{profile}"
-        )
-        (self.folder / "edgekit.yaml").write_text(
-            f'devices:\n  it: {{address: "local:", root: "{self.root}", sysroot: "{self.tree}", profile: mine.yaml}}\n'
-        )
-
-    def bench(self, *more: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
-        done = edgekit("bench", MODEL, "-d", "it", *LAUNCHES, *more, "--json", cwd=self.folder, env=env)
-        record: dict[str, Any] = done.json()
-        assert "error" not in record, record
-        return record
-
-
 @pytest.fixture
 def board(tmp_path: Path) -> Board:
     return Board(tmp_path)
-
-
-def check_energy(record: dict[str, Any], meter: str, added_mw: float, idle_mw: float) -> None:
-    """What the load added, for the mean time of an inference."""
-    energy = record["energy"]
-    assert energy.get("meter") == meter, energy
-    assert energy["idle_power_mw"] == pytest.approx(idle_mw, rel=0.02)
-    assert energy["mean_power_mw"] == pytest.approx(idle_mw + added_mw, rel=0.03)
-    mean_us = sum(one["wall_us"] for one in record["launches"]) / record["latency"]["count"]
-    assert energy["per_inference_uj"] == pytest.approx(added_mw * mean_us / 1000, rel=0.05)
-    low, high = energy["ci95_uj"]
-    assert low <= energy["per_inference_uj"] <= high
-    assert energy["sample_cost_us"] > 0
 
 
 def test_an_orin_nano_of_jetpack_5(board: Board) -> None:
@@ -176,21 +96,8 @@ def test_an_orin_nano_of_jetpack_5(board: Board) -> None:
 def test_a_pixel_with_odpm(board: Board) -> None:
     """Counters of four rails: 250 mW each idle, 1000 mW each under load."""
     board.shows(trees.PIXEL)
-    file = board.tree / "sys/bus/iio/devices/iio:device0/energy_value"
-    energy_uj = 1e9
-
-    def tell(busy: bool, seconds: float) -> None:
-        nonlocal energy_uj
-        energy_uj += seconds * (1e6 if busy else 0.25e6)
-        with Path("/proc/uptime").open() as uptime:
-            ms = f"{float(uptime.read().split()[0]) * 1000:012.0f}"
-        rails = [f"CH{n}(T={ms})[RAIL{n}], {energy_uj:.0f}" for n in (0, 3, 4, 5)]
-        in_place(file, "\n".join([f"t={ms}", *rails]) + "\n")
-
-    tell(False, 0.0)
-    text = file.read_text()
-    file.write_text(text[: text.rindex("RAIL5")] + f"RAIL5], {energy_uj:.0f}\n")
-    with loaded(board.root, tell):
+    pixel = Pixel(board.tree / "sys/bus/iio/devices/iio:device0/energy_value", 250, 1000)
+    with loaded(board.root, pixel.tell):
         check_energy(board.bench("--meter", "odpm"), "odpm", 3000.0, 1000.0)
 
 

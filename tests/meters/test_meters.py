@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from edgekit.meters.base import Missing, Offer, Reading, Survey
-from edgekit.meters.battery import BatteryMeter
+from edgekit.meters.base import Meter, Missing, Offer, Reading, Survey
+from edgekit.meters.battery import BatteryChargeMeter, BatteryMeter
 from edgekit.meters.hwmon import HwmonMeter
 from edgekit.meters.iio import IioRailsMeter, OdpmMeter
 from edgekit.meters.pmic import BLOCK_END, OUTPUT, PmicMeter, command_blocks, command_loop
@@ -169,6 +169,26 @@ class TestBattery(MeterContract):
         return trees.battery("0")
 
 
+class TestBatteryCharge(MeterContract):
+    """100 uAh a second at 3906 mV: 1.406 W."""
+
+    name = "battery-charge"
+    power_mw = 100 * 3600 * 3.906 / 1000
+
+    def seen(self) -> Survey:
+        return surveyed(trees.battery("-352000"))
+
+    def texts(self, t_us: float) -> Texts:
+        charge = 2_848_000 - int(t_us / 1e6) * 100
+        return {
+            path: f"{charge}\n" if path.endswith("/charge_counter") else text
+            for path, text in trees.battery("-352000").items()
+        }
+
+    def silent(self, t_us: float) -> Texts:
+        return trees.battery("-352000")
+
+
 class TestSim(MeterContract):
     name = "sim"
     power_mw = 2500.0
@@ -221,6 +241,22 @@ def test_rails_that_only_root_may_read() -> None:
     zone = "/sys/class/powercap/intel-rapl:0/energy_uj"
     rapl = missing(RaplMeter().look(surveyed({**trees.rapl(), zone: None}, denied=(zone,))))
     assert "root" in (rapl.needed or "")
+
+
+@pytest.mark.parametrize(
+    ("meter", "folder"),
+    [
+        (BatteryMeter(), "/sys/class/power_supply"),
+        (HwmonMeter(), "/sys/class/hwmon"),
+        (OdpmMeter(), "/sys/bus/iio/devices"),
+        (IioRailsMeter(), "/sys/bus/iio/devices/iio:device0"),
+        (RaplMeter(), "/sys/class/powercap"),
+    ],
+)
+def test_a_folder_that_may_not_be_listed_is_not_an_empty_one(meter: Meter, folder: str) -> None:
+    found = missing(meter.look(surveyed({}, denied=(folder,))))
+    assert f"{folder} may not be looked into" in found.reason
+    assert "root" in (found.needed or "")
 
 
 def test_odpm_channels_that_were_set_to_other_rails_meanwhile() -> None:
@@ -282,6 +318,29 @@ def test_a_battery_that_changes_while_it_is_read(meanwhile: dict[str, str], word
     rails = offer.read([Reading(n * 1e6, meanwhile if n == 10 else before) for n in range(20)])
     assert isinstance(rails, Refused)
     assert words in rails.reason
+
+
+@pytest.mark.parametrize(
+    ("charges", "words"),
+    [
+        ([2_848_000 - 1000 * (n // 5) for n in range(20)], None),
+        ([2848 - n for n in range(20)], "not in uAh"),
+        ([2_848_000 + 1000 * n for n in range(20)], "grew"),
+    ],
+)
+def test_the_charge_counter_and_its_step(charges: list[int], words: str | None) -> None:
+    """A step of 1 mAh at 3.906 V is 14 J."""
+    tree = trees.battery("-352000")
+    offer = offered(BatteryChargeMeter().look(surveyed(tree)))
+    path = "/sys/class/power_supply/battery/charge_counter"
+    rails = offer.read([Reading(n * 1e6, {**tree, path: f"{one}\n"}) for n, one in enumerate(charges)])
+    if words is not None:
+        assert isinstance(rails, Refused)
+        assert words in rails.reason
+        return
+    assert not isinstance(rails, Refused)
+    assert rails[0].step_uj == pytest.approx(1000 * 3600 * 3.906)
+    assert rails[0].values["battery"][-1] == pytest.approx(3 * 1000 * 3600 * 3.906)
 
 
 def test_a_sign_of_charging() -> None:
