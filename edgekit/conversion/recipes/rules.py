@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from re._parser import SubPattern  # what `re` itself compiles from; no public module shows it since sre_parse
-from re._parser import parse as _parse
+from importlib import import_module
 from typing import Any
 
 from edgekit.conversion.recipes.schema import (
@@ -23,6 +22,8 @@ from edgekit.profiles.nodes import ListNode, MapNode, Node
 
 TARGETS = ("coreml", "executorch", "onnx", "tflite")
 """Those of edgekit; others may be installed elsewhere."""
+_PARSER: Any = import_module("re._parser")
+"""What `re` compiles from: a module without a public name since sre_parse was taken out of use."""
 _REPEATS, _KEEPS = ("MAX_REPEAT", "MIN_REPEAT"), ("POSSESSIVE_REPEAT", "ATOMIC_GROUP")
 _FEW = 8
 """Repetitions that end soon."""
@@ -104,7 +105,7 @@ def _not_a_pattern(text: str) -> str:
     """What is wrong with a rule's regular expression; empty where nothing is."""
     try:
         re.compile(text)
-        endless = _repeats(_parse(text), inside=False)
+        endless = _repeats(_PARSER.parse(text), inside=False)
     except (re.error, OverflowError, RecursionError) as error:
         return f"is no regular expression: {error}"
     if endless:
@@ -126,7 +127,9 @@ def _repeats(parsed: Iterable[Any], *, inside: bool) -> bool:
         if many and inside:
             return True
         parts = given[1] if name == "BRANCH" else given if isinstance(given, tuple) else (given,)
-        if any(isinstance(part, SubPattern) and _repeats(part, inside=inside or many) for part in parts):
+        if any(
+            isinstance(part, _PARSER.SubPattern) and _repeats(part, inside=inside or many) for part in parts
+        ):
             return True
     return False
 
