@@ -28,6 +28,10 @@ IDLE_S = 20.0
 MA_PER = {"uA": 0.001, "mA": 1.0}
 MOST_MA = 20_000.0
 """No phone or board draws more from its battery: a current that seems to is in another unit."""
+LEAST_PEAK_MA = 10.0
+"""Nor does any that computes draw less at its peak: told in uA, a current in mA is a thousandth."""
+VOLTAGES_UV = (2_000_000, 100_000_000)
+"""Of batteries, from a cell that is empty to a large pack; phones that give mV are below."""
 LEAST_UAH = 100_000
 """Less than a charge of 100 mAh is one that is told in mAh, or a battery that is about to be empty."""
 UJ_PER_UAH_V = 3600.0
@@ -109,6 +113,9 @@ def _gauge(meter: str, seen: Survey, file: str) -> Gauge | Missing:
     if quiet(parse_reading, files[file]) is None:
         needed = "root" if f"{folder}/{file}" in seen.denied else None
         return Missing(meter, f"{folder}/{file} cannot be read", needed)
+    voltage_uv = quiet(parse_reading, files["voltage_now"])
+    if voltage_uv is not None and not VOLTAGES_UV[0] <= voltage_uv <= VOLTAGES_UV[1]:
+        return Missing(meter, f"{folder}/voltage_now is {voltage_uv}, which is no battery's voltage in uV")
     plugs = [path for path, kind in kinds.items() if kind != "battery" and "online" in supplies[path]]
     why = _not_discharging(files.get("status"), {path: supplies[path].get("online") for path in plugs})
     if why is not None:
@@ -172,6 +179,10 @@ def _read_current(
     if np.any(np.abs(current_ma) > MOST_MA):
         return Refused(
             "the battery's current is larger than any device's: power: current_unit is another one"
+        )
+    if flows.size and not np.any(np.abs(current_ma) >= LEAST_PEAK_MA):
+        return Refused(
+            "the battery's current is smaller than any device's: power: current_unit is another one"
         )
     return (Rails(times(readings), {RAIL: np.abs(current_ma) * voltage_mv / 1000}, "mW"),)
 

@@ -17,9 +17,12 @@ from functools import partial
 from edgekit.meters.base import Missing, Offer, Rails, Reading, Survey, column, nothing, quiet, times
 from edgekit.parse.sysfs_power import parse_name, parse_reading
 from edgekit.profiles.schema import Boundary
+from edgekit.stats.traces import Refused
 
 HWMON = "/sys/class/hwmon"
 INPUT_RAILS = ("VDD_IN", "POM_5V_IN")
+LEAST_INPUT_MV = 2000
+"""A module is fed by 5 V and more."""
 NOT_CONNECTED = "NC"
 CHANNELS = (1, 2, 3)
 OTHER_CHIPS = re.compile(r"ina(209|219|22[0-9]|23[0-9]|260|2xx|700|780)")
@@ -112,7 +115,13 @@ def _jetson(meter: str, pairs: Sequence[Pair]) -> Offer | Missing:
     )
 
 
-def _read_pairs(pairs: Sequence[Pair], readings: Sequence[Reading]) -> Sequence[Rails]:
+def _read_pairs(pairs: Sequence[Pair], readings: Sequence[Reading]) -> Sequence[Rails] | Refused:
+    import numpy as np
+
+    for pair in pairs:
+        lowest_mv = column(readings, pair.voltage, parse_reading)
+        if pair.rail in INPUT_RAILS and np.any(lowest_mv < LEAST_INPUT_MV):
+            return Refused(f"{pair.rail} is said to have {np.nanmin(lowest_mv):g} mV: it is in another unit")
     values = {
         pair.rail: column(readings, pair.voltage, parse_reading)
         * column(readings, pair.current, parse_reading)

@@ -12,6 +12,7 @@ from functools import partial
 
 from edgekit.meters.base import Missing, Offer, Rails, Reading, Survey, column, nothing, quiet, times
 from edgekit.parse.sysfs_power import parse_name, parse_reading
+from edgekit.stats.traces import Refused
 
 POWERCAP = "/sys/class/powercap"
 STEP_UJ = 61.0
@@ -61,6 +62,15 @@ class RaplMeter:
         )
 
 
-def _read(paths: dict[str, str], ranges: dict[str, float], readings: Sequence[Reading]) -> Sequence[Rails]:
+def _read(
+    paths: dict[str, str], ranges: dict[str, float], readings: Sequence[Reading]
+) -> Sequence[Rails] | Refused:
+    import numpy as np
+
     values = {rail: column(readings, path, parse_reading) for rail, path in paths.items()}
+    for rail, counter in values.items():
+        known = counter[np.isfinite(counter)]
+        if known.size > 1 and not np.any(np.diff(known)):
+            # a package always takes power: the sum of the others would be a wrong number
+            return Refused(f"the rails are silent: the counter of {rail} stands still")
     return (Rails(times(readings), values, "uJ", STEP_UJ, ranges),)

@@ -26,8 +26,9 @@ GAP_PERIODS = 2.5
 """A reading that comes later than so many usual periods is one that is missing."""
 GAP_SHARE = 0.01
 """A gap of this share of the window is allowed whatever the period."""
-MAX_MW = 5e6
-"""More than any edge device takes: a counter that seems to is one that began anew."""
+MAX_MW = 2e6
+"""More than any edge device takes: a counter that seems to is one that began anew, a reading is garbage (2^32 - 1 uW,
+for one)."""
 ELAPSED_SHARE, ELAPSED_MS = 0.01, 20.0
 """What an `Elapsed time` may differ from our own window: a share of it, and a moment for the call."""
 WIDE = 3.0
@@ -78,6 +79,8 @@ def trace_of_power(t_us: ArrayLike, power_mw: ArrayLike) -> Trace | Refused:
         return refused
     if not np.any(power):
         return Refused("the rails are silent: every reading is 0")
+    if np.any(np.abs(power) > MAX_MW):
+        return Refused(f"a reading of {np.abs(power).max() / 1000:.3g} W is more than any device takes")
     steps = (power[1:] + power[:-1]) / 2 * np.diff(t) / 1000
     return Trace(t, np.concatenate(([0.0], np.cumsum(steps))))
 

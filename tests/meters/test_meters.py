@@ -365,3 +365,62 @@ def test_blocks_of_a_command_that_was_ended_in_the_middle() -> None:
     argv = command_loop(("vcgencmd", "pmic_read_adc"), 200)
     assert argv[:2] == ("sh", "-c")
     assert "sleep 0.2" in argv[2]
+
+
+def read(found: Offer | Missing, trees_: list[Texts]) -> Trace | Refused:
+    """Twenty looks at the device, at these trees in turn."""
+    offer = offered(found)
+    looks = [
+        Reading(5e6 + n * offer.period_ms * 1000.0, trees_[n % len(trees_)]) for n in range(20 * len(trees_))
+    ]
+    rails = offer.read(looks)
+    return rails if isinstance(rails, Refused) else trace_of(rails)
+
+
+def refused(found: Trace | Refused) -> str:
+    assert isinstance(found, Refused), found
+    return found.reason
+
+
+def test_a_battery_in_other_units_than_its_profile_says_is_refused() -> None:
+    """D2.4: a factor of 1000 is no number. Units as phones have them (device trees that lie)."""
+    thousandth = read(BatteryMeter().look(surveyed(trees.battery("-352"), UA)), [trees.battery("-352")])
+    assert "smaller than any device's" in refused(thousandth)
+    thousand = Power(current_unit="mA")
+    larger = read(
+        BatteryMeter().look(surveyed(trees.battery("-352000"), thousand)), [trees.battery("-352000")]
+    )
+    assert "larger than any device's" in refused(larger)
+    in_mv = {
+        path: "3906\n" if path.endswith("/voltage_now") else text
+        for path, text in trees.battery("-352000").items()
+    }
+    for meter in (BatteryMeter(), BatteryChargeMeter()):
+        assert "no battery's voltage in uV" in missing(meter.look(surveyed(in_mv, UA))).reason
+
+
+def test_an_input_rail_in_another_unit_is_refused() -> None:
+    tree = trees.ina3221(1, {1: ("VDD_IN", 5, 965)})
+    assert "another unit" in refused(read(HwmonMeter().look(surveyed(tree)), [tree]))
+
+
+@pytest.mark.parametrize("microwatts", ["4294967295", "100000000000000000", "-4294967295"])
+def test_a_reading_that_no_device_takes_is_refused(microwatts: str) -> None:
+    """What a register of ones looks like: every tenth look would be a thousandfold mean."""
+    path = "/sys/class/hwmon/hwmon0/power1_input"
+    glitch = {**trees.INA219, path: f"{microwatts}\n"}
+    found = read(HwmonMeter().look(surveyed(trees.INA219)), [*[trees.INA219] * 9, glitch])
+    assert "more than any device takes" in refused(found)
+
+
+@pytest.mark.parametrize("still", ["intel-rapl:1", "intel-rapl:0:1"])
+def test_rapl_with_one_package_silent_is_refused(still: str) -> None:
+    """The sum of the others would be a number, and wrong."""
+    looks: list[Texts] = [
+        {
+            path: "777\n" if still + "/energy_uj" in path else text
+            for path, text in trees.rapl(1_000_000 + n * 1_000_000).items()
+        }
+        for n in range(20)
+    ]
+    assert "stands still" in refused(read(RaplMeter().look(surveyed(trees.rapl())), looks))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgekit.conversion.extras import users_code, users_function
@@ -58,7 +59,7 @@ class FunctionFeed:
         samples = self._called(lambda: iter(self._function()))
         index = 0
         while (given := self._called(lambda: next(samples, _END))) is not _END:
-            sample = self._in_order(np, given, index)
+            sample = self._called(partial(self._in_order, np, given, index))
             for array in sample:
                 digest.update(f"{array.dtype.str}{array.shape}".encode())
                 digest.update(np.ascontiguousarray(array).tobytes())

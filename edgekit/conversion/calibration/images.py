@@ -7,6 +7,7 @@ their paths.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+FORMATS = ("BMP", "JPEG", "PNG", "WEBP")
+"""What Pillow may take a file for, whatever it is called: some of its other readers start programs (Ghostscript)."""
+EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+"""Pillow's modes with 8 bits for a value. It makes these of 16 bits by clipping: nearly all would be white."""
+MAX_PIXELS = 1 << 26
+"""Of an image on its way to the model's size: one that is 1 x 65,000 would have gigabytes when its short side fits."""
 SPECIFICATION = "preprocess.yaml"
 """Read where it lies among the images and --preprocess is not given."""
 
@@ -73,26 +80,30 @@ class ImageFeed:
         """Of the specification, and of the images' names and bytes."""
         digest = hashlib.sha256(self._spec_sha256.encode())
         for path in self._paths:
-            digest.update(f"{path.relative_to(self._folder)}\0{sha256_file(path)}\n".encode())
+            name = os.fsencode(path.relative_to(self._folder))  # as it is on the disk, UTF-8 or not
+            digest.update(name + f"\0{sha256_file(path)}\n".encode())
         return digest.hexdigest()
 
     def __iter__(self) -> Iterator[tuple[Array, ...]]:
         """Raises InputError E_DATA for an image that cannot be read, with its index."""
         for index, path in enumerate(self._paths):
             try:
-                with self._pil.open(path) as image:
-                    yield (self._tensor(image),)
+                with self._pil.open(path, formats=FORMATS) as image:
+                    tensor = self._tensor(image)
             except (OSError, ValueError, SyntaxError, self._pil.DecompressionBombError) as error:
                 raise InputError(
                     f"{self.where}: sample {index}, {path.name}, cannot be read: {short(error)}",
                     code="E_DATA",
                     hint="remove it, or save it again",
                 ) from error
+            yield (tensor,)
 
     def _tensor(self, image: Any) -> Array:
         import numpy as np
 
         spec, place = self._specification, self._place
+        if image.mode not in EIGHT_BITS:
+            raise ValueError(f"its pixels are no 8-bit values (mode {image.mode})")
         sized = _sized(self._pil, image.convert("L" if place.channels == 1 else "RGB"), spec, place)
         pixels = np.asarray(sized, dtype=np.float32).reshape(place.height, place.width, place.channels)
         if spec.colour == "BGR":
@@ -118,6 +129,8 @@ def _sized(pil: Any, image: Any, spec: Preprocessing, place: _Place) -> Any:
         # The shorter side to fit, `margin` larger where a border is to be cut off, then the middle.
         factor = max(place.width / width, place.height / height) * (1 + spec.margin)
         size = (max(place.width, round(width * factor)), max(place.height, round(height * factor)))
+        if size[0] * size[1] > MAX_PIXELS:
+            raise ValueError(f"{width} x {height} would become {size[0]} x {size[1]} to be cropped")
         image = image.resize(size, method)
         left, top = (size[0] - place.width) // 2, (size[1] - place.height) // 2
         return image.crop((left, top, left + place.width, top + place.height))

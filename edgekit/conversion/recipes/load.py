@@ -121,8 +121,7 @@ def resolve(path: Path) -> Resolved:
     if findings:
         return Resolved(None, tree, tuple(findings))
     document = msgspec.convert(values, Document)
-    known = (FLOAT, *document.schemes, *RECIPES)
-    if broken := check_rules(document, tree, known, RESERVED):
+    if broken := check_rules(document, tree, _built_in_schemes(), RESERVED):
         return Resolved(None, tree, tuple(broken))
     return Resolved(_recipe(document), tree, ())
 
@@ -136,17 +135,24 @@ def _recipe(document: Document) -> Recipe:
         ranges=document.ranges,
         boundary=document.boundary,
         rules=document.rules,
-        schemes={name: document.schemes.get(name) or _scheme_of_built_in(name) for name in wanted},
+        schemes={name: document.schemes.get(name) or _built_in_schemes()[name] for name in wanted},
     )
 
 
-def _scheme_of_built_in(name: str) -> Scheme:
-    """What a rule means by a built-in recipe's name: its base scheme, without its rules."""
-    tree, _ = read_nodes(_built_in(name), what="recipe")
-    if tree is None:
-        raise recipe_error((Finding(str(_built_in(name)), None, "", "there is no such file"),))
-    document = msgspec.convert(Walk().value(_document_type(), tree, ""), Document)
-    return Scheme(weights=document.weights, activations=document.activations)
+@cache
+def _built_in_schemes() -> dict[str, Scheme]:
+    """What a rule means by a built-in recipe's name: its base scheme, without its rules. A recipe that is all rules has
+    nothing to mean."""
+    found = {}
+    for name in RECIPES:
+        tree, _ = read_nodes(_built_in(name), what="recipe")
+        if tree is None:
+            raise recipe_error((Finding(str(_built_in(name)), None, "", "there is no such file"),))
+        document = msgspec.convert(Walk().value(_document_type(), tree, ""), Document)
+        scheme = Scheme(weights=document.weights, activations=document.activations)
+        if scheme != FLOAT_SCHEME or not document.rules:
+            found[name] = scheme
+    return found
 
 
 def _built_in(name: str) -> Path:

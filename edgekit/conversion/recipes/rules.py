@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import Any
 
 from edgekit.conversion.recipes.schema import (
     FLOAT,
     Activations,
     Document,
+    Ranges,
     Recipe,
     Scheme,
     Weights,
@@ -17,16 +20,24 @@ from edgekit.errors import Finding, InputError
 from edgekit.profiles.check import suggestion
 from edgekit.profiles.nodes import ListNode, MapNode, Node
 
+TARGETS = ("coreml", "executorch", "onnx", "tflite")
+"""Those of edgekit; others may be installed elsewhere."""
+_PARSER: Any = import_module("re._parser")
+"""What `re` compiles from: a module without a public name since sre_parse was taken out of use."""
+_REPEATS, _KEEPS = ("MAX_REPEAT", "MIN_REPEAT"), ("POSSESSIVE_REPEAT", "ATOMIC_GROUP")
+_FEW = 8
+"""Repetitions that end soon."""
 _BITS = {"int": (2, 4, 8), "float": (16, 32), "palette": (1, 2, 4, 6, 8)}
 _ACTIVATION_BITS = {"float": (32,), "dynamic": (8,), "static": (8, 16)}
 
 
 def check_rules(
-    document: Document, tree: MapNode, known: Sequence[str], reserved: Sequence[str]
+    document: Document, tree: MapNode, built_in: Mapping[str, Scheme], reserved: Sequence[str]
 ) -> list[Finding]:
-    """Everything that is wrong in a document whose every value is right by itself. `known`: schemes that a rule may
-    name; `reserved`: names that no recipe can have."""
+    """Everything that is wrong in a document whose every value is right by itself. `built_in`: what rules may name beside
+    the document's own schemes; `reserved`: names that no recipe can have."""
     found: list[Finding] = []
+    known = {FLOAT: Scheme(), **document.schemes, **built_in}
 
     def bad(path: Sequence[str | int], message: str) -> None:
         node = _at(tree, path)
@@ -37,7 +48,7 @@ def check_rules(
     for message, path in _scheme(document.weights, document.activations, ()):
         bad(path, message)
     for name, scheme in document.schemes.items():
-        if name in reserved:
+        if name in reserved or name in built_in:
             bad(["schemes", name], f"'{name}' has a meaning of its own")
         for message, path in _scheme(scheme.weights, scheme.activations, ("schemes", name)):
             bad(path, message)
@@ -45,6 +56,9 @@ def check_rules(
     if (ranges.method == "percentile") != (ranges.percentile is not None):
         bad(["ranges"], "percentile goes with method: percentile, and the other way round")
     named = {rule.scheme for rule in document.rules}
+    used = (document.activations, *(known[name].activations for name in named if name in known))
+    if ranges != Ranges() and all(activations.mode != "static" for activations in used):
+        bad(["ranges"], "they are of static activations, and nothing here has such")
     for index, rule in enumerate(document.rules):
         if not rule.operators and rule.layer is None:
             bad(["rules", index], "a rule needs op, layer, or both")
@@ -54,7 +68,10 @@ def check_rules(
                 ["rules", index, "scheme"], f"no scheme '{rule.scheme}' (there are: {', '.join(known)}){near}"
             )
         if rule.layer is not None and (problem := _not_a_pattern(rule.layer)):
-            bad(["rules", index, "layer"], f"is no regular expression: {problem}")
+            bad(["rules", index, "layer"], problem)
+        for target in rule.targets:
+            if target not in TARGETS and (near := suggestion(target, TARGETS)):
+                bad(["rules", index, "target"], f"no target '{target}'{near}")
     for name in document.schemes:
         if name not in named:
             bad(["schemes", name], f"no rule names the scheme '{name}'")
@@ -78,16 +95,43 @@ def _scheme(
             f"{activations.mode} activations need weights of type int, these are {weights.type}",
             (*at, "activations"),
         )
+    if weights.type == "float" and (weights.ranges != "min-max" or not weights.symmetric):
+        yield "weights of type float have no ranges and no zero points", (*at, "weights")
     if not 0 <= weights.sparsity < 1:
         yield f"sparsity is a share from 0 to less than 1, not {weights.sparsity:g}", (*at, "weights")
 
 
 def _not_a_pattern(text: str) -> str:
+    """What is wrong with a rule's regular expression; empty where nothing is."""
     try:
         re.compile(text)
-    except re.error as error:
-        return str(error)
+        endless = _repeats(_PARSER.parse(text), inside=False)
+    except (re.error, OverflowError, RecursionError) as error:
+        return f"is no regular expression: {error}"
+    if endless:
+        return (
+            "repeats what repeats itself, which can take for ever on a long name: make the inner one possessive (a++),"
+            " or write it without"
+        )
     return ""
+
+
+def _repeats(parsed: Iterable[Any], *, inside: bool) -> bool:
+    """Whether a repetition without a limit lies in another, where neither gives up what it has taken: matching may take
+    time that doubles with each letter."""
+    for operation, given in parsed:
+        name = str(operation)
+        if name in _KEEPS:
+            continue
+        many = name in _REPEATS and given[1] > _FEW
+        if many and inside:
+            return True
+        parts = given[1] if name == "BRANCH" else given if isinstance(given, tuple) else (given,)
+        if any(
+            isinstance(part, _PARSER.SubPattern) and _repeats(part, inside=inside or many) for part in parts
+        ):
+            return True
+    return False
 
 
 def _at(tree: Node, path: Sequence[str | int]) -> Node:

@@ -320,3 +320,72 @@ def test_the_hash_is_of_images_and_specification(tmp_path: Path) -> None:
     other = load_calibration(tmp_path, [COLOUR])
     (tmp_path / "00.png").rename(tmp_path / "09.png")
     assert len({before.sha256, other.sha256, load_calibration(tmp_path, [COLOUR]).sha256}) == 3
+
+
+HOSTILE = """
+import numpy as np
+class Bad:
+    def __array__(self, *args, **more):
+        raise RuntimeError("no array")
+class Map(dict):
+    def __getitem__(self, name):
+        raise RuntimeError("gone")
+def no_array():
+    yield Bad()
+def no_item():
+    yield Map(image=np.ones((4, 4, 1), np.float32))
+def ragged():
+    yield np.ones((4, 4, 1), np.float32), [[1.0], [1.0, 2.0]]
+"""
+
+
+@pytest.mark.parametrize("function", ["no_array", "no_item", "ragged"])
+def test_what_a_function_yields_may_raise_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    """An object that fails when it is made into an array is the user's error, no bug of edgekit's."""
+    (tmp_path / "hostile_data_for_edgekit.py").write_text(HOSTILE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "hostile_data_for_edgekit", raising=False)
+    with pytest.raises(InputError) as caught:
+        load_calibration(f"hostile_data_for_edgekit:{function}", [IMAGE, STATE], trust=True)
+    assert caught.value.code in ("E_CALIBRATION", "E_DATA_NAMES")
+
+
+def test_sixteen_bits_a_pixel_are_refused(tmp_path: Path) -> None:
+    """Pillow clips them at 255: all but the darkest 1 of 256 would be white."""
+    pictures(tmp_path)
+    deep = np.random.default_rng(1).integers(0, 65536, (4, 6)).astype(np.uint16)
+    PIL.fromarray(deep).save(tmp_path / "01.png")
+    with pytest.raises(InputError, match=r"sample 1, 01.png, .*no 8-bit values \(mode I;16\)"):
+        images(tmp_path, COLOUR, "")
+
+
+@pytest.mark.parametrize("kind", ["EPS", "TIFF", "GIF"])
+def test_a_file_is_read_as_what_folders_of_images_hold_only(tmp_path: Path, kind: str) -> None:
+    """Whatever it is called: to read an EPS, Pillow starts Ghostscript on it."""
+    pictures(tmp_path)
+    PIL.open(tmp_path / "00.png").save(tmp_path / "other", kind)
+    (tmp_path / "other").rename(tmp_path / "01.png")
+    with pytest.raises(InputError, match=r"sample 1, 01.png, cannot be read: cannot identify"):
+        images(tmp_path, COLOUR, "")
+
+
+def test_a_name_that_is_no_unicode(tmp_path: Path) -> None:
+    pictures(tmp_path)
+    odd = bytes(tmp_path) + b"/\xff\xfe.png"
+    try:
+        Path(odd.decode(errors="surrogateescape")).write_bytes((tmp_path / "00.png").read_bytes())
+    except OSError:
+        pytest.skip("the file system takes Unicode only")
+    assert len(images(tmp_path, COLOUR, "")) == 4
+
+
+def test_a_thread_of_an_image_does_not_fill_the_memory(tmp_path: Path) -> None:
+    """Cropped to 224 x 224, 1 x 65,000 would become 224 x 14,560,000 first: 10 GB."""
+    pictures(tmp_path)
+    PIL.new("RGB", (1, 65_000)).save(tmp_path / "01.png")
+    large = TensorSpec(name="x", dtype="float32", shape=(1, 224, 224, 3))
+    with pytest.raises(InputError, match="1 x 65000 would become 224 x 14560000"):
+        images(tmp_path, large, "resize: crop\n")
+    assert len(images(tmp_path, large, "resize: pad\n")) == 3

@@ -136,6 +136,23 @@ def with_scheme(**weights: Any) -> Damage:
     return change
 
 
+def clipped_too_much(tflite: bytes, plan: Plan, graphs: Any, ranges: Any) -> bytes:
+    """Scales a third of what they should be, the values rounded to them and clipped: each by itself looks right."""
+
+    def change(model: Any) -> None:
+        for tensor in tensors(model, 17, constant=True):
+            name = tensor.name.decode()
+            real = next(one for one in graphs[0].tensors if one.name == name).values().astype(np.float64)
+            scales = np.asarray(tensor.quantization.scale) / np.float32(3)
+            shape = [1] * real.ndim
+            shape[tensor.quantization.quantizedDimension] = -1
+            stored = np.clip(np.rint(real / scales.reshape(shape)), -7, 7).astype(np.int64).reshape(-1) & 15
+            model.buffers[tensor.buffer].data = (stored[0::2] | (stored[1::2] << 4)).astype(np.uint8)
+            tensor.quantization.scale = scales
+
+    return edited(change)(tflite, plan, graphs, ranges)
+
+
 def one_left_float(tflite: bytes, plan: Plan, graphs: Any, ranges: Any) -> bytes:
     at = next(i for i, p in enumerate(plan.planned) if p.operator.name == "FULLY_CONNECTED")
     planned = list(plan.planned)
@@ -161,6 +178,7 @@ CASES: list[tuple[str, Damage, str, str]] = [
     ("int8-dynamic", edited(wrong_weight_scale), "E_RECIPE_NOT_MET", "weights are off by"),
     ("int8-dynamic", edited(one_wrong_channel), "E_RECIPE_NOT_MET", "weights are off by"),
     ("int8-weight-only", edited(wrong_values), "E_RECIPE_NOT_MET", "weights are off by"),
+    ("int4-weight-only", clipped_too_much, "E_RECIPE_NOT_MET", "clipped more than is good"),
     ("int8-dynamic", edited(moved_zero_points), "E_RECIPE_NOT_MET", "zero points"),
     ("int8-static", with_scheme(granularity="tensor"), "E_RECIPE_NOT_MET", "one scale, the recipe says per channel"),
     ("int8-dynamic", with_scheme(granularity="tensor"), "E_RECIPE_NOT_MET", "one scale, the recipe says per channel"),

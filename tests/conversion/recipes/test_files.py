@@ -91,6 +91,35 @@ def test_kinds(scheme: Scheme, kind: str) -> None:
         (HEAD + INT8 + "rules:\n  - {scheme: float}\n", 5, "a rule needs op, layer, or both"),
         (HEAD + INT8 + "rules:\n  - {op: ADD, scheme: flaot}\n", 5, "did you mean 'float'?"),
         (HEAD + INT8 + "rules:\n  - {layer: '(', scheme: float}\n", 5, "is no regular expression"),
+        (HEAD + INT8 + "rules:\n  - {layer: '^(a+)+$', scheme: float}\n", 5, "repeats what repeats itself"),
+        (
+            HEAD + INT8 + "rules:\n  - {layer: '((x|y*)z)*', scheme: float}\n",
+            5,
+            "repeats what repeats itself",
+        ),
+        (
+            HEAD + INT8 + "rules:\n  - {layer: '(?=(a*)*b)', scheme: float}\n",
+            5,
+            "repeats what repeats itself",
+        ),
+        (
+            HEAD + INT8 + "rules:\n  - {layer: 'a{99999999999999999999}', scheme: float}\n",
+            5,
+            "no regular expression",
+        ),
+        (
+            HEAD + INT8 + "rules:\n  - {op: ADD, target: tflight, scheme: float}\n",
+            5,
+            "did you mean 'tflite'?",
+        ),
+        (HEAD + INT8 + "rules:\n  - {op: ADD, scheme: mixed}\n", 5, "no scheme 'mixed'"),
+        (HEAD + INT8 + "ranges: {method: entropy}\n", 4, "nothing here has such"),
+        (HEAD + "weights: {bits: 16, ranges: octav}\n", 3, "no ranges and no zero points"),
+        (
+            HEAD + "schemes: {int8-static: {}}\nrules: [{op: ADD, scheme: int8-static}]\n",
+            3,
+            "meaning of its own",
+        ),
         (HEAD + INT8 + "rules:\n  - {op: ADD, schema: float}\n", 5, "did you mean 'scheme'?"),
         (HEAD + "schemes: {small: {weights: {type: int, bits: 4}}}\n", 3, "no rule names the scheme 'small'"),
         (HEAD + "schemes: {float: {}}\nrules: [{op: ADD, scheme: float}]\n", 3, "has a meaning of its own"),
@@ -111,6 +140,23 @@ def test_every_error_has_its_line(tmp_path: Path, text: str, line: int, said: st
     assert (caught.value.code, caught.value.exit_code) == ("E_RECIPE", 1)
     assert f"mine.yaml:{line}" in caught.value.message
     assert json.loads(json.dumps(caught.value.to_json()))["errors"][0]["line"] == line
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "a+b*",
+        "(conv|dense)_[0-9]+",
+        "(block[0-9]{1,3}/)+conv",
+        "(a++)+",
+        "(?>a+)+",
+        "(ab?)*",
+        "^x(?P<n>.*)y$",
+    ],
+)
+def test_regular_expressions_that_end(tmp_path: Path, layer: str) -> None:
+    path = put(tmp_path / "mine.yaml", HEAD + INT8 + f"rules:\n  - {{layer: '{layer}', scheme: float}}\n")
+    assert resolve(path).findings == ()
 
 
 def test_all_errors_at_once(tmp_path: Path) -> None:
