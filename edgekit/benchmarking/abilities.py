@@ -73,8 +73,10 @@ def require_abilities(chosen: Chosen, options: BenchOptions, *, simulated: bool 
 
 
 def require_comparable(a: Chosen, b: Chosen) -> None:
-    """Runners measure alike, whatever library is in them; a tool has its own loop, clock and statistics. Raises InputError
-    E_COMPARE where one of two is a tool and the other is not that tool: the ratio would be of two ways to measure."""
+    """Runners measure alike, whatever library is in them; a tool has its own loop, clock and statistics.
+
+    Raises InputError E_COMPARE where one of two is a tool and the other is not that tool: the ratio would be of two ways
+    to measure."""
     names = {one.runtime.name for one in (a, b)}
     if len(names) > 1 and any(isinstance(one.runtime, ToolRuntime) for one in (a, b)):
         raise InputError(

@@ -51,10 +51,9 @@ def measure(
 ) -> tuple[Record, Samples]:
     """Measure a release that is on the device.
 
-    Raises InputError for a plan or a runtime that cannot be, GateError and DeviceError for a model that cannot fit there,
-    VerdictError E_ACCELERATOR where an accelerator is required and did not run it, DeviceBusy where another host holds
-    the device,
-    ModelError and RemoteError where the model does not run there, DeviceLost.
+    Raises InputError for a plan or a runtime that cannot be, GateError and DeviceError for a model that cannot fit
+    there, VerdictError E_ACCELERATOR where an accelerator is required and did not run it, DeviceBusy where another host
+    holds the device, ModelError and RemoteError where the model does not run there, DeviceLost.
     """
     plan = make_plan(profile, options)
     check_cpus(plan.cpus, device)

@@ -34,7 +34,8 @@ class Profiled:
 def profiled(
     release: Release, plan: BenchPlan, installed: Installed, device: Device, scratch: str, sink: Sink
 ) -> Profiled:
-    """One more launch that times the operators. Where it fails, what was measured before is worth no less: that is a note.
+    """One more launch that times the operators. Where it fails, what was measured before is worth no less:
+    that is a note.
 
     Raises DeviceLost; VerdictError E_ACCELERATOR as a launch does.
     """

@@ -66,17 +66,18 @@ def _drift(seen: Stability) -> list[str]:
 
 
 def unseen_doubts(seen: Stability, hidden_drift: float | None) -> list[str]:
-    """The same of launches that told a summary only: what these numbers leave room for. `hidden_drift`: the largest drift
-    that a launch can have had, None where its summary does not bound it (`edgekit.benchmarking.summaries`)."""
+    """The same of launches that told a summary only: what these numbers leave room for. `hidden_drift`: the largest
+    drift that a launch can have had, None where its summary does not bound it (`edgekit.benchmarking.summaries`)."""
     found = []
     if hidden_drift is None:
         found.append(
-            "there are no samples, and no standard deviation above 0 was told: a drift within launches would not be seen"
+            "there are no samples, and no standard deviation above 0 was told: "
+            "a drift within launches would not be seen"
         )
     elif hidden_drift > MAX_RUN_DRIFT:
         found.append(
-            f"there are no samples, and the tool's standard deviation leaves room for a drift of {hidden_drift:.1%} within a "
-            f"launch; {MAX_RUN_DRIFT:.0%} must be ruled out"
+            f"there are no samples, and the tool's standard deviation leaves room for a drift of {hidden_drift:.1%} "
+            f"within a launch; {MAX_RUN_DRIFT:.0%} must be ruled out"
         )
     if not seen.launches_disagree and (seen.launch_spread or 0.0) > MAX_RUN_DRIFT:
         found.append(

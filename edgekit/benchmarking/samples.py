@@ -32,8 +32,10 @@ def samples_of(done: Launched, job: RunnerJob, device: Device) -> Floats:
 
 
 def read_samples(data: bytes, iterations: int, wall_ns: float, device: str) -> Floats:
-    """A runner's samples file: float64 little-endian, one per iteration. Raises RemoteError E_RUNNER_OUTPUT for what no launch
-    gives: another number of them, a latency that is negative or no number, more time than the process had (`wall_ns`)."""
+    """A runner's samples file: float64 little-endian, one per iteration.
+
+    Raises RemoteError E_RUNNER_OUTPUT for what no launch gives: another number of them, a latency that is negative or no
+    number, more time than the process had (`wall_ns`)."""
     import numpy as np
 
     if len(data) != iterations * 8:

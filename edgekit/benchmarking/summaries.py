@@ -1,4 +1,4 @@
-"""Latency of a run whose launches are summaries and nothing else: what a tool told, put together, nothing made up. Pure.
+"""Latency of a run whose launches are summaries and nothing else: what a tool told, put together. Pure.
 
 The launch is the unit of repetition here as everywhere, so what is between launches can be told: an interval, their
 spread. What lies within a launch is the tool's own; of it only a bound is known.
@@ -38,8 +38,8 @@ def latency_of_summaries(launches: Sequence[Launch]) -> Latency:
     - `count`: their sum. `min`, `max`: over all launches. `mean`: of all inferences, where every launch tells how many.
     - `median` and the percentiles: the median over the launches of what each tells, where all of them do and where at
       least 10 samples of each launch lie beyond; else null. Others than told are never computed from those.
-    - `ci95_low`, `ci95_high`, `between_launch_cv`: of the launches' medians, or of their means (`ci95_of`); the interval is
-      widened by half a step of what the tool prints on each side.
+    - `ci95_low`, `ci95_high`, `between_launch_cv`: of the launches' medians, or of their means (`ci95_of`); the interval
+      is widened by half a step of what the tool prints on each side.
     """
     done = [launch for launch in launches if launch.ok and launch.told is not None]
     told = [launch.told.latency for launch in done if launch.told is not None]

@@ -43,8 +43,8 @@ class Evidence:
     Ratios are fractions (0.05 is 5 %). `drift` is the largest |second half / first half - 1| of a launch's
     medians, `stability` what was seen over the whole run; `frequency_drop` is 1 - lowest/highest CPU frequency seen under load; `other_load` is the share
     of all CPU time that other processes took meanwhile; `clock_skew_us` is the device's clock against the host's
-    over a run of `run_us`. `summaries`: there are no samples, only what a tool told of each launch; `median_us` is then its
-    mean where it tells no median, and `hidden_drift` the largest that a launch can have had unseen.
+    over a run of `run_us`. `summaries`: there are no samples, only what a tool told of each launch; `median_us` is then
+    its mean where it tells no median, and `hidden_drift` the largest that a launch can have had unseen.
     """
 
     launches_planned: int
@@ -208,7 +208,8 @@ def _notes(seen: Evidence) -> tuple[str, ...]:
         notes.append(f"whether {seen.requested_accelerator} ran it is not proven (--require-accelerator)")
     if seen.summaries:
         notes.append(
-            "there are no samples, only the tool's summary of each launch: within a launch nothing was seen but its spread"
+            "there are no samples, only the tool's summary of each launch: within a launch nothing was seen but its "
+            "spread"
         )
     elif seen.samples >= MIN_SAMPLES and seen.stability.run_drift is None:
         notes.append(

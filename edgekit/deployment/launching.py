@@ -1,4 +1,4 @@
-"""One launch on a device: a process is started, waited for, and read. A runner or a tool of the user's, one way for both."""
+"""One launch on a device: a process is started, waited for, and read; a runner and a tool of the user's alike."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def launch(
 ) -> Launched:
     """Start one process in the folder `cwd`, wait for it and read what it says. `nice`: its priority, -20 to 19.
 
-    Raises ModelError where the runtime refuses the model, RemoteError where the process failed (E_TOOL_MISSING where the
-    tool is not there, E_RUNNER_TIMEOUT where it did not end), ParseError where a tool's output is not whole,
+    Raises ModelError where the runtime refuses the model, RemoteError where the process failed (E_TOOL_MISSING where
+    the tool is not there, E_RUNNER_TIMEOUT where it did not end), ParseError where a tool's output is not whole,
     VerdictError E_ACCELERATOR where the accelerator was required and is not proven to have run all.
     """
     runtime = installed.runtime
@@ -97,8 +97,8 @@ def read_launched(
 
 
 def _no_program(error: RemoteError, argv: Sequence[str], device: str) -> RemoteError:
-    """What did not start, as the runner itself says it where its runtime is missing: a program of the device's PATH (python3)
-    is the device's business, a file of the bundle is not."""
+    """What did not start, as the runner itself says it where its runtime is missing: a program of the device's PATH
+    (python3) is the device's business, a file of the bundle is not."""
     if error.status != 127 or "/" in argv[0]:
         return error
     return RemoteError(

@@ -1,6 +1,7 @@
 """A report as Markdown, for issues, pull requests and wikis: the same numbers as the HTML page, without figures.
 
-Names of devices, models and operators come from outside: everything that Markdown or HTML would take for markup is escaped.
+Names of devices, models and operators come from outside: what Markdown or HTML would take for markup is
+escaped.
 """
 
 from __future__ import annotations
@@ -130,7 +131,10 @@ def _operators(record: Record) -> list[str]:
     ]
     head = ("Operator", "Node", "Ran on", "Calls", "Average", "Median", "Share", "MACs", "Bytes")
     total = "" if found.total_us is None else f", {w.time(found.total_us)} in all"
-    words = f"As {plain(found.runtime)} tells, of a launch of its own{total}: timing each operator slows the run, so take shares from here."
+    words = (
+        f"As {plain(found.runtime)} tells, of a launch of its own{total}: timing each operator slows the run, so take"
+        " shares from here."
+    )
     return [
         "## Operators",
         "",

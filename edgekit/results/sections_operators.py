@@ -33,7 +33,8 @@ def operators(record: Record) -> Html | None:
         f"Operators, as {found.runtime} tells",
         el(
             "p",
-            "Of a launch of its own: timing each operator slows the run, so take shares from here, and latency from above. ",
+            "Of a launch of its own: timing each operator slows the run, so take shares from here, and latency from ",
+            "above. ",
             "; ".join(told),
             ".",
             class_="fine",

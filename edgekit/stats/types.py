@@ -50,8 +50,9 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     plain, `unavailable` says why, by field name. Formulas: `edgekit.stats.summarize`.
 
     `source`: "samples", or "summaries" where the tool that measured keeps its samples and only told a summary of each
-    launch (`edgekit.benchmarking.summaries`); `resolution_us` is then the last digit that it prints. `ci95_of`: whether the
-    interval and `between_launch_cv` are of the launches' medians or, of a tool that tells averages only, of their means.
+    launch (`edgekit.benchmarking.summaries`); `resolution_us` is then the last digit that it prints. `ci95_of`: whether
+    the interval and `between_launch_cv` are of the launches' medians or, of a tool that tells averages only, of their
+    means.
     """
 
     unit: Literal["us"] = "us"
