@@ -28,16 +28,16 @@ def auto(project: Path, *arguments: str | Path, command: str = "convert") -> Ran
 def test_measured_there_and_nothing_left_there(project: Path) -> None:
     document = auto(project, *DATA, "-d", "it", "-o", "a.ekm").ok().json()
     found = document["auto"]
-    assert [one["recipe"] for one in found["candidates"]] == [
-        "float32", "float16", "int8-dynamic", "int8-static",
-    ]  # fmt: skip
+    recipes = [one["recipe"] for one in found["candidates"]]
+    assert recipes[0] == "float32"
+    assert {"float16", "int8-dynamic", "int8-static", "int8-weight-only"} <= set(recipes)
     latencies = {one["recipe"]: one["latency_us"] for one in found["candidates"]}
     assert all(latencies.values())
     assert all(one["peak_rss_bytes"] > 1 << 20 for one in found["candidates"])
     assert document["recipe"] == found["recipe"] == found["front"][0]
     assert latencies[found["recipe"]] <= 1.03 * min(latencies.values())
     assert found["measured"] is True
-    assert len(found["rejected"]) == 3
+    assert sorted([found["recipe"], *(one["recipe"] for one in found["rejected"])]) == sorted(recipes)
     manifest = json.loads((project / "a.ekm" / "manifest.json").read_text())
     assert manifest["notes"][0] == f"recipe {found['recipe']}: {found['why']}"
     assert not list((project / "device" / "models").glob("*/*")), "candidates are taken away again"
