@@ -34,9 +34,10 @@ def test_a_tool_has_no_streams_in_a_race_either() -> None:
 
 
 def test_a_tool_has_no_streams_in_a_comparison_either() -> None:
-    with opened(address()) as device, pytest.raises(InputError) as caught:
+    with opened(address()) as device:
         one = there(device)
-        compare_releases(one, one, device, profile=load_profile(PROFILE), options=TOOL)
+        with pytest.raises(InputError) as caught:
+            compare_releases(one, one, device, profile=load_profile(PROFILE), options=TOOL)
     assert caught.value.code == "E_STREAMS"
 
 
