@@ -18,6 +18,7 @@ from edgekit.benchmarking.comparison import (
     pair_order,
     planned_pairs,
 )
+from edgekit.benchmarking.evidence import told_step_us
 from edgekit.benchmarking.launches import LaunchSeries, Spread, tell
 from edgekit.benchmarking.measure import Around, check_cpus, judged
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
@@ -82,7 +83,8 @@ def compare_releases(
         for release, there, launches in zip((a, b), installed, ran, strict=True)
     )
     counted = pairs.medians[PILOT_PAIRS if resolution is not None else 0 :]
-    found = compare_pairs([one for one, _ in counted], [one for _, one in counted])
+    step_us = max(told_step_us(record) for record in (record_a, record_b))
+    found = compare_pairs([one for one, _ in counted], [one for _, one in counted], step_us)
     verdict, reasons, notes = conclude(found, record_a, record_b, resolution, planned)
     compared = Compared(
         a=f"{a.manifest.name}@{a.manifest.version}",

@@ -98,10 +98,13 @@ def planned_pairs(a_us: Sequence[float], b_us: Sequence[float], resolution: floa
     return max(MIN_PLANNED_PAIRS, pairs_needed(a_us, b_us, resolution))
 
 
-def compare_pairs(a_us: Sequence[float | None], b_us: Sequence[float | None]) -> PairedRatio | None:
-    """The ratio over the pairs of which both launches gave a median above 0; None with no such pair."""
+def compare_pairs(
+    a_us: Sequence[float | None], b_us: Sequence[float | None], step_us: float = 0.0
+) -> PairedRatio | None:
+    """The ratio over the pairs of which both launches gave a median above 0; None with no such pair. `step_us`: of the
+    clock, or of what a tool prints."""
     both = [(a, b) for a, b in zip(a_us, b_us, strict=True) if a and b]
-    return paired_ratio([a for a, _ in both], [b for _, b in both]) if both else None
+    return paired_ratio([a for a, _ in both], [b for _, b in both], step_us) if both else None
 
 
 def conclude(

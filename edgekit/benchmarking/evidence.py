@@ -10,7 +10,7 @@ from edgekit.benchmarking.summaries import hidden_drift
 from edgekit.benchmarking.verdict import Evidence
 from edgekit.deployment.golden import Comparison
 from edgekit.devices.telemetry import Snapshot
-from edgekit.records import Latency, Launch, TelemetryPoint
+from edgekit.records import Latency, Launch, Record, TelemetryPoint
 from edgekit.records.sustained import Sustained
 
 TICKS_PER_SECOND = 100.0
@@ -44,6 +44,10 @@ def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit
     return Evidence(
         launches_planned=plan.launches,
         launches_done=len(done),
+        first_failure=next(
+            (f"launch {one.index + 1}: {one.error}" for one in seen.launches if not one.ok and one.error),
+            None,
+        ),
         samples=latency.count,
         median_us=latency.median if latency.ci95_of == "median" else latency.mean,
         summaries=latency.source == "summaries",
@@ -151,6 +155,11 @@ def _grown(before: int | None, after: int | None) -> int | None:
 def clock_step_us(launches: Sequence[Launch]) -> float:
     """The coarsest step that a launch reports of its clock; 0 where none does."""
     return max((launch.clock_resolution_ns or 0 for launch in launches), default=0) / 1000
+
+
+def told_step_us(record: Record) -> float:
+    """By which steps the record's latencies are told: the clock's, or the last digit of what a tool prints."""
+    return record.latency.resolution_us or clock_step_us(record.launches)
 
 
 def timed_from_us(launch: Launch) -> float | None:

@@ -220,9 +220,10 @@ def check_cpus(cpus: tuple[int, ...], device: Device) -> None:
 
 def _runtime_part(installed: Installed, ran: Launches) -> Runtime:
     brought = bool(installed.bundle.files)  # of what the board has, edgekit knows no bytes
+    # a bundle of scripts for the board's Python has a version, too, but that is the scripts'
     return Runtime(
         name=installed.runtime.name,
-        version=ran.runtime_version or (installed.bundle.version if brought else None),
+        version=ran.runtime_version or installed.runtime.version,
         sha256=installed.bundle.sha256 if brought else None,
         argv=ran.argv,
         env=ran.env,

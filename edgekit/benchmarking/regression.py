@@ -15,6 +15,7 @@ from statistics import fmean
 
 import msgspec
 
+from edgekit.benchmarking.evidence import told_step_us
 from edgekit.benchmarking.gates import Gate, GateResult, check_gate
 from edgekit.records import Record
 from edgekit.records.metrics import metric
@@ -37,14 +38,17 @@ _BY_LAUNCH = {
 """Metrics that a record has for each launch, which is what a test of them needs."""
 
 
-def is_worse(baseline: Sequence[float], now: Sequence[float]) -> tuple[bool, float | None]:
-    """Whether `now` is larger beyond doubt, and the p-value; values of one launch each.
+def is_worse(baseline: Sequence[float], now: Sequence[float], step: float = 0.0) -> tuple[bool, float | None]:
+    """Whether `now` is larger beyond doubt, and the p-value; values of one launch each, rounded to multiples of `step`: it
+    has to be so with each of them rounded the other way.
 
     Three conditions. Welch's test is significant at 1 in 10,000; alone it errs more often than that with 5 launches in the
     baseline. Every launch is larger than every one of the baseline: 1 chance in 3003 for 5 and 10 launches that do not
     differ, however they are distributed. And neither side's launches differ among each other by as much as the two sides
     do: two launch modes, of which the baseline happened to see one, are no regression.
     """
+    baseline = [value + step / 2 for value in baseline]
+    now = [value - min(step, value) / 2 for value in now]
     p_value = welch_p_slower(baseline, now)
     if p_value is None:
         return False, None
@@ -76,7 +80,8 @@ def confirm(gate: Gate, first: Record, second: Record, baseline: Record) -> Gate
             note=_noted(done, "both measurements failed; this metric has no test by launches"),
         )
     worse_is_more = gate.op in ("<=", "<")
-    worse, p_value = is_worse(old, new) if worse_is_more else is_worse(new, old)
+    step = max(map(told_step_us, (baseline, first, second))) if metric(gate.metric).unit == "us" else 0.0
+    worse, p_value = is_worse(old, new, step) if worse_is_more else is_worse(new, old, step)
     done = msgspec.structs.replace(done, p_value=p_value)
     if min(len(old), len(new)) < MIN_LAUNCHES:
         why = f"too few launches to test: {len(old)} in the baseline, {len(new)} now, {MIN_LAUNCHES} needed on each side"

@@ -51,6 +51,8 @@ class Evidence:
     launches_done: int
     samples: int
     median_us: float | None
+    first_failure: str | None = None
+    """Which launch failed first, and why, in words."""
     effective_samples: float | None = None
     interval_width: float | None = None
     drift: float | None = None
@@ -109,7 +111,8 @@ def judge(evidence: Evidence) -> Verdict:
 def _fatal(seen: Evidence) -> tuple[str, ...]:
     found = []
     if seen.launches_done < seen.launches_planned:
-        found.append(f"only {seen.launches_done} of {seen.launches_planned} launches ended well")
+        why = f" ({seen.first_failure})" if seen.first_failure else ""
+        found.append(f"only {seen.launches_done} of {seen.launches_planned} launches ended well{why}")
     if seen.median_us is None or (seen.samples == 0 and not seen.summaries):  # a tool may not tell how many
         found.append("no latency was measured")
     if seen.golden == "failed":

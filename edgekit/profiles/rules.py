@@ -19,7 +19,8 @@ def cpu_numbers(text: str) -> tuple[int, ...]:
 
 def check_rules(document: Document, tree: Node) -> list[Finding]:
     """Findings about a document whose single values are all right; `tree` gives the lines."""
-    problems = [*_precisions(document), *_cpus(document), *_heat(document), *_matching(document)]
+    problems = [*_precisions(document), *_cpus(document), *_heat(document), *_battery(document)]
+    problems += _matching(document)
     return [_finding(tree, path, message) for path, message in problems]
 
 
@@ -57,6 +58,13 @@ def _heat(document: Document) -> list[tuple[str, str]]:
     cool, limit = document.bench.cool_to_mc, document.limits.temperature_mc
     if cool is not None and limit is not None and cool >= limit:
         return [("bench.cool_to", "must be cooler than limits.temperature")]
+    return []
+
+
+def _battery(document: Document) -> list[tuple[str, str]]:
+    least = document.bench.min_battery
+    if least is not None and not 0 <= least <= 1:
+        return [("bench.min_battery", "no battery has it: at most 100% can be asked for")]
     return []
 
 

@@ -19,7 +19,7 @@ MAX_DF = 1000
 @dataclass(frozen=True)
 class PairedRatio:
     """b over a. `smallest_effect`: the share by which b would have had to differ for this many pairs with this scatter
-    to find it in 9 of 10 runs. The last four are None with fewer than two pairs."""
+    to find it in 9 of 10 runs, however values were rounded. The last four are None with fewer than two pairs."""
 
     ratio: float
     ci95_low: float | None
@@ -29,10 +29,14 @@ class PairedRatio:
     pairs: int
 
 
-def paired_ratio(a_us: Sequence[float], b_us: Sequence[float]) -> PairedRatio:
+def paired_ratio(a_us: Sequence[float], b_us: Sequence[float], step_us: float = 0.0) -> PairedRatio:
     """`a_us[i]` and `b_us[i]` are the medians of the launches of pair i, above 0. Student's t on the logarithms of
-    their ratios: what slows both launches of a pair down cancels out. Raises ValueError for lists of different length,
-    none at all, or a median of 0."""
+    their ratios: what slows both launches of a pair down cancels out.
+
+    `step_us`: values are rounded to multiples of it. Rounding is the same in every pair, so it is no scatter that more
+    pairs average away: the interval is as much wider as both values may be off, and only what is beyond that counts.
+    Raises ValueError for lists of different length, none at all, or a median of 0.
+    """
     logs = [math.log(b / a) for a, b in zip(a_us, b_us, strict=True)]
     count = len(logs)
     if not count:
@@ -42,14 +46,16 @@ def paired_ratio(a_us: Sequence[float], b_us: Sequence[float]) -> PairedRatio:
         return PairedRatio(math.exp(mean), None, None, None, None, count)
     deviation = _deviation(logs)
     error = deviation / math.sqrt(count)
-    half = t_quantile(CONFIDENCE, count - 1) * error
-    t = abs(mean) / error if error > 0 else math.inf if mean else 0.0
+    rounding = sum(-math.log1p(-min(0.5, step_us / 2 / min(side))) for side in (a_us, b_us))
+    half = t_quantile(CONFIDENCE, count - 1) * error + rounding
+    beyond = max(0.0, abs(mean) - rounding)
+    t = beyond / error if error > 0 else math.inf if beyond else 0.0
     return PairedRatio(
         ratio=math.exp(mean),
         ci95_low=math.exp(mean - half),
         ci95_high=math.exp(mean + half),
         p_value=max(0.0, 1 - t_central_probability(t, count - 1)),
-        smallest_effect=math.expm1(_reach(count) * error),
+        smallest_effect=math.expm1(_reach(count) * error + 2 * rounding),
         pairs=count,
     )
 

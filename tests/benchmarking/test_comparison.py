@@ -62,3 +62,26 @@ def test_a_resolution_that_was_not_reached_is_said() -> None:
     assert notes[0] == f"1.00% would have taken {wanted} pairs; 50 is the most that is run"
     assert notes[1].startswith("differences below")
     assert planned_pairs(A, A, 0.01) == 5
+
+
+def test_steps_of_what_a_tool_prints_are_no_resolution() -> None:
+    """D1.4, D1.5: 20 us in steps of 10 may be 15 or 25. Pairs that print alike tell nothing smaller, however many they are."""
+    alike = compare_pairs([20.0] * 8, [20.0] * 8, step_us=10.0)
+    assert alike is not None
+    assert (alike.ratio, alike.p_value) == (1.0, 1.0)
+    assert alike.ci95_low == pytest.approx(0.75 * 0.75)
+    assert alike.ci95_high == pytest.approx(1 / 0.75**2)
+    assert alike.smallest_effect is not None
+    assert alike.smallest_effect > 0.7
+
+
+def test_one_step_is_no_difference() -> None:
+    """24.9 and 25.1 us print as 20 and 30."""
+    one_step = compare_pairs([20.0] * 8, [30.0] * 8, step_us=10.0)
+    assert one_step is not None
+    assert one_step.ratio == pytest.approx(1.5)
+    assert one_step.p_value == 1.0
+    assert conclude(one_step, FINE, FINE, None, None)[0] == "no_difference"
+    far = compare_pairs([20.0] * 8, [70.0] * 8, step_us=10.0)
+    assert far is not None
+    assert conclude(far, FINE, FINE, None, None)[0] == "slower"

@@ -15,7 +15,7 @@ from edgekit.benchmarking.regression import confirm, is_worse
 from edgekit.cli.common import Session
 from edgekit.cli.render import render_outcome
 from edgekit.errors import InputError
-from edgekit.records import Accuracy, Device, Model, Plan, Verdict
+from edgekit.records import Accuracy, Device, Latency, Model, Plan, Verdict
 from tests.benchmarking.records import record
 
 pytestmark = pytest.mark.base
@@ -219,3 +219,14 @@ def test_the_verdict_of_the_second_measurement_is_told_everywhere(capsys: pytest
     shown = capsys.readouterr().out
     assert "measured again: run 20260131-120000000-aaaaaa, invalid" in shown
     assert "  - it swapped" in shown
+
+
+def test_one_step_of_what_a_tool_prints_is_no_regression() -> None:
+    """D1.4, D1.10: launches that all print one step more may have grown by next to nothing."""
+    coarse = Latency(source="summaries", resolution_us=10.0, median=20.0)
+    base = record([20.0] * 5, latency=coarse)
+    now = record([30.0] * 5, latency=msgspec.structs.replace(coarse, median=30.0))
+    found = confirm(GATE, now, now, base)
+    assert (found.passed, found.confirmed) == (True, False)
+    far = record([70.0] * 5, latency=msgspec.structs.replace(coarse, median=70.0))
+    assert confirm(GATE, far, far, base).confirmed is True

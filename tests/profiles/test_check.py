@@ -148,6 +148,7 @@ def test_an_anchor_bomb_is_refused_at_once(tmp_path: Path) -> None:
         ("bench: {cpus: 0-1, threads: 4}\n", "bench.threads", "4 threads on 2 CPUs"),
         ("bench: {cool_to: 80C}\nlimits: {temperature: 80C}\n", "bench.cool_to", "cooler"),
         ("export_only: true\nmatch: {os: linux}\n", "match", "matches no device"),
+        ("bench: {min_battery: 150%}\n", "bench.min_battery", "at most 100%"),
     ],
 )
 def test_values_against_each_other(tmp_path: Path, text: str, path: str, said: str) -> None:

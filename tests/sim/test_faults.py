@@ -197,3 +197,12 @@ def test_a_disk_that_is_full_in_the_long_launch_costs_no_measurement() -> None:
         assert done.record.sustained is None
         assert any("no sustained load: E_DEVICE_FULL" in note for note in done.record.verdict.notes)
         nothing_is_left(device)
+
+
+def test_the_verdict_names_the_first_launch_that_failed_and_why() -> None:
+    """D1-b3: a clear record; the reader need not look for the launch."""
+    with opened(address(fault="killed", after=2)) as device:
+        push(open_model(MODEL), device, smoke=False)
+        done, _ = bench(device, launches=4, meter="none")
+        (reason,) = [text for text in done.record.verdict.reasons if "ended well" in text]
+        assert reason.startswith("only 2 of 4 launches ended well (launch 3: E_RUNNER_KILLED: ")

@@ -389,3 +389,21 @@ def test_the_latest_run_as_baseline_is_the_one_before(tmp_path: Path) -> None:
     found = done.json()["gates"][0]
     assert (done.code, found["passed"]) == (5, False)
     assert found["limit"] == pytest.approx(5000 * 1.03, rel=0.02)
+
+
+def test_operators_of_a_simulated_device_are_not_made_up() -> None:
+    """D1.2, D1.8: nothing ran, so nothing is told of operators, in words."""
+    with opened(address()) as device:
+        push(open_model(MODEL), device, smoke=False)
+        done, _ = bench(device, runtime="litert", op_profile=True, launches=3, meter="none")
+        assert done.record.operators is None
+        assert any("a simulated device times no operators" in note for note in done.record.verdict.notes)
+
+
+def test_the_version_of_a_runtime_that_does_not_tell_it_is_unknown() -> None:
+    """D1.1: the scripts that edgekit brings for a board's Python have a number of their own, which is no runtime's."""
+    with opened(address()) as device:
+        push(open_model(MODEL), device, smoke=False)
+        done, _ = bench(device, launches=3, meter="none")
+        assert done.record.runtime.version is None
+        assert done.record.runtime.sha256 is not None

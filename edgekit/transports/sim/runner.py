@@ -133,6 +133,8 @@ def _with_fault(fault: Fault | None, usual: Ended, half: Ended) -> Ended:
 def _launched(run: _Run, runtime: str, wanted: argparse.Namespace, launch: Launch) -> dict[str, Any]:
     if wanted.max_seconds < wanted.min_seconds:
         raise Refused("E_RUNNER_USAGE", "--max-seconds is less than --min-seconds")
+    if wanted.op_profile is not None:
+        raise Refused("E_RUNNER_USAGE", "a simulated device times no operators: nothing runs there")
     if wanted.model is None and not wanted.empty_body:
         raise Refused("E_RUNNER_USAGE", "--model PATH is needed")
     check_cpus(run.device, wanted.cpus)

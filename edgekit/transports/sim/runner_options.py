@@ -33,7 +33,7 @@ def _between(convert: Callable[[str], Any], low: int, high: int) -> Callable[[st
 def parser() -> _Parser:
     """Its errors are Refused E_RUNNER_USAGE."""
     options = _Parser(allow_abbrev=False, add_help=False)
-    for name in ("library", "model", "inputs", "outputs", "cpus", "barrier"):
+    for name in ("library", "model", "inputs", "outputs", "cpus", "barrier", "op-profile"):
         options.add_argument(f"--{name}")
     options.add_argument("--samples", required=True)
     options.add_argument("--threads", type=_between(int, 1, 256), default=1)
