@@ -102,7 +102,7 @@ def pick(candidates: Sequence[Candidate], limits: Limits, prefer: Sequence[str] 
         best, why = _preferred(front, prefer)
     for one in front:
         if one is not best:
-            against[one.recipe] = _trade(one, best, measured=measured)
+            against[one.recipe] = _trade(one, best, measured=measured, prefer=prefer)
     rejected = tuple(Rejected(one.recipe, against[one.recipe]) for one in candidates if one.recipe in against)
     order = (best.recipe, *(one.recipe for one in front if one is not best))
     return Picked(best.recipe, why, order, rejected, measured)
@@ -223,12 +223,15 @@ def _figures(one: Candidate) -> str:
     )
 
 
-def _trade(one: Candidate, best: Candidate, *, measured: bool) -> str:
+def _trade(one: Candidate, best: Candidate, *, measured: bool, prefer: Sequence[str]) -> str:
     """Why something on the front was not taken."""
     if not measured:
         if one.recipe in SLOW_UNMEASURED:
             return f"not measured, and {SLOW_UNMEASURED[one.recipe]}"
-        return f"the profile prefers {best.recipe}; with -d they are measured"
+        if best.recipe in prefer:
+            return f"the profile prefers {best.recipe}; with -d they are measured"
+        larger = f" ({one.size_bytes / best.size_bytes:.2f} times the size)" if best.size_bytes else ""
+        return f"{best.recipe} is smaller{larger}; with -d they are measured"
     gains = []
     mine, theirs = _loss(one, best)
     if mine < theirs:

@@ -90,6 +90,19 @@ def test_unmeasured_the_profile_decides() -> None:
     assert found is not None
     assert "not measured" in found.why
     assert not found.measured
+    reasons = {one.recipe: one.reason for one in found.rejected}
+    assert reasons["float32"] == "the profile prefers int8-dynamic; with -d they are measured"
+
+
+def test_a_preference_that_no_profile_has_is_not_told() -> None:
+    """The smallest was taken: then that is the reason."""
+    plain = [replace(one, latency_us=None, peak_rss_bytes=None) for one in ALL]
+    found = pick(plain, Limits(drop=0.01), ("mixed",))
+    assert found is not None
+    assert found.recipe == "int8-static"
+    reasons = {one.recipe: one.reason for one in found.rejected}
+    assert not any("prefers" in reason for reason in reasons.values()), reasons
+    assert "int8-static is smaller (3.81 times the size)" in reasons["float32"]
 
 
 def test_unmeasured_kernels_known_to_be_slow_are_not_trusted() -> None:
