@@ -1,7 +1,7 @@
 """Weights of a Core ML model compressed as a recipe says, by coremltools, and the model read back with edgekit's own reader.
 
 The recipe's rules are applied here, operation by operation; coremltools gets the outcome by the names of the constants.
-Weights are computed with as float16, which Apple's processors do; activations stay float.
+It is computed in float16, which Apple's processors do, unless the recipe's own scheme is float32; activations stay float.
 """
 
 from __future__ import annotations

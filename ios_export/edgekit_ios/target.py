@@ -49,7 +49,7 @@ class CoreMlTarget:
         request, shrink = prepared.request, is_compressed(recipe)
         request.sink(Event("convert", f"coremltools: {recipe.name}"))
         converted, expected = _converted(
-            request, "float16" if shrink else recipe.arithmetic, system_for(recipe)
+            request, _precision(recipe) if shrink else recipe.arithmetic, system_for(recipe)
         )
         if shrink and converted.package is not None:
             made, notes = compressed(converted.made, converted.package, recipe, request.folder)
@@ -74,6 +74,11 @@ class CoreMlTarget:
 
 
 _PACKAGES = {"torch": ("torch",), "keras": ("tensorflow", "tensorflow-cpu", "keras")}
+
+
+def _precision(recipe: Recipe) -> str:
+    """What is computed in, where weights are compressed: float32 where that is the recipe's own scheme, else float16."""
+    return "float32" if recipe.kind == "float32" else "float16"
 
 
 def _converted(request: Request, recipe: str, system: str) -> tuple[Converted, Signature]:
