@@ -16,6 +16,7 @@ import numpy as np
 
 from edgekit.conversion.extras import need, quiet
 from edgekit.conversion.recipes import Recipe, Scheme, kind_of
+from edgekit.conversion.recipes.met import require_met
 from edgekit.conversion.recipes.rules import Planner
 from edgekit.conversion.recipes.schema import FLOAT_SCHEME
 from edgekit.errors import InputError, ToolError, VerificationError
@@ -38,7 +39,6 @@ _WEIGHT_OF = {"conv": "weight", "conv_transpose": "weight", "linear": "weight", 
 _RECURRENT = ("gru", "lstm", "rnn")
 _HALF_STEP = 0.52
 """Rounding to the nearest; scales are float16 themselves."""
-_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -234,13 +234,7 @@ def _check(
             code="E_NOTHING_QUANTIZED",
             hint="use --recipe float16",
         )
-    if wrong:
-        more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-        raise VerificationError(
-            f"the model is not what recipe {recipe.name} says: {'; '.join(wrong[:_SHOWN])}{more}",
-            code="E_RECIPE_NOT_MET",
-            hint="coremltools reported success; try another --recipe, and please report it",
-        )
+    require_met(recipe, wrong, "model")
 
 
 def _weight(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.conversion.extras import need
 from edgekit.conversion.ranges import Gatherer, Range
+from edgekit.conversion.recipes.met import require_met
 from edgekit.conversion.recipes.schema import FLOAT_SCHEME, Scheme
 from edgekit.conversion.targets.base import Stream
 from edgekit.conversion.targets.executorch_plan import Plan, Planned
@@ -24,7 +25,6 @@ _WHAT = "quantizing for ExecuTorch"
 _EVERY = 50
 _HALF_STEP = 0.502
 _WIDER = 1.05
-_SHOWN = 3
 _SMALLEST_STEP = 2**-12
 """What XNNPACK's quantizer asks of its observers."""
 
@@ -222,13 +222,7 @@ def check(
             wrong.append(
                 f"{name}: a step is {scale:.4g}, {needed / 255:.4g} is enough for what calibration found"
             )
-    if wrong:
-        more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-        raise VerificationError(
-            f"the program is not what recipe {plan.recipe.name} says: {'; '.join(wrong[:_SHOWN])}{more}",
-            code="E_RECIPE_NOT_MET",
-            hint="the quantizer reported success; try another --recipe, and please report it",
-        )
+    require_met(plan.recipe, wrong, "program")
     return stored
 
 

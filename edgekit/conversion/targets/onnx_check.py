@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.conversion.extras import need
 from edgekit.conversion.ranges import Range
+from edgekit.conversion.recipes.met import require_met
 from edgekit.conversion.recipes.schema import FLOAT_SCHEME
 from edgekit.conversion.targets.onnx_plan import Plan, Planned, float_constants
 from edgekit.errors import VerificationError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 _WHAT = "quantizing an ONNX model"
 _HALF_STEP = 0.502
 _WIDER = 1.05
-_SHOWN = 3
 
 
 def check_file(
@@ -54,13 +54,7 @@ def check_file(
             if p.scheme.activations.mode == "static" and p.weight is not None
             and not covered & {*_inputs(before, p.name), *p.outputs}
         ]  # fmt: skip
-    if wrong:
-        more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-        raise VerificationError(
-            f"the file is not what recipe {plan.recipe.name} says: {'; '.join(wrong[:_SHOWN])}{more}",
-            code="E_RECIPE_NOT_MET",
-            hint="the quantizer reported success; try another --recipe, and please report it",
-        )
+    require_met(plan.recipe, wrong)
     return {
         name: (group.low - group.scale / 2, group.high + group.scale / 2)
         for group in groups.values()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgekit.conversion.ranges import Range
+from edgekit.conversion.recipes.met import require_met
 from edgekit.conversion.recipes.schema import FLOAT_SCHEME, Scheme, Weights
 from edgekit.conversion.targets.tflite_graph import MOVES, Graph, Operator, Tensor
 from edgekit.conversion.targets.tflite_plan import Plan, Planned
@@ -29,7 +30,6 @@ _WIDER = 1.05
 _CLIPPED, _CLIPPED_SHARE = 2.0, 0.01
 """Times the squared error that weights have unclipped, and a share of their squares: clipping shall make it smaller. octav does
 not for weights that min-max stores exactly (ternary ones), but was off by 0.3 % at most there (random layers of 4 to 72)."""
-_SHOWN = 3
 
 
 def check_file(
@@ -58,13 +58,7 @@ def check_file(
             wrong += _group(group, ranges, clips=clips)
     if plan.recipe.boundary == "float":
         wrong += _boundary(before, after)
-    if wrong:
-        more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-        raise VerificationError(
-            f"the file is not what recipe {plan.recipe.name} says: {'; '.join(wrong[:_SHOWN])}{more}",
-            code="E_RECIPE_NOT_MET",
-            hint="the quantizer reported success; try another --recipe, and please report it",
-        )
+    require_met(plan.recipe, wrong)
     return {
         name: (group.low - group.scale / 2, group.high + group.scale / 2)
         for group in shared.values()
