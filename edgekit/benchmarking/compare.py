@@ -75,7 +75,8 @@ def compare_releases(
             ran = (pairs.a.finish(), pairs.b.finish())
         after = device.snapshot(files_first=True)
         device.agent.lease_renew()
-    own_cpu_us = sum(one.own_cpu_us for one in ran)
+    own = [one.own_cpu_us for one in ran if one.own_cpu_us is not None]
+    own_cpu_us = sum(own) if len(own) == len(ran) else None
     around = Around(before, after, series, ready, own_cpu_us)
     done = msgspec.structs.replace(plan, launches=len(pairs.medians))
     (record_a, samples_a), (record_b, samples_b) = (

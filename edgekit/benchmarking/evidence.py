@@ -30,7 +30,7 @@ class Seen:
     golden: Comparison
     cooled: bool | None
     not_set: tuple[str, ...]
-    own_cpu_us: float
+    own_cpu_us: float | None
     """CPU time that the launches and their start took, all threads."""
     unmet: tuple[str, ...] = ()
     simulated: bool = False
@@ -211,9 +211,9 @@ def frequency_drop(telemetry: Sequence[TelemetryPoint], launches: Sequence[Launc
     return 1 - min(fastest.values()) / max(fastest.values())
 
 
-def other_load(before: Snapshot, after: Snapshot, own_cpu_us: float) -> float | None:
-    """Share of all CPU time that others took between the snapshots."""
-    if before.ticks is None or after.ticks is None:
+def other_load(before: Snapshot, after: Snapshot, own_cpu_us: float | None) -> float | None:
+    """Share of all CPU time that others took between the snapshots; None where it or one's own is not known."""
+    if before.ticks is None or after.ticks is None or own_cpu_us is None:
         return None
     total = after.ticks.total - before.ticks.total
     if total <= 0:

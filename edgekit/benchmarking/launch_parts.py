@@ -23,6 +23,7 @@ def tool_part(
     import numpy as np
 
     told = result.latency
+    kernel = usage_part(process) if result.own_process else Usage()
     return Launch(
         index=index,
         order=order,
@@ -39,8 +40,8 @@ def tool_part(
         fully_accelerated=result.fully_accelerated,
         sampled=bool(raw.size),
         # the kernel's number is of the whole process, as a runner's is
-        memory=LaunchMemory(peak_rss_bytes=result.peak_rss_bytes or process.max_rss_bytes),
-        usage=usage_part(process),
+        memory=LaunchMemory(peak_rss_bytes=result.peak_rss_bytes or kernel.max_rss_bytes),
+        usage=kernel,
         told=Told(
             latency=told,
             warmup=result.warmup,

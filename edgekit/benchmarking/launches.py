@@ -48,7 +48,8 @@ class Launches:
     golden: Comparison
     argv: tuple[str, ...]
     env: dict[str, str]
-    own_cpu_us: float
+    own_cpu_us: float | None
+    """None where what ran the model was no process of the launches' own."""
     runtime_version: str | None
     """As the runtime itself says; None where it does not."""
     paces: tuple[Floats, ...] = ()
@@ -113,7 +114,7 @@ class LaunchSeries:
         self._series: list[Series] = []
         self._outputs: list[str] = []
         self._last: Launched | None = None
-        self._own_cpu_us = 0.0
+        self._own_cpu_us: float | None = 0.0
         self._notes: dict[str, None] = {}
 
     def run_one(self, order: int) -> Launch:
@@ -162,13 +163,19 @@ class LaunchSeries:
             part, raw = group_launch(parts, found), found.latencies
             self._paces.append(found.pace)
             self._series += stream_series(index, samples, found)
-        self._own_cpu_us += sum(done.process.user_us + done.process.system_us for done in ended)
+        self._count_cpu(ended)
         self._outputs += [job.outputs for job in jobs if job.outputs is not None]
         self._last = ended[0]
         for done in ended:
             if isinstance(done.result, ToolResult):
                 self._notes.update(dict.fromkeys(done.result.notes))
         return part, raw
+
+    def _count_cpu(self, ended: Sequence[Launched]) -> None:
+        if any(isinstance(done.result, ToolResult) and not done.result.own_process for done in ended):
+            self._own_cpu_us = None
+        if self._own_cpu_us is not None:
+            self._own_cpu_us += sum(done.process.user_us + done.process.system_us for done in ended)
 
     def finish(self) -> Launches:
         """All of them, after the outputs were checked."""

@@ -126,7 +126,7 @@ class Around:
     after: Snapshot
     telemetry: Series
     ready: Ready
-    own_cpu_us: float
+    own_cpu_us: float | None
     energy: Taken | None = None
 
 

@@ -37,7 +37,7 @@ PROGRAM = "benchmark_model"
 _RESULT = "result"
 MEASURES = "one Invoke() with inputs in place"
 Generation = Literal["tflite", "litert"]
-_FLAGS = {
+FLAGS = {
     "tflite": {
         "--use_xnnpack": True,
         "--allow_fp16": True,
@@ -111,7 +111,7 @@ class BenchmarkModelRuntime:
         return make_bundle(NAME, self.version or "unknown", [file])
 
     def command(self, bundle: Bundle, bundle_dir: str, job: ToolJob) -> ToolCommand:
-        check_job(self, job, _FLAGS[self._generation])
+        check_job(self, job, FLAGS[self._generation])
         argv = [f"{bundle_dir}/{PROGRAM}", f"--graph={job.model}", f"--num_threads={job.threads}"]
         argv += [f"--num_runs={max(1, job.iterations)}", f"--min_secs={job.min_seconds:.9g}"]
         argv += [f"--max_secs={job.max_seconds:.9g}", f"--warmup_runs={job.warmup_iterations}"]

@@ -87,6 +87,8 @@ class ToolResult(Struct, frozen=True, kw_only=True):
     actual_accelerator: str | None = None
     fully_accelerated: bool | None = None
     op_profile: OpProfile | None = None
+    own_process: bool = True
+    """Whether the process that was started ran the model: else what the kernel counted for it is not the model's."""
     notes: tuple[str, ...] = ()
 
 

@@ -32,7 +32,7 @@ from tests.parse.results import result_file
 pytestmark = pytest.mark.base
 
 PAGE = (Path(__file__).parents[2] / "docs" / "runtimes.md").read_text(encoding="utf-8")
-TOOLS = ("benchmark-model", "litert-benchmark", "trtexec")
+TOOLS = ("benchmark-model", "litert-benchmark", "trtexec", "benchmark-app")
 BUNDLE = make_bundle("t", "1", [])
 JOB = ToolJob(model="/m/model", scratch="/s", threads=2, warmup_iterations=3, iterations=40, min_seconds=1.5)
 
@@ -171,6 +171,7 @@ def test_a_tool_that_did_not_end_well_gives_no_number(name: str, code: int, expe
     good = {
         "benchmark-model": "benchmark_model_2024",
         "litert-benchmark": "litert_benchmark",
+        "benchmark-app": "benchmark_logcat",
         "trtexec": "trtexec_10",
     }
     with pytest.raises(RemoteError) as caught:
