@@ -29,7 +29,7 @@ def test_measured_there_and_nothing_left_there(project: Path) -> None:
     document = auto(project, *DATA, "-d", "it", "-o", "a.ekm").ok().json()
     found = document["auto"]
     assert [one["recipe"] for one in found["candidates"]] == [
-        "float32", "float16", "int8-dynamic", "int8-static",
+        "float32", "float16", "int8-dynamic", "int8-weight-only", "int8-static", "mixed",
     ]  # fmt: skip
     latencies = {one["recipe"]: one["latency_us"] for one in found["candidates"]}
     assert all(latencies.values())
@@ -37,7 +37,7 @@ def test_measured_there_and_nothing_left_there(project: Path) -> None:
     assert document["recipe"] == found["recipe"] == found["front"][0]
     assert latencies[found["recipe"]] <= 1.03 * min(latencies.values())
     assert found["measured"] is True
-    assert len(found["rejected"]) == 3
+    assert len(found["rejected"]) == 5
     manifest = json.loads((project / "a.ekm" / "manifest.json").read_text())
     assert manifest["notes"][0] == f"recipe {found['recipe']}: {found['why']}"
     assert not list((project / "device" / "models").glob("*/*")), "candidates are taken away again"
