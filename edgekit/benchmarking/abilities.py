@@ -12,8 +12,12 @@ from edgekit.deployment.fits import check_fits_there
 from edgekit.deployment.runtime_there import Chosen, RuntimeWish, choose
 from edgekit.devices import Device
 from edgekit.errors import InputError
+from edgekit.meters.base import Offer
+from edgekit.meters.choice import NO_METER
+from edgekit.meters.taking import meter_for
 from edgekit.runtimes.named import with_op_profile
 from edgekit.runtimes.tool import ToolRuntime
+from edgekit.stats.traces import Refused
 
 if TYPE_CHECKING:
     from edgekit.profiles import Profile
@@ -70,6 +74,23 @@ def require_abilities(chosen: Chosen, options: BenchOptions, *, simulated: bool 
             code="E_TOOL_OPTION",
             hint="choose a runtime with outputs: docs/runtimes.md",
         )
+
+
+def meter_of(
+    chosen: Chosen, device: Device, profile: Profile | None, options: BenchOptions
+) -> Offer | Refused:
+    """What measures energy, or why nothing does. Raises InputError E_METER where the meter that was asked for cannot."""
+    name = chosen.runtime.name
+    if isinstance(chosen.runtime, ToolRuntime) and options.meter != NO_METER:
+        why = f"{name} does not tell when its timed inferences began and ended, so there is no energy of one"
+        if options.meter is None:
+            return Refused(why)
+        raise InputError(
+            why,
+            code="E_METER",
+            hint="leave out --meter, or choose one of edgekit's runners: docs/runtimes.md",
+        )
+    return meter_for(device, profile.power if profile is not None else None, options.meter)
 
 
 def require_comparable(a: Chosen, b: Chosen) -> None:

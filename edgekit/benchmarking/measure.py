@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.benchmarking.abilities import chosen_for
+from edgekit.benchmarking.abilities import chosen_for, meter_of
 from edgekit.benchmarking.assemble import device_part, make_record, plan_part
 from edgekit.benchmarking.energy import energy_part, energy_series
 from edgekit.benchmarking.evaluation import Evaluated, evaluate, load_evaluation
@@ -35,7 +35,7 @@ from edgekit.devices.sampling import Series, sampled
 from edgekit.devices.telemetry import Snapshot
 from edgekit.errors import DeviceLost, InputError
 from edgekit.events import Sink, ignore
-from edgekit.meters.taking import Taken, meter_for, metered
+from edgekit.meters.taking import Taken, metered
 from edgekit.records import Latency, Record, Runtime, Samples
 from edgekit.records.codec import new_id
 from edgekit.stats import summarize
@@ -59,7 +59,7 @@ def measure(
     check_cpus(plan.cpus, device)
     chosen = chosen_for(release, device, profile, options)
     data = load_evaluation(release, device, Path(options.evaluation)) if options.evaluation else None
-    meter = meter_for(device, profile.power if profile is not None else None, options.meter)
+    meter = meter_of(chosen, device, profile, options)
     started_at = utc_now()
     with ExitStack() as stack:
         stack.enter_context(device.leased(f"measure {release.manifest.name}", options.lease_wait_seconds))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from edgekit.deployment.runtime_there import Installed
 from edgekit.devices import Device
 from edgekit.devices.files import stat_many
 from edgekit.errors import EdgekitError, RemoteError, VerdictError
+from edgekit.parse import ParseError
 from edgekit.runtimes.accelerator import require_accelerator
 from edgekit.runtimes.base import RunnerJob, Runtime
 from edgekit.runtimes.result import RunnerResult, check_launch
@@ -77,7 +79,7 @@ def launch(
     try:
         process = device.agent.run(argv, env=env, cwd=cwd, nice=nice, deadline_s=deadline_s)
     except RemoteError as error:
-        raise _no_program(error, argv, device.address) from error
+        raise no_program(error, argv, device.address) from error
     return read_launched(device, installed, argv, env, process, deadline_s)
 
 
@@ -96,7 +98,7 @@ def read_launched(
     return _required(device, installed, Launched(result, process, tuple(argv), dict(env)))
 
 
-def _no_program(error: RemoteError, argv: Sequence[str], device: str) -> RemoteError:
+def no_program(error: RemoteError, argv: Sequence[str], device: str) -> RemoteError:
     """What did not start, as the runner itself says it where its runtime is missing: a program of the device's PATH
     (python3) is the device's business, a file of the bundle is not."""
     if error.status != 127 or "/" in argv[0]:
@@ -158,6 +160,10 @@ def _read_tool(
         error.device = error.device or device.address
         if isinstance(error, RemoteError):
             error.argv = error.argv or command.argv
+        if isinstance(error, ParseError):
+            error.hint = (
+                error.hint or f"see what it says when it is started there: {shlex.join(command.argv)}"
+            )
         raise
     return _required(device, installed, Launched(result, process, command.argv, dict(command.env)))
 

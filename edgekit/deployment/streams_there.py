@@ -7,10 +7,10 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from edgekit.deployment.launching import START_SECONDS, Launched, read_launched
+from edgekit.deployment.launching import START_SECONDS, Launched, no_program, read_launched
 from edgekit.deployment.runtime_there import Installed
 from edgekit.devices import Device
-from edgekit.errors import DeviceError, EdgekitError, ModelError
+from edgekit.errors import DeviceError, EdgekitError, ModelError, RemoteError
 from edgekit.runtimes.base import RunnerJob, Runtime
 
 if TYPE_CHECKING:
@@ -59,7 +59,11 @@ def _deadline_s(job: RunnerJob) -> float:
 def _ended(
     device: Device, installed: Installed, running: Running, env: dict[str, str], deadline_s: float
 ) -> Launched:
-    return read_launched(device, installed, running.argv, env, running.wait(), deadline_s)
+    try:
+        process = running.wait()
+    except RemoteError as error:
+        raise no_program(error, running.argv, device.address) from error
+    return read_launched(device, installed, running.argv, env, process, deadline_s)
 
 
 def _first_failure(futures: Sequence[Future[Launched]], done: set[Future[Launched]]) -> BaseException | None:

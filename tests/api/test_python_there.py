@@ -76,9 +76,10 @@ def test_d1_1_a_device_without_python_has_not_tried_it(project: Path) -> None:
     nowhere = {"PATH": str(tools)}
     pushed = run(project, "push", "net.pte", "--json", env=nowhere).ok().json()
     assert (pushed["smoke"], pushed["activated"]) == ("unchecked", False)
-    refused = run(project, "bench", "net.pte", "--json", *QUICK, env=nowhere).error()
-    assert refused["code"] == "E_RUNNER_LIBRARY"
-    assert "there is no python3 on the device" in refused["message"]
+    for streams in ((), ("--streams", "2")):
+        refused = run(project, "bench", "net.pte", "--json", *QUICK, *streams, env=nowhere).error()
+        assert refused["code"] == "E_RUNNER_LIBRARY"
+        assert "there is no python3 on the device" in refused["message"]
 
 
 def test_d1_1_a_python_without_the_package_says_what_to_install(project: Path) -> None:

@@ -87,6 +87,7 @@ def test_litert_benchmark_measures_and_the_record_says_what_is_not_known(here: P
     assert all(launch["memory"]["peak_rss_bytes"] > 1 << 20 for launch in launches)
     assert record["accuracy"]["golden"] == "unchecked"
     assert any("no samples" in note for note in record["verdict"]["notes"])
+    assert "does not tell when its timed inferences" in record["energy"]["unavailable"]
     raw = edgekit("results", "export", "--samples", env=here.env, cwd=here.folder).ok().json()
     assert raw["samples"]["launches"] == [[], [], []]
 
@@ -121,6 +122,7 @@ def test_what_a_tool_cannot_do_ends_before_anything_is_measured(here: Place) -> 
         (("--sustained", "1"), "E_TOOL_OPTION", "by the minute"),
         (("--evaluation", DIGITS / "evaluation.npz"), "E_TOOL_OPTION", "nothing can be scored"),
         (("--streams", "2"), "E_STREAMS", "begin together"),
+        (("--meter", "sim"), "E_METER", "when its timed inferences"),
     ):
         refused = run(here, *tool, *more)
         assert (refused.code, refused.error()["code"]) == (1, code)

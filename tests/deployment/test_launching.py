@@ -253,3 +253,14 @@ def test_files_of_the_launch_before_are_not_taken_for_this_ones(device: Device) 
         job = asked(str(MODEL), scratch, iterations=3)
         assert told(launch(device, installed, job, cwd=scratch)).threads == 1
         assert device.agent.stat(stale) is not None  # the new one
+
+
+def test_a_tool_that_ends_well_and_says_nothing_is_an_error_that_says_how_to_look(device: Device) -> None:
+    """D1-b3: no numbers are made of nothing, and the reader can start what was started."""
+    installed = there(device, "litert-benchmark", RuntimeEntry(program="/bin/true"))
+    with device.scratch() as scratch, pytest.raises(ParseError) as caught:
+        launch(device, installed, asked(str(MODEL), scratch), cwd=scratch)
+    assert "it is empty" in caught.value.message
+    assert caught.value.device == device.address
+    assert caught.value.hint is not None
+    assert f"/bin/true --model={MODEL}" in caught.value.hint
