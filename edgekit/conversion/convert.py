@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit import events, registry
 from edgekit.cache import cache_dir, host_errors
 from edgekit.conversion import store
-from edgekit.conversion.calibration import CalibrationData, load_calibration
+from edgekit.conversion.calibration import CalibrationData, far_apart, load_calibration
 from edgekit.conversion.checks import require_runnable
 from edgekit.conversion.datasets import load_dataset
 from edgekit.conversion.extras import is_function
@@ -276,6 +276,8 @@ def _make(job: Job, scratch: Path) -> tuple[Prepared, Result, Samples]:
 def _opened(job: Job, recipe: Recipe, made: Made, notes: tuple[str, ...]) -> Result:
     """What was made, loaded on this host, and whether the profile's runtimes can run it."""
     notes = (*notes, *require_runnable(job.profile, job.target, made.info, recipe.name))
+    if job.calibration is not None and job.evaluation is not None:
+        notes = (*notes, *far_apart(job.calibration, job.evaluation.arrays))
     pairing = pair(job.source.signature, made.signature, job.options.layout)
     sized = with_sizes(made.signature, job.source.signature, job.options.layout)
     host = job.target.open(made.path, sized, f"the {recipe.name} model")
@@ -286,10 +288,12 @@ def _rescued(
     job: Job, prepared: Prepared, result: Result, samples: Samples, verification: Verification
 ) -> tuple[Result, Verification]:
     """A result that passes in place of one that failed; the same one where there is none."""
-    from edgekit.conversion.rescue import Outcome, rescued  # not needed where all is well
+    from edgekit.conversion.rescue import Edit, Outcome, rescued  # not needed where all is well
 
-    def attempt(from_this: Prepared, recipe: Recipe) -> Outcome:
-        made = job.target.make(from_this, recipe, _stored(job, from_this))
+    def attempt(prepared: Prepared, recipe: Recipe, edit: Edit | None = None) -> Outcome:
+        made = job.target.make(prepared, recipe, _stored(job, prepared))
+        if edit is not None:
+            made.path.write_bytes(edit(made.path.read_bytes()))
         again = _opened(job, recipe, made, result.notes)
         return Outcome(again, _verify(job, again, samples))
 
@@ -388,6 +392,6 @@ def _enforce(verification: Verification, no_rescue: str = "") -> None:
     raise VerificationError(
         "; ".join((*verification.reasons, *([no_rescue] if no_rescue else []))),
         code="E_ACCURACY_DROP" if fell else "E_CONVERSION_MISMATCH",
-        hint="--debug-layers tells where source and result part; try another --recipe, or calibration data that is"
-        " more like what the model will see",
+        hint="--debug-layers tells where source and result part; try another --recipe, --rescue (TFLite), or calibration"
+        " data that is more like what the model will see",
     )

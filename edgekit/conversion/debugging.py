@@ -8,7 +8,7 @@ from edgekit.conversion.job import Job, Result
 from edgekit.conversion.layers import (
     LayerReport,
     debug_layers,
-    probe_for,
+    probes_for,
     quantized_layers,
     tracer_for_source,
     tracer_for_target,
@@ -37,15 +37,15 @@ def layers_of(job: Job, result: Result, samples: Samples) -> LayerReport:
 
 def _with_quantized(report: LayerReport, job: Job, result: Result, samples: Samples) -> LayerReport:
     """The report with what each quantized operator costs, where the target has the float model still."""
-    paths = (result.made.unquantized, result.made.path)
-    if paths[0] is None:
+    before = result.made.unquantized
+    if before is None:
         return report
     try:
-        before, after = (probe_for(job.target.format, path) for path in paths if path is not None)
-        if before is None or after is None:
+        probes = probes_for(job.target.format, before, result.made.path)
+        if probes is None:
             return report
         given = [result.pairing.to_result(sample) for sample in samples.inputs[:MAX_SAMPLES]]
-        found = quantized_layers(before, after, given)
+        found = quantized_layers(*probes, given)
     except ModelError as error:  # the comparison with the source stands without it
         note = f"what each quantized operator costs cannot be told: {error.message}"
         return msgspec.structs.replace(report, notes=(*report.notes, note))

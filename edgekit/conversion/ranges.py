@@ -206,6 +206,10 @@ def _figure(value: float) -> float:
     return float(f"{value:.6g}")
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
+
+
 def words(found: RangesFound) -> str:
     """One line for a manifest's notes; empty where nothing is clipped."""
     if not found.clipped:
@@ -213,8 +217,8 @@ def words(found: RangesFound) -> str:
     worst, most = found.clipped[0], max(found.clipped, key=lambda one: one.share)
     return (
         f"calibration ({found.method}, {found.samples} samples) clips {len(found.clipped)} of {found.tensors} tensors:"
-        f" up to {100 * most.share:.2g} % of the values ({most.tensor[-60:]}), and values up to"
-        f" {100 * worst.saturation:.2g} % of the range beyond it ({worst.tensor[-60:]})"
+        f" up to {_percent(most.share)} of the values ({most.tensor[-60:]}), and values up to"
+        f" {_percent(worst.saturation)} of the range beyond it ({worst.tensor[-60:]})"
     )
 
 

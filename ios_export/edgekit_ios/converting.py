@@ -25,13 +25,16 @@ _POOLS = ("aten.max_pool1d.default", "aten.max_pool2d.default", "aten.max_pool3d
 @dataclass(frozen=True)
 class Converted:
     """`model`: a CoreML.Specification.Model. `inputs`, `outputs`: the names it has for those of the source, in the
-    source's order. `weights`: the folder of its files of weights."""
+    source's order. `weights`: the folder of its files of weights. `made`: coremltools' own object of the same, in
+    `package`."""
 
     model: Any
     weights: Path | None
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    made: Any = None
+    package: Path | None = None
 
 
 def coremltools() -> Any:
@@ -39,7 +42,9 @@ def coremltools() -> Any:
     return need("coremltools", "coreml", WHAT)
 
 
-def convert_torch(model: TorchModel, signature: Signature, recipe: str, folder: Path) -> Converted:
+def convert_torch(
+    model: TorchModel, signature: Signature, recipe: str, folder: Path, system: str = "iOS17"
+) -> Converted:
     """By the exported program, or where coremltools does not know one of its operators (LSTM) by a trace of it.
 
     Raises MissingExtra, ToolError E_CONVERTER.
@@ -56,32 +61,41 @@ def convert_torch(model: TorchModel, signature: Signature, recipe: str, folder: 
 
     def exported() -> Any:
         return _convert(
-            tools, _with_strides(model.program.run_decompositions({})), recipe, folder / "program", given
+            tools,
+            _with_strides(model.program.run_decompositions({})),
+            recipe,
+            folder / "program",
+            given,
+            system,
         )
 
     def traced() -> Any:
         with torch.no_grad():
             flat = _flat(torch, model.program.module())
             trace = torch.jit.trace(flat, model.example, check_trace=False)
-        return _convert(tools, trace, recipe, folder / "trace", given)
+        return _convert(tools, trace, recipe, folder / "trace", given, system)
 
     try:
         with quiet():
             made = exported()
         notes: tuple[str, ...] = ()
+        package = folder / "program.mlpackage"
     except Exception as error:
         try:
             with quiet():
                 made = traced()
+            package = folder / "trace.mlpackage"
         except Exception:
             raise failed(error) from error
         notes = (
             f"converted from a trace: coremltools does not take the exported program ({first_line(error)})",
         )
-    return Converted(*_parts(made), inputs, outputs, notes)
+    return Converted(*parts(made), inputs, outputs, notes, made, package)
 
 
-def convert_keras(model: KerasModel, source: Signature, layout: str, recipe: str, folder: Path) -> Converted:
+def convert_keras(
+    model: KerasModel, source: Signature, layout: str, recipe: str, folder: Path, system: str = "iOS17"
+) -> Converted:
     """By a concrete function. `source`: the source's signature; images get their axes in the order of `layout`.
 
     Raises MissingExtra, ToolError E_CONVERTER.
@@ -98,13 +112,15 @@ def convert_keras(model: KerasModel, source: Signature, layout: str, recipe: str
                 "outputs": [_feature(tools, outputs[s.name], s) for s in signature.outputs],
                 "source": "tensorflow",
             }
-            made = _convert(tools, [function], recipe, folder / "function", given)
+            made = _convert(tools, [function], recipe, folder / "function", given, system)
     except Exception as error:
         raise failed(error) from error
     return Converted(
-        *_parts(made),
+        *parts(made),
         tuple(inputs[s.name] for s in signature.inputs),
         tuple(outputs[s.name] for s in signature.outputs),
+        made=made,
+        package=folder / "function.mlpackage",
     )
 
 
@@ -123,20 +139,21 @@ def first_line(error: Exception) -> str:
     return lines[0] if lines else "no message"
 
 
-def _convert(tools: Any, source: Any, recipe: str, folder: Path, given: dict[str, Any]) -> Any:
+def _convert(tools: Any, source: Any, recipe: str, folder: Path, given: dict[str, Any], system: str) -> Any:
     precision = tools.precision.FLOAT16 if recipe == "float16" else tools.precision.FLOAT32
     return tools.convert(
         source,
         convert_to="mlprogram",
         compute_precision=precision,
-        minimum_deployment_target=tools.target.iOS17,
+        minimum_deployment_target=getattr(tools.target, system),
         package_dir=str(folder.with_suffix(".mlpackage")),
         skip_model_load=True,
         **given,
     )
 
 
-def _parts(made: Any) -> tuple[Any, Path | None]:
+def parts(made: Any) -> tuple[Any, Path | None]:
+    """A coremltools model's protobuf, and the folder of its weights."""
     return made.get_spec(), Path(made.weights_dir) if made.weights_dir else None
 
 

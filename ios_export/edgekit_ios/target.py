@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,12 @@ from edgekit.conversion.layout import in_layout
 from edgekit.conversion.recipes import Recipe
 from edgekit.conversion.routes import require
 from edgekit.conversion.targets.base import Made, Prepared, Request, Stream
-from edgekit.errors import BugError, ToolError
+from edgekit.errors import ToolError
 from edgekit.events import Event
 from edgekit.models.info import Format, Signature, TensorSpec
 from edgekit.models.inspect import open_model
-from edgekit_ios.converting import Converted, convert_keras, convert_torch, coremltools
+from edgekit_ios.compressing import KINDS, compressed, is_compressed, system_for
+from edgekit_ios.converting import Converted, convert_keras, convert_torch, coremltools, parts
 from edgekit_ios.mil.model import MilModel
 from edgekit_ios.packaging import write_package
 from edgekit_ios.renaming import identifiers, rename
@@ -32,7 +34,7 @@ class CoreMlTarget:
     name = "coreml"
     format: Format = "mlpackage"
     suffix = ".mlpackage"
-    recipes: tuple[str, ...] = ("float32", "float16")
+    recipes: tuple[str, ...] = ("float32", "float16", *KINDS)
 
     def prepare(self, request: Request) -> Prepared:
         """Raises MissingExtra, InputError (E_NO_PATH)."""
@@ -42,12 +44,19 @@ class CoreMlTarget:
         return Prepared(request, tools=versions("coremltools", *_PACKAGES[request.source.framework]))
 
     def make(self, prepared: Prepared, recipe: Recipe, calibration: Stream) -> Made:
-        """Raises MissingExtra, ToolError (E_CONVERTER), HostError (the disk). `calibration` is not used."""
-        if recipe.kind not in self.recipes:
-            raise BugError(f"the Core ML target has no recipe '{recipe.name}'")
-        request = prepared.request
+        """Raises MissingExtra, InputError (E_RECIPE_RULE), ToolError (E_CONVERTER, E_QUANTIZER), VerificationError
+        (E_NOTHING_QUANTIZED, E_RECIPE_NOT_MET), HostError (the disk). `calibration` is not used."""
+        request, shrink = prepared.request, is_compressed(recipe)
         request.sink(Event("convert", f"coremltools: {recipe.name}"))
-        converted, expected = _converted(request, recipe.kind)
+        converted, expected = _converted(
+            request, "float16" if shrink else recipe.arithmetic, system_for(recipe)
+        )
+        if shrink and converted.package is not None:
+            made, notes = compressed(converted.made, converted.package, recipe, request.folder)
+            model, weights = parts(made)
+            converted = replace(
+                converted, model=model, weights=weights, notes=(*converted.notes, *notes), made=made
+            )
         found = _named(converted, expected)
         path = request.folder / f"model{self.suffix}"
         write_package(converted.model, converted.weights, path)
@@ -67,14 +76,14 @@ class CoreMlTarget:
 _PACKAGES = {"torch": ("torch",), "keras": ("tensorflow", "tensorflow-cpu", "keras")}
 
 
-def _converted(request: Request, recipe: str) -> tuple[Converted, Signature]:
+def _converted(request: Request, recipe: str, system: str) -> tuple[Converted, Signature]:
     if request.source.framework == "torch":
         from edgekit.conversion.targets.torch_layout import for_layout
 
         model, signature = for_layout(request)
-        return convert_torch(model, signature, recipe, request.folder), signature
+        return convert_torch(model, signature, recipe, request.folder, system), signature
     source = request.source
-    made = convert_keras(source.model, source.signature, request.layout, recipe, request.folder)
+    made = convert_keras(source.model, source.signature, request.layout, recipe, request.folder, system)
     return made, in_layout(source.signature, request.layout)
 
 

@@ -242,12 +242,11 @@ def test_damaged_files_are_refused() -> None:
             pass
 
 
-def behind_the_tables(data: bytes, *, times: int = 1) -> bytes:
-    """The same model with its constant behind the tables, as ai-edge-quantizer and models of 2 GiB and more have it.
-    `times`: as long as it says that it were."""
+def behind_the_tables(data: bytes) -> bytes:
+    """The same model with its constant behind the tables, as ai-edge-quantizer and models of 2 GiB and more have it."""
     model = schema.ModelT.InitFromPackedBuf(data)
     values = bytes(model.buffers[1].data)
-    model.buffers[1].data, model.buffers[1].size = None, len(values) * times
+    model.buffers[1].data, model.buffers[1].size = None, len(values)
     for _ in range(2):  # the offset has to be there for the length to be right
         model.buffers[1].offset = len(data) + 4096
         tables = packed(model)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MAX_SAMPLES = 10_000_000
 """A function that gives more does not end, as far as one can tell."""
 _EVERY = 100
+_APART = 4.0
+"""So many times as wide is no accident: pixels from 0 to 255 beside values from 0 to 1."""
 
 
 class Feed(Protocol):
@@ -94,6 +96,23 @@ def load_calibration(
     samples the same), E_DATA_PREPROCESS, E_UNTRUSTED, E_CALIBRATION (the function failed); MissingExtra.
     """
     return _checked(_feed(given, inputs, preprocess, trust), tuple(inputs), sink)
+
+
+def far_apart(calibration: CalibrationData, arrays: Sequence[Array]) -> tuple[str, ...]:
+    """A note for each float input that is several times as wide in other data (`arrays`, in model order) as in the
+    calibration data, or the other way round: one of them is scaled, the other is not."""
+    notes = []
+    for index, (spec, array) in enumerate(zip(calibration.specs, arrays, strict=True)):
+        if array.dtype.kind != "f" or not array.size:
+            continue
+        least, most = float(array.min()), float(array.max())
+        here, there = calibration.most[index] - calibration.least[index], most - least
+        if max(here, there) > _APART * min(here, there):
+            notes.append(
+                f"input '{spec.name}' goes from {calibration.least[index]:.4g} to {calibration.most[index]:.4g} in the"
+                f" calibration data and from {least:.4g} to {most:.4g} in the evaluation data: are both scaled alike?"
+            )
+    return tuple(notes)
 
 
 def _feed(

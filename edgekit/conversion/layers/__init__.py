@@ -6,7 +6,7 @@ from edgekit.conversion.layers.plot import plot_svg
 from edgekit.conversion.layers.quantized import quantized_layers
 from edgekit.conversion.layers.quantized_report import QuantizedReport, render_quantized
 from edgekit.conversion.layers.report import LayerReport, render_table
-from edgekit.conversion.layers.tracers import probe_for, tracer_for_source, tracer_for_target
+from edgekit.conversion.layers.tracers import probes_for, tracer_for_source, tracer_for_target
 
 __all__ = [
     "LayerReport",
@@ -14,7 +14,7 @@ __all__ = [
     "debug_layers",
     "layers_html",
     "plot_svg",
-    "probe_for",
+    "probes_for",
     "quantized_layers",
     "render_quantized",
     "render_table",

@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from edgekit.conversion.layers.quantized_measure import Grid, channel_error, error_share, tensor_range
+from edgekit.conversion.layers.quantized_measure import (
+    Grid,
+    channel_error,
+    channel_shift,
+    error_share,
+    tensor_range,
+)
 from edgekit.conversion.layers.quantized_report import QuantizedOp, QuantizedReport, Weight, percent
 
 if TYPE_CHECKING:
@@ -58,6 +64,9 @@ class Probe(Protocol):
     def run(self, sample: Sequence[Array]) -> Mapping[int, Array]:
         """Real values of every tensor of the operators, constants included. Raises ModelError E_MODEL_RUN."""
 
+    def between(self, inputs: Sequence[str], output: str) -> ProbedOp | None:
+        """What makes the tensor of this name from those of these names and constants alone; its inputs in their order."""
+
     def elements(self, number: int) -> int:
         """How many values a tensor has."""
 
@@ -83,15 +92,29 @@ def quantized_layers(before: Probe, after: Probe, samples: Sequence[Sequence[Arr
     )
 
 
+def shifts(before: Probe, after: Probe, samples: Sequence[Sequence[Array]]) -> dict[int, Array]:
+    """By which each channel of a quantized operator's output is too high on average, both operators run alone on the same
+    values; by the operator's number. All samples are used, as far as they fit into memory. Raises ModelError E_MODEL_RUN."""
+    compared = _Compared(before, after, samples, len(samples))
+    found = {}
+    for op in after.ops:
+        pair = compared.alone(op) if compared.is_quantized(op) and not op.moves_only else None
+        if pair is not None and (shift := channel_shift(*pair)) is not None:
+            found[op.index] = shift
+    return found
+
+
 class _Compared:
     """Both models' tensors over the samples."""
 
-    def __init__(self, before: Probe, after: Probe, samples: Sequence[Sequence[Array]]) -> None:
+    def __init__(
+        self, before: Probe, after: Probe, samples: Sequence[Sequence[Array]], count: int = MAX_SAMPLES
+    ) -> None:
         self.before, self.after = before, after
         self.floats: list[Mapping[int, Array]] = []
         self.ints: list[Mapping[int, Array]] = []
         held_bytes = 0
-        for sample in samples[:MAX_SAMPLES]:
+        for sample in samples[:count]:
             if self.floats and held_bytes * (1 + 1 / len(self.floats)) > HELD_BYTES:
                 break
             self.floats.append(before.run(sample))
@@ -99,7 +122,6 @@ class _Compared:
             held_bytes += sum(v.nbytes for one in (self.floats[-1], self.ints[-1]) for v in one.values())
         used = {number for op in before.ops for number in (*op.inputs, *op.weights, *op.outputs)}
         self._by_name = {before.tensors[number].name: number for number in sorted(used)}
-        self._makers = {before.tensors[op.outputs[0]].name: op for op in before.ops if op.outputs}
 
     def is_quantized(self, op: ProbedOp) -> bool:
         return any(self.after.tensors[number].scales for number in (*op.inputs, *op.weights, *op.outputs))
@@ -112,7 +134,7 @@ class _Compared:
         before = None if made is None else self._float(made)
         after = None if made is None else self._ints(made)
         leaving = None if before is None or after is None else error_share(before, after)
-        own, by_channel = self._own(op, [pair[0] for pair in ins], before)
+        pair = self.alone(op)
         return QuantizedOp(
             index=op.index,
             op=op.op,
@@ -120,8 +142,8 @@ class _Compared:
             dtypes=tuple(tensors[number].dtype for number in op.inputs),
             entering=self._entering(known),
             leaving=leaving,
-            own=own,
-            own_by_channel=by_channel,
+            own=None if pair is None else error_share(*pair),
+            own_by_channel=None if pair is None else channel_error(*pair),
             weights=tuple(self._weight(number) for number in op.weights if self._stored_as_integers(number)),
             range=None
             if made is None or before is None or after is None
@@ -133,14 +155,14 @@ class _Compared:
         shares = [error_share(before, after) for before, after in pairs if before is not None]
         return max((share for share in shares if share is not None), default=None)
 
-    def _own(
-        self, op: ProbedOp, given: Sequence[list[Array] | None], made: list[Array] | None
-    ) -> tuple[float | None, float | None]:
-        """Both operators alone, on the float model's values as the quantized one can hold them: that rounding is the error of
-        whatever made these values. Without a counterpart (QUANTIZE) the float model's tensor itself is the measure."""
+    def alone(self, op: ProbedOp) -> tuple[list[Array], list[Array]] | None:
+        """What both operators give alone, on the float model's values as the quantized one can hold them: that rounding is the
+        error of whatever made these values. Without a counterpart (QUANTIZE) the float model's tensor itself is the measure."""
+        given = [self._float(number) for number in op.inputs]
+        made = self._float(op.outputs[0]) if op.outputs else None
         known = [one for one in given if one is not None]
         if made is None or not known or len(known) < len(given):
-            return None, None
+            return None
         other = self._counterpart(op)
         grids = [self.after.tensors[number].grid if other else None for number in op.inputs]
         held = [
@@ -153,17 +175,13 @@ class _Compared:
         after = self.after.alone(op, held)
         before = self.before.alone(other, held) if other else [[value] for value in made]
         if after is None or before is None:
-            return None, None
-        right, found = [one[0] for one in before], [one[0] for one in after]
-        return error_share(right, found), channel_error(right, found)
+            return None
+        return [one[0] for one in before], [one[0] for one in after]
 
     def _counterpart(self, op: ProbedOp) -> ProbedOp | None:
-        """The float model's operator that makes the same tensor from the same ones."""
-        names = [self._plain(number) for number in (*op.inputs, op.outputs[0])]
-        found = self._makers.get(names[-1])
-        if found is None:
-            return None
-        return found if [self.before.tensors[number].name for number in found.inputs] == names[:-1] else None
+        """What in the float model makes the same tensor from the same ones."""
+        *names, made = (self._plain(number) for number in (*op.inputs, op.outputs[0]))
+        return None if made in names else self.before.between(names, made)
 
     def _plain(self, number: int) -> str:
         return plain_name(self.after.tensors[number].name, self._by_name)
@@ -187,7 +205,8 @@ class _Compared:
 
     def _weight(self, number: int) -> Weight:
         tensor, before = self.after.tensors[number], self._float(number)
-        error = None if before is None else error_share(before[:1], self._ints(number)[:1])
+        stored = self._ints(number)
+        error = error_share(before[:1], stored[:1]) if before and stored else None
         return Weight(name=tensor.name, dtype=tensor.dtype, scales=tensor.scales, error=error)
 
 

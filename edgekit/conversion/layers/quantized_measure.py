@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 BINS = 24
+LEAST_COUNT = 8
+"""Fewer values say nothing about a mean."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,31 @@ def channel_error(before: Sequence[Array], after: Sequence[Array]) -> float | No
     return (
         float(np.sqrt(np.mean(np.asarray(apart)[alive] / np.asarray(norm)[alive]))) if alive.any() else None
     )
+
+
+def channel_shift(before: Sequence[Array], after: Sequence[Array]) -> Array | None:
+    """The mean by which each channel (the last axis) is higher after than before; 0 where that is within what chance gives.
+
+    Where nothing is below zero, as behind a ReLU, only places count that are above zero in both: the others hide what was
+    there. None where shapes differ or a value is not finite.
+    """
+    import numpy as np
+
+    if any(a.shape != b.shape or not a.ndim for a, b in zip(before, after, strict=True)) or not before:
+        return None
+    x, y = (
+        np.concatenate([one.reshape(-1, one.shape[-1]) for one in part]).astype(np.float64)
+        for part in (before, after)
+    )
+    if not np.isfinite(x).all() or not np.isfinite(y).all():
+        return None
+    counted = (x > 0) & (y > 0) if (x >= 0).all() else np.ones(x.shape, bool)
+    count = counted.sum(axis=0)
+    apart = np.where(counted, y - x, 0.0)
+    mean = apart.sum(axis=0) / np.maximum(count, 1)
+    spread = np.where(counted, (y - x - mean) ** 2, 0.0).sum(axis=0) / np.maximum(count - 1, 1)
+    sure = (count >= LEAST_COUNT) & (np.abs(mean) > 2 * np.sqrt(spread / np.maximum(count, 1)))
+    return np.where(sure, mean, 0.0)
 
 
 def tensor_range(before: Sequence[Array], after: Sequence[Array], grid: Grid | None) -> TensorRange | None:

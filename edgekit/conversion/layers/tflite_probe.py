@@ -82,6 +82,13 @@ class TfliteProbe:
             found.append(ProbedOp(int(operator["index"]), operator["op_name"], inputs, weights, tuple(made)))
         return found
 
+    def between(self, inputs: Sequence[str], output: str) -> ProbedOp | None:
+        for op in self.ops:
+            if op.outputs and self._tensors[op.outputs[0]].name == output:
+                found = [self._tensors[number].name for number in op.inputs]
+                return op if found == list(inputs) else None
+        return None
+
     def elements(self, number: int) -> int:
         """How many values a tensor has."""
         return math.prod(int(size) for size in self._details[number]["shape"])

@@ -7,6 +7,7 @@ from pathlib import Path
 from edgekit.conversion.hosts.base import HostModel, run_real
 from edgekit.conversion.layers.keras_trace import TensorflowTracer
 from edgekit.conversion.layers.mil_trace import OutputsOnly, Traced, TracedModel
+from edgekit.conversion.layers.onnx_probe import OnnxProbe
 from edgekit.conversion.layers.onnx_trace import OnnxTracer
 from edgekit.conversion.layers.quantized import Probe
 from edgekit.conversion.layers.tflite_probe import TfliteProbe
@@ -50,9 +51,12 @@ def tracer_for_target(format: Format, path: Path, host: HostModel, pairing: Pair
     return OutputsOnly(lambda sample: run_real(host, sample), why, pairing)
 
 
-def probe_for(format: Format, path: Path) -> Probe | None:  # noqa: A002
-    """A model whose operators can be run one by one; None for a format of which that is not known here.
-
-    Raises MissingExtra, ModelError (E_MODEL_LOAD, E_MODEL_LARGE).
-    """
-    return TfliteProbe(path.read_bytes(), path.name) if format == "tflite" else None
+def probes_for(format: Format, before: Path, after: Path) -> tuple[Probe, Probe] | None:  # noqa: A002
+    """A float model and the one that was quantized from it, whose operators can be run one by one; None for a format of
+    which that is not known here. Raises MissingExtra, ModelError (E_MODEL_LOAD, E_MODEL_LARGE)."""
+    if format == "tflite":
+        return TfliteProbe(before.read_bytes(), before.name), TfliteProbe(after.read_bytes(), after.name)
+    if format == "onnx":
+        source = OnnxProbe(before)
+        return source, OnnxProbe(after, source)
+    return None

@@ -7,17 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from edgekit.conversion.hosts.base import to_stored
 from edgekit.conversion.job import Job, Result
-from edgekit.conversion.layers import probe_for, quantized_layers
+from edgekit.conversion.layers import probes_for, quantized_layers
 from edgekit.conversion.layers.quantized import MAX_SAMPLES, Probe, ProbedOp, plain_name
 from edgekit.conversion.layers.quantized_report import QuantizedReport
 from edgekit.conversion.recipes import Recipe, load_recipe
 from edgekit.conversion.recipes.schema import FLOAT, Rule
+from edgekit.conversion.rescue.bias import bias_corrected
 from edgekit.conversion.rescue.choice import Candidate, fewest, in_order
 from edgekit.conversion.rescue.equalize import equalized
 from edgekit.conversion.samples import Samples
@@ -46,8 +47,13 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
 
-Attempt = Callable[[Prepared, Recipe], Outcome]
-"""Makes a model of another float file or by another recipe, and verifies it. Raises VerificationError, ToolError."""
+class Attempt(Protocol):
+    def __call__(self, prepared: Prepared, recipe: Recipe, edit: Edit | None = None) -> Outcome:
+        """Make a model of another float file, by another recipe, or with its file edited, and verify it. Raises
+        VerificationError, ToolError."""
+
+
+Edit = Callable[[bytes], bytes]
 
 
 def rescued(
@@ -55,11 +61,12 @@ def rescued(
 ) -> Outcome | None:
     """What to take in place of a result that failed its verification; None where nothing passes it.
 
-    Cross-layer equalization first, which costs nothing; then the layers with the largest error of their own stay float, the fewest
-    that do. Only for TFLite by recipes with integers. Raises what `attempt` does but VerificationError.
+    Cross-layer equalization and bias correction first, which cost nothing; then the layers with the largest error of their own stay
+    float, the fewest that do. Only for TFLite by recipes with integers. Raises what `attempt` does but VerificationError.
     """
     recipe = fallen.result.recipe
     if job.target.format != "tflite" or recipe.arithmetic != "integer" or prepared.path is None:
+        job.sink(Event("verify", "no rescue: it is for TFLite models by recipes with integers"))
         return None
     tries = _Tries(job, attempt, prepared.request.folder)
     before = _short(fallen.verification)
@@ -70,6 +77,8 @@ def rescued(
             float_file, notes, best = prepared, (), fallen
         if best.verification.state != "failed":
             return _told(best, fallen, [f"rescued from {before}", *notes])
+        if (corrected := _corrected(job, float_file, samples, best, tries)) is not None:
+            return _told(corrected, fallen, [f"rescued from {before}", *notes, *corrected.notes])
         found = _worst_in_float(job, float_file, samples, best, tries)
     except ModelError as error:  # it cannot be looked into: what it was stays the answer
         job.sink(Event("verify", f"no rescue: {error.message}"))
@@ -83,12 +92,13 @@ class _Tries:
     def __init__(self, job: Job, attempt: Attempt, folder: Path) -> None:
         self._job, self._attempt, self._folder, self._count = job, attempt, folder, 0
 
-    def __call__(self, prepared: Prepared, recipe: Recipe) -> Outcome | None:
+    def __call__(self, prepared: Prepared, recipe: Recipe, edit: Edit | None = None) -> Outcome | None:
         self._count += 1
         folder = self._folder / f"rescue-{self._count}"
         folder.mkdir()
         try:
-            made = self._attempt(replace(prepared, request=replace(prepared.request, folder=folder)), recipe)
+            apart = replace(prepared, request=replace(prepared.request, folder=folder))
+            made = self._attempt(apart, recipe, edit)
         except VerificationError as error:
             self._job.sink(Event("verify", f"rescue, attempt {self._count}: {error.message}"))
             return None
@@ -116,6 +126,34 @@ def _equalized(job: Job, prepared: Prepared, samples: Samples) -> tuple[Prepared
     return replace(prepared, path=changed), (words,)
 
 
+def _corrected(
+    job: Job, prepared: Prepared, samples: Samples, best: Outcome, tries: _Tries
+) -> Outcome | None:
+    """The same with its biases corrected, where that passes."""
+    probes = (
+        None if prepared.path is None else probes_for(job.target.format, prepared.path, best.result.made.path)
+    )
+    if probes is None:
+        return None
+    data = best.result.made.path.read_bytes()
+    corrected, count = bias_corrected(data, *probes, _first(job, samples, best.result, _RANGE_SAMPLES))
+    # the same float file by the same recipe gives the same bytes: these are the corrected ones
+    made = (
+        tries(prepared, best.result.recipe, lambda again: corrected if again == data else again)
+        if count
+        else None
+    )
+    if made is None or made.verification.state == "failed":
+        return None
+    return replace(made, notes=(f"bias correction of {count} operators",))
+
+
+def _first(job: Job, samples: Samples, result: Result, count: int = MAX_SAMPLES) -> list[list[Array]]:
+    """The first samples as the result takes them, of the calibration data where there are some."""
+    data = job.calibration if job.calibration is not None else samples.inputs
+    return [result.pairing.to_result(sample) for sample in islice(data, count)]
+
+
 def _worst_in_float(
     job: Job, prepared: Prepared, samples: Samples, best: Outcome, tries: _Tries
 ) -> Outcome | None:
@@ -124,16 +162,15 @@ def _worst_in_float(
     Each round looks anew: the error of a layer that became float is now that of the conversion in front of the next one.
     """
     recipe, now = best.result.recipe, best
-    before = None if prepared.path is None else probe_for("tflite", prepared.path)
-    if before is None:
+    if prepared.path is None:
         return None
     chosen: list[str] = []
     for number in range(_ROUNDS):
-        after = probe_for("tflite", now.result.made.path)
-        if after is None:
+        probes = probes_for(job.target.format, prepared.path, now.result.made.path)
+        if probes is None:
             return None
-        given = [now.result.pairing.to_result(sample) for sample in samples.inputs[:MAX_SAMPLES]]
-        found = in_order(candidates(quantized_layers(before, after, given), before, after, chosen))
+        given = _first(job, samples, now.result)
+        found = in_order(candidates(quantized_layers(*probes, given), *probes, chosen))
         failed = len(chosen)
         chosen += [one.name for one in found[: 2**number]]
         made = tries(prepared, in_float(recipe, chosen)) if len(chosen) > failed else None

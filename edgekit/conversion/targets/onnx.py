@@ -17,8 +17,8 @@ from edgekit.conversion.targets.base import Made, Prepared, Request, Stream
 from edgekit.conversion.targets.onnx_calibrate import find_ranges
 from edgekit.conversion.targets.onnx_check import check_file
 from edgekit.conversion.targets.onnx_layout import check, permuted
-from edgekit.conversion.targets.onnx_plan import named, plan_for
-from edgekit.conversion.targets.onnx_quantize import quantize
+from edgekit.conversion.targets.onnx_plan import lift_constants, named, plan_for
+from edgekit.conversion.targets.onnx_quantize import quantize, raised
 from edgekit.conversion.targets.torch_layout import for_layout
 from edgekit.errors import BugError, ModelError, ToolError, VerificationError
 from edgekit.events import Event
@@ -60,10 +60,12 @@ class OnnxTarget:
             raise BugError("the ONNX target was not prepared")
         notes: tuple[str, ...] = ()
         ranges: RangesFound | None = None
+        unquantized: Path | None = None
         if recipe.arithmetic == "float16":
             path, extra = _half(prepared, path, extra), ()
         elif recipe.arithmetic not in ("float32", AS_IS):
             _require_room(prepared, path, extra, recipe.name)
+            unquantized = path
             path, notes, ranges = _integers(prepared, path, recipe, calibration)
             extra = ()
         info = open_model(path, use_cache=False)
@@ -77,6 +79,7 @@ class OnnxTarget:
             tools=prepared.tools,
             notes=(*prepared.notes, *notes),
             ranges=ranges,
+            unquantized=unquantized,
         )
 
     def open(self, path: Path, signature: Signature, name: str) -> OnnxHost:
@@ -204,6 +207,8 @@ def _integers(
     sink(Event("convert", f"quantizing: {recipe.name}"))
     with quiet():
         model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
+    model, raising = raised(model, recipe.name)
+    lift_constants(model)
     named(model)
     plan = plan_for(recipe, model)
     if not plan.schemes:
@@ -219,7 +224,7 @@ def _integers(
     before.CopyFrom(model)
     after = quantize(model, plan, ranges)
     stored = check_file(plan, before, after, ranges)
-    found, notes = None, plan.notes()
+    found, notes = None, (*raising, *plan.notes())
     if (share := plan.share(before)) < 0.5:
         notes = (*notes, f"only {100 * share:.0f} % of the weights are integers now")
     if gatherer is not None:

@@ -118,7 +118,11 @@ def _integers(planned: Planned, real: Array, stored: Mapping[str, Any], found: t
 
     values, scale = array(stored[found[0]]), array(stored[found[1]]).astype(np.float64)
     axis = planned.axis
-    if values.shape != real.shape and values.shape == real.T.shape:
+    if (
+        _turned(planned)
+        if real.ndim == 2 and real.shape[0] == real.shape[1]
+        else values.shape == real.T.shape
+    ):
         real, axis = real.T, real.ndim - 1 - axis
     if values.dtype != np.int8:
         yield f"weights are {values.dtype}, not int8"
@@ -136,6 +140,12 @@ def _integers(planned: Planned, real: Array, stored: Mapping[str, Any], found: t
     yield from _far(np.abs(values * spread - real), spread)
 
 
+def _turned(planned: Planned) -> bool:
+    """Whether a Gemm's weights, kept by output channel, were turned for the MatMul that it became: a square matrix does not
+    tell by its shape."""
+    return planned.op == "Gemm" and planned.axis == 0 and planned.scheme.activations.mode == "dynamic"
+
+
 def _blocks(planned: Planned, real: Array, stored: Mapping[str, Any], found: tuple[str, str], after: Any, array: Any) -> Iterator[str]:  # fmt: skip
     """MatMulNBits keeps, for each output column, blocks of the rows: two 4-bit values in a byte, 8 meaning zero."""
     import numpy as np
@@ -151,7 +161,7 @@ def _blocks(planned: Planned, real: Array, stored: Mapping[str, Any], found: tup
         return
     packed, scale = array(stored[found[0]]), array(stored[found[1]]).astype(np.float64)
     rows, columns = given["K"], given["N"]
-    if real.shape != (rows, columns):
+    if real.shape != (rows, columns) or (rows == columns and _turned(planned)):
         real = real.T
     packed = packed.reshape(columns, -1, size // 2)
     nibbles = np.stack([packed & 15, packed >> 4], axis=-1).reshape(columns, -1, size).astype(np.float64) - 8

@@ -167,6 +167,18 @@ def _attribute(node: Any, name: str, default: Any) -> Any:
     return default
 
 
+def lift_constants(model: Any) -> None:
+    """Constant nodes become initializers, as whose weights alone the quantizers see: models of PaddlePaddle have all of
+    theirs in such nodes."""
+    for node in [node for node in model.graph.node if node.op_type == "Constant"]:
+        tensors = [a.t for a in node.attribute if a.name == "value" and a.HasField("t")]
+        if len(tensors) == 1 and not tensors[0].external_data:
+            lifted = model.graph.initializer.add()
+            lifted.CopyFrom(tensors[0])
+            lifted.name = node.output[0]
+            model.graph.node.remove(node)
+
+
 def named(model: Any) -> None:
     """Give nodes without a name, or with one that another has, a name of their own: rules and the quantizer go by it."""
     seen: set[str] = set()

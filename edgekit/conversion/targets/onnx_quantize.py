@@ -25,6 +25,33 @@ _DEQUANTIZE_PER_AXIS = 13
 """The first opset whose DequantizeLinear has an axis."""
 
 
+def opset_of(model: Any) -> int:
+    """Of the operators that ONNX itself defines."""
+    return next((int(one.version) for one in model.opset_import if one.domain in ("", "ai.onnx")), 1)
+
+
+def raised(model: Any, recipe: str) -> tuple[Any, tuple[str, ...]]:
+    """The model in an opset that can say a scale for each channel, and a note where that is another one. Raises ToolError
+    E_QUANTIZER where onnx cannot convert it."""
+    before = opset_of(model)
+    if before >= _DEQUANTIZE_PER_AXIS:
+        return model, ()
+    onnx = need("onnx", "onnx", _WHAT)
+    converter = need("onnx.version_converter", "onnx", _WHAT)
+    try:
+        with quiet():
+            model = onnx.shape_inference.infer_shapes(converter.convert_version(model, _DEQUANTIZE_PER_AXIS))
+    except Exception as error:  # its own errors, of C++
+        raise ToolError(
+            f"opset {before} has no scale for each channel, and onnx does not raise it: {short(error)}",
+            code="E_QUANTIZER",
+            hint=f"export the model with opset {_DEQUANTIZE_PER_AXIS} or newer; for {recipe} it is needed",
+        ) from error
+    return model, (
+        f"opset {before} became {_DEQUANTIZE_PER_AXIS}: the older one has no scale for each channel",
+    )
+
+
 def quantize(model: Any, plan: Plan, ranges: Mapping[str, Range] | None) -> Any:
     """The quantized onnx.ModelProto; `model` is changed on the way. Raises MissingExtra, ToolError E_QUANTIZER."""
     try:
@@ -67,8 +94,6 @@ def _weights_only(
     import numpy as np
 
     onnx = need("onnx", "onnx", _WHAT)
-    if model.opset_import[0].version < _DEQUANTIZE_PER_AXIS:
-        raise ValueError(f"opset {model.opset_import[0].version} has no DequantizeLinear per axis")
     wanted = {p.weight: p for p in planned if p.weight is not None}
     nodes = []
     for name, one in wanted.items():

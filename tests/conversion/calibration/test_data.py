@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.conversion.calibration import load_calibration
+from edgekit.conversion.calibration import far_apart, load_calibration
 from edgekit.errors import InputError
 from edgekit.events import Event
 from edgekit.models import TensorSpec
@@ -133,6 +133,14 @@ def test_progress_is_told(tmp_path: Path) -> None:
     told: list[Event] = []
     load_calibration(save(tmp_path, image=GOOD), [IMAGE], sink=told.append)
     assert (told[-1].done, told[-1].total, told[-1].unit) == (10, 10, "samples")
+
+
+def test_data_of_another_scale_is_told(tmp_path: Path) -> None:
+    data = load_calibration(save(tmp_path, image=GOOD), [IMAGE])
+    assert far_apart(data, [GOOD * 1.5]) == ()
+    (note,) = far_apart(data, [GOOD * 255])
+    assert "input 'image' goes from 0" in note
+    assert "are both scaled alike?" in note
 
 
 MODULE = """

@@ -133,6 +133,47 @@ def test_the_same_bytes_without_data(tmp_path: Path, recipe: str) -> None:
     assert made(tmp_path, "encoder", recipe)[0].model_path.read_bytes() == one
 
 
+def test_an_old_opset_is_raised(tmp_path: Path) -> None:
+    """Opset 11 has no scale for each channel: the quantizer wrote a file that onnxruntime does not load."""
+    path, rng = tmp_path / "old.onnx", np.random.default_rng(0)
+    kernel = onnx.numpy_helper.from_array(rng.standard_normal((8, 3, 3, 3)).astype(np.float32), "kernel")
+    places = [
+        onnx.helper.make_tensor_value_info(name, 1, shape)
+        for name, shape in (("x", [1, 3, 12, 12]), ("y", [1, 8, 10, 10]))
+    ]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Conv", ["x", "kernel"], ["y"])], "old", places[:1], places[1:], [kernel]
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 11)], ir_version=7)
+    path.write_bytes(model.SerializeToString())
+    np.savez(tmp_path / "d.npz", x=rng.standard_normal((8, 3, 12, 12)).astype(np.float32))
+    for recipe in ("int8-static", "int8-weight-only"):
+        artifact = convert(
+            path, recipe=recipe, to="onnx", calibration=tmp_path / "d.npz", output=tmp_path / "o.ekm"
+        )
+        assert any("opset 11 became 13" in note for note in artifact.manifest.notes)
+        assert artifact.manifest.verification.state == "passed"
+
+
+def test_weights_in_constant_nodes_are_weights(tmp_path: Path) -> None:
+    """Models of PaddlePaddle have them there: the quantizer took them for activations, and the file grew."""
+    model, data = net_and_data("cnn", "onnx", tmp_path, outlier=9.0)
+    proto = onnx.load(str(model))
+    nodes = [
+        onnx.helper.make_node("Constant", [], [tensor.name], value=tensor)
+        for tensor in proto.graph.initializer
+    ]
+    del proto.graph.initializer[:]
+    for at, node in enumerate(nodes):
+        proto.graph.node.insert(at, node)
+    (tmp_path / "constants.onnx").write_bytes(proto.SerializeToString())
+    for recipe in ("int8-static", "int8-weight-only", "int4-blockwise"):
+        wishes = {"recipe": recipe, "to": "onnx", "calibration": data, "output": tmp_path / "o.ekm"}
+        usual = convert(model, **wishes).manifest.model.size_bytes
+        found = convert(tmp_path / "constants.onnx", **wishes).manifest.model.size_bytes
+        assert found == pytest.approx(usual, rel=0.01)
+
+
 def test_both_targets_find_the_same_ranges(tmp_path: Path) -> None:
     """One implementation: the same net on the same data, once as TFLite and once as ONNX."""
     model, data = net_and_data("cnn", "torch", tmp_path, outlier=9.0)
