@@ -119,7 +119,9 @@ class Graph:
             return None
         maker = self.makers.get(number)
         if maker is not None and maker.name in MOVES:
-            number = maker.inputs[0]
+            number = maker.inputs[0] if maker.inputs else -1
+        if number < 0:  # a file can say so, though no kernel takes it
+            return None
         tensor = self.tensors[number]
         return tensor if tensor.constant else None
 
