@@ -130,7 +130,7 @@ def _convert(
     layers = _layers_of(job, result, samples) if debug_layers else None
     job.seconds["verify"] = time.monotonic() - began
     try:
-        _enforce(verification)
+        _enforce(verification, _no_rescue(job, result) if options.rescue else "")
     except VerificationError as error:
         error.layers = layers
         raise
@@ -373,14 +373,24 @@ def _layers_of(job: Job, result: Result, samples: Samples) -> LayerReport:
     return layers_of(job, result, samples)
 
 
-def _enforce(verification: Verification) -> None:
-    """Raises VerificationError where the result is wrong; an inconclusive one is for the caller to accept."""
+def _no_rescue(job: Job, result: Result) -> str:
+    """Why --rescue was asked for and there is no result that passes."""
+    if job.target.format != "tflite":
+        return f"--rescue is for TFLite only, not for {job.target.name}"
+    if result.recipe.arithmetic != "integer":
+        return f"--rescue is for integers only, not for {result.recipe.name}"
+    return "nothing that --rescue tries passes"
+
+
+def _enforce(verification: Verification, no_rescue: str = "") -> None:
+    """Raises VerificationError where the result is wrong; an inconclusive one is for the caller to accept. `no_rescue`: why it
+    was not brought back, where that was asked for."""
     if verification.state != "failed":
         return
     found = verification.accuracy
     fell = found is not None and past_limit(found)
     raise VerificationError(
-        "; ".join(verification.reasons),
+        "; ".join((*verification.reasons, *([no_rescue] if no_rescue else []))),
         code="E_ACCURACY_DROP" if fell else "E_CONVERSION_MISMATCH",
         hint="--debug-layers tells where source and result part; try another --recipe, --rescue (TFLite), or calibration"
         " data that is more like what the model will see",

@@ -30,7 +30,7 @@ from edgekit.registry import plugins
 CACHE_PART = "conversions"
 _TOOLS = (
     "ai-edge-litert", "ai-edge-quantizer", "coremltools", "executorch", "keras", "litert-converter", "litert-torch",
-    "numpy", "onnx", "onnxruntime", "onnxscript", "tensorflow", "tensorflow-cpu", "torch",
+    "numpy", "onnx", "onnxruntime", "onnxscript", "pillow", "tensorflow", "tensorflow-cpu", "torch",
 )  # fmt: skip
 """Whatever could take part: a new release of one may convert otherwise."""
 _VARIABLES = ("EDGEKIT_ONNX2TF", "KERAS_BACKEND", "KERAS_HOME", "TF_USE_LEGACY_KERAS")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.conversion import Conversion, ConvertOptions
+from edgekit.conversion import Conversion, ConvertOptions, store
 from edgekit.conversion import convert as work
 from edgekit.models.inspect import hash_folder
 from tests.conversion.models import DIGITS
@@ -53,6 +53,18 @@ def test_anything_that_matters_makes_another(tmp_path: Path) -> None:
     changed.write_bytes(bytes(data))
     assert not _convert(tmp_path, changed).cached
     assert _convert(tmp_path).cached
+
+
+def test_other_code_or_another_tool_makes_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edgekit before this one kept its conversions in the same place; images are read by Pillow."""
+    _convert(tmp_path)
+    version = store._version
+    for tool in ("ai-edge-quantizer", "pillow"):
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "_version", lambda name, tool=tool: "0" if name == tool else version(name))
+            assert not _convert(tmp_path).cached, tool
+    monkeypatch.setattr(store, "_code_digest", lambda: "of another edgekit")
+    assert not _convert(tmp_path).cached
 
 
 def test_a_damaged_entry_is_made_again(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from edgekit.conversion.extras import need
+from edgekit.conversion.targets.tflite_file import damage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,7 +120,9 @@ class Graph:
             return None
         maker = self.makers.get(number)
         if maker is not None and maker.name in MOVES:
-            number = maker.inputs[0]
+            number = maker.inputs[0] if maker.inputs else -1
+        if number < 0:  # a file can say so, though no kernel takes it
+            return None
         tensor = self.tensors[number]
         return tensor if tensor.constant else None
 
@@ -129,14 +132,15 @@ class Graph:
 
 
 def read_graphs(data: bytes) -> tuple[Graph, ...]:
-    """Raises MissingExtra."""
+    """Raises ModelError E_MODEL_CORRUPT, MissingExtra."""
     schema = need("ai_edge_litert.schema_py_generated", "litert", _WHAT)
-    model = schema.ModelT.InitFromPackedBuf(data)
     names = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
     kinds = {v: k.lower() for k, v in vars(schema.TensorType).items() if isinstance(v, int)}
-    return tuple(
-        _graph(number, graph, model, data, names, kinds) for number, graph in enumerate(model.subgraphs)
-    )
+    with damage():
+        model = schema.ModelT.InitFromPackedBuf(data)
+        return tuple(
+            _graph(number, graph, model, data, names, kinds) for number, graph in enumerate(model.subgraphs)
+        )
 
 
 def _contents(buffer: Any, data: bytes) -> Any:

@@ -70,3 +70,17 @@ def test_nothing_is_said_where_all_fit(recipe: Recipe) -> None:
     for op, name in (("ADD", "a"), ("CONV", "head/a"), ("MUL", "head/b")):
         planner.scheme(op, (name,))
     planner.require_all(["ADD", "CONV", "MUL"])
+
+
+@pytest.mark.parametrize("inputs", [(), (-1,)])
+def test_a_dequantize_that_reads_nothing_has_no_weights(inputs: tuple[int, ...]) -> None:
+    """A file can say so: -1 is no tensor, and not the last one."""
+    from edgekit.conversion.targets.tflite_graph import Graph, Operator, Tensor
+
+    raw = object()
+    constant = Tensor("last", "float32", (1,), raw, b"\0\0\0\0")
+    tensors = (*(Tensor(name, "float32", (1,), raw, None) for name in ("x", "w", "y")), constant)
+    moves = Operator("DEQUANTIZE", 6, 0, 0, inputs, (1,), raw)
+    dense = Operator("FULLY_CONNECTED", 9, 0, 1, (0, 1, -1), (2,), raw)
+    graph = Graph(0, tensors, (moves, dense), (0,), (2,))
+    assert graph.weight(dense) is None

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from edgekit.conversion.targets.tflite_graph import MOVES, Graph, Operator, Tensor, read_graphs
-from edgekit.errors import InputError, VerificationError
+from edgekit.errors import InputError, ModelError, VerificationError
 from edgekit.events import Event
 from edgekit.models import Artifact
 from tests.conversion.build import adder
 from tests.conversion.convert import convert
+from tests.conversion.models import DIGITS
 from tests.conversion.recipes.data import net_and_data
 
 pytest.importorskip("ai_edge_quantizer.quantizer")
@@ -30,6 +31,14 @@ def made(tmp_path: Path, net: str, recipe: str, **wishes: Any) -> tuple[Artifact
         recipe = str(tmp_path / "mine.yaml")
     artifact = convert(model, recipe=recipe, calibration=data, output=tmp_path / "o.ekm", **wishes)
     return artifact, read_graphs(artifact.model_path.read_bytes())[0]
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.999])
+def test_a_file_that_ends_too_early_is_a_damaged_model(share: float) -> None:
+    data = (DIGITS / "digits.tflite").read_bytes()
+    with pytest.raises(ModelError) as caught:
+        read_graphs(data[: int(share * len(data))])
+    assert caught.value.code == "E_MODEL_CORRUPT"
 
 
 def weights(graph: Graph, name: str) -> list[tuple[Operator, Tensor]]:

@@ -74,9 +74,36 @@ def test_what_passes_is_left_alone(tmp_path: Path) -> None:
     assert made[0].notes == made[1].notes
 
 
-def test_what_cannot_be_rescued_fails_as_before(tmp_path: Path) -> None:
-    """Labels that fit the source: a limit that not even the float model in this form would miss cannot be made up; here the
-    recipe has no integers to take back."""
+def test_what_cannot_be_rescued_says_so(tmp_path: Path) -> None:
+    """B2.5: --rescue is for TFLite; elsewhere a model that falls short fails, and is not silent about the rescue."""
+    onnx = pytest.importorskip("onnx")
+    rng = np.random.default_rng(0)
+    first, second = rng.standard_normal((16, 32)), rng.standard_normal((32, 8))
+    first[:, 0] *= 1000
+    second[0] /= 1000
+    weights = [
+        onnx.numpy_helper.from_array(values.astype(np.float32), name)
+        for name, values in (("w1", first), ("w2", second))
+    ]
+    value, node = onnx.helper.make_tensor_value_info, onnx.helper.make_node
+    graph = onnx.helper.make_graph(
+        [node("MatMul", ["x", "w1"], ["a"]), node("Relu", ["a"], ["b"]), node("MatMul", ["b", "w2"], ["y"])],
+        "g", [value("x", 1, [1, 16])], [value("y", 1, [1, 8])], weights,
+    )  # fmt: skip
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), str(tmp_path / "m.onnx"))
+    np.savez(tmp_path / "c.npz", x=rng.standard_normal((50, 1, 16)).astype(np.float32))
+    for rescue, said in ((True, True), (False, False)):
+        with pytest.raises(VerificationError) as caught:
+            convert(
+                tmp_path / "m.onnx", to="onnx", recipe="int8-static", calibration=tmp_path / "c.npz",
+                output=tmp_path / "o.ekm", rescue=rescue,
+            )  # fmt: skip
+        assert ("--rescue is for TFLite only, not for onnx" in caught.value.message) is said
+
+
+def test_what_is_inconclusive_is_left_alone(tmp_path: Path) -> None:
+    """Labels that do not fit the source prove nothing: there is nothing to bring back."""
     data = np.load(DIGITS / "evaluation.npz")
     path = tmp_path / "m.tflite"
     path.write_bytes((DIGITS / "digits.tflite").read_bytes())
