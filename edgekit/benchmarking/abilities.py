@@ -68,6 +68,12 @@ def require_abilities(chosen: Chosen, options: BenchOptions, *, simulated: bool 
             code="E_TOOL_OPTION",
             hint="choose a runtime with raw samples: docs/runtimes.md",
         )
+    if options.inputs and not runtime.outputs:
+        raise InputError(
+            f"{runtime.name} makes its own inputs",
+            code="E_TOOL_OPTION",
+            hint="leave --inputs out, or choose a runtime with outputs: docs/runtimes.md",
+        )
     if options.evaluation and not runtime.outputs:
         raise InputError(
             f"{runtime.name} makes its own inputs and shows no outputs: nothing can be scored",

@@ -100,6 +100,7 @@ def plan_part(plan: BenchPlan, inputs: str) -> Plan:
         ready_timeout_seconds=plan.ready_timeout_s if waits else None,
         other={
             "privileged": plan.privileged,
+            **({"inputs_sha256": plan.inputs_sha256} if plan.inputs_sha256 else {}),
             **({"spread_seconds": plan.spread_seconds} if plan.spread_seconds else {}),
             **({"sustained_minutes": plan.sustained_minutes} if plan.sustained_minutes else {}),
             **{f"knob {path}": value for path, value in plan.knobs.items()},

@@ -21,6 +21,7 @@ from edgekit.benchmarking.comparison import (
 from edgekit.benchmarking.evidence import told_step_us
 from edgekit.benchmarking.launches import LaunchSeries, Spread, tell
 from edgekit.benchmarking.measure import Around, check_cpus, judged
+from edgekit.benchmarking.own_inputs import load_inputs, with_inputs
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
 from edgekit.benchmarking.ready import made_ready
 from edgekit.benchmarking.summaries import centre_us
@@ -56,6 +57,7 @@ def compare_releases(
     check_cpus(plan.cpus, device)
     chosen = [chosen_for(one, device, profile, options) for one in (a, b)]
     require_comparable(*chosen)
+    own_inputs = [load_inputs(one, device, options) for one in (a, b)]
     started_at = utc_now()
     with ExitStack() as stack:
         purpose = f"compare {a.manifest.name} and {b.manifest.name}"
@@ -65,9 +67,12 @@ def compare_releases(
         ready = stack.enter_context(made_ready(device, plan))
         plan = ready.plan
         before = device.snapshot(files_first=False)
+        plans = [
+            with_inputs(plan, own, device, folder) for own, folder in zip(own_inputs, scratch, strict=True)
+        ]
         pairs = Pairs(
-            LaunchSeries(a, plan, installed[0], device, scratch[0]),
-            LaunchSeries(b, plan, installed[1], device, scratch[1]),
+            LaunchSeries(a, plans[0], installed[0], device, scratch[0]),
+            LaunchSeries(b, plans[1], installed[1], device, scratch[1]),
             plan.seed,
         )
         with sampled(device) as series:
@@ -78,7 +83,7 @@ def compare_releases(
     own = [one.own_cpu_us for one in ran if one.own_cpu_us is not None]
     own_cpu_us = sum(own) if len(own) == len(ran) else None
     around = Around(before, after, series, ready, own_cpu_us)
-    done = msgspec.structs.replace(plan, launches=len(pairs.medians))
+    done = msgspec.structs.replace(plans[0], launches=len(pairs.medians))
     (record_a, samples_a), (record_b, samples_b) = (
         judged(release, device, profile, done, options, there, launches, around, started_at=started_at)
         for release, there, launches in zip((a, b), installed, ran, strict=True)

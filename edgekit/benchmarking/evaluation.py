@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.benchmarking.model_file import model_here
+from edgekit.benchmarking.model_file import signature_there
 from edgekit.conversion.datasets import DataSet, load_dataset
 from edgekit.conversion.hosts.base import to_real, to_stored
 from edgekit.conversion.samples import Samples, raw
@@ -25,7 +25,6 @@ from edgekit.deployment.runtime_there import Installed
 from edgekit.devices import Device
 from edgekit.errors import InputError, RemoteError
 from edgekit.events import Event, Sink
-from edgekit.models import open_model
 from edgekit.models.info import Signature
 from edgekit.runtimes.base import RunnerJob
 
@@ -54,14 +53,8 @@ def load_evaluation(release: Release, device: Device, path: Path) -> tuple[Signa
     """Before anything is measured: the data fits the model that the device has, and it can be scored.
 
     Raises InputError (E_DATA_..., as `edgekit convert --evaluation` does), E_EVALUATION without labels or targets."""
-    with model_here(release, device) as model:
-        signature = open_model(model).signature
-    if signature is None or not signature.outputs:
-        raise InputError(
-            f"the inputs and outputs of {release.manifest.name} cannot be told from its file",
-            code="E_EVALUATION",
-            hint="evaluate when converting: edgekit convert --evaluation",
-        )
+    hint = "evaluate when converting: edgekit convert --evaluation"
+    signature = signature_there(release, device, code="E_EVALUATION", hint=hint)
     data = load_dataset(path, signature.inputs, role="evaluation")
     if data.labels is None and data.targets is None:
         raise InputError(

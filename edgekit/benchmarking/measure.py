@@ -22,6 +22,7 @@ from edgekit.benchmarking.evidence import (
 )
 from edgekit.benchmarking.launches import BESIDE_FAILED, Launches, run_launches
 from edgekit.benchmarking.operators import Profiled, profiled
+from edgekit.benchmarking.own_inputs import load_inputs, with_inputs
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
 from edgekit.benchmarking.ready import Ready, changed_since, made_ready
 from edgekit.benchmarking.summaries import latency_of_summaries, only_summaries
@@ -59,6 +60,7 @@ def measure(
     check_cpus(plan.cpus, device)
     chosen = chosen_for(release, device, profile, options)
     data = load_evaluation(release, device, Path(options.evaluation)) if options.evaluation else None
+    own_inputs = load_inputs(release, device, options)
     meter = meter_of(chosen, device, profile, options)
     started_at = utc_now()
     with ExitStack() as stack:
@@ -66,7 +68,7 @@ def measure(
         installed = install(device, chosen, sink)
         scratch = stack.enter_context(device.scratch())
         ready = stack.enter_context(made_ready(device, plan))
-        plan = ready.plan
+        plan = with_inputs(ready.plan, own_inputs, device, scratch)
         with metered(device, meter, sink) as energy:
             before = device.snapshot(files_first=False)
             with sampled(device) as series:
@@ -173,7 +175,7 @@ def judged(
         release=release.manifest,
         profile=profile,
         runtime=_runtime_part(installed, ran),
-        plan=plan_part(plan, "golden" if release.manifest.golden else "random"),
+        plan=plan_part(plan, _inputs(plan, release)),
         latency=latency,
         seen=seen,
         verdict=judge(evidence_of(plan, latency, seen, limit_mc)),
@@ -200,6 +202,12 @@ def _latency(ran: Launches) -> Latency:
         clock_step_us=clock_step_us(ran.launches),
         paces=ran.paces,
     )
+
+
+def _inputs(plan: BenchPlan, release: Release) -> str:
+    if plan.inputs is not None:
+        return "own"
+    return "golden" if release.manifest.golden else "random"
 
 
 def _reason(ran: Launches) -> tuple[str, ...]:

@@ -10,6 +10,9 @@ from pathlib import Path
 from edgekit.deployment import Release
 from edgekit.deployment.release import GOLDEN_INPUTS, GOLDEN_OUTPUTS
 from edgekit.devices import Device
+from edgekit.errors import InputError
+from edgekit.models import open_model
+from edgekit.models.info import Signature
 
 
 @contextmanager
@@ -22,3 +25,16 @@ def model_here(release: Release, device: Device) -> Iterator[Path]:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 device.agent.get_file(f"{release.folder}/{entry.file}", target)
         yield Path(folder) / release.manifest.model.file
+
+
+def signature_there(release: Release, device: Device, *, code: str, hint: str) -> Signature:
+    """Inputs and outputs of the model that the device has. Raises InputError `code` where they cannot be told."""
+    with model_here(release, device) as model:
+        signature = open_model(model).signature
+    if signature is None or not signature.outputs:
+        raise InputError(
+            f"the inputs and outputs of {release.manifest.name} cannot be told from its file",
+            code=code,
+            hint=hint,
+        )
+    return signature

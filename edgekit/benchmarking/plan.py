@@ -68,6 +68,8 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     min_battery_percent: float | None = None
     ready_timeout_seconds: float | None = None
     """How long such a state is waited for."""
+    inputs: str | None = None
+    """A data set (.npz): its first sample is what is timed."""
     streams: int | None = None
     """So many processes at once in each launch; None: one, and no throughput is told."""
     accelerator: str | None = None
@@ -102,6 +104,9 @@ class BenchPlan(msgspec.Struct, frozen=True, kw_only=True):
     spread_seconds: float = 0.0
     streams: int | None = None
     priority: int | None = None
+    inputs: str | None = None
+    """A file on the device with one sample of the user's own; None: the golden ones, else random ones."""
+    inputs_sha256: str | None = None
     nice: int | None = None
     """The priority that is in force: None where it could not be set, or none was asked for."""
     frequency: str | None = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from edgekit.benchmarking.abilities import chosen_for
 from edgekit.benchmarking.launches import LaunchSeries, Spread, tell
 from edgekit.benchmarking.measure import check_cpus
+from edgekit.benchmarking.own_inputs import load_inputs, with_inputs
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
 from edgekit.benchmarking.ready import made_ready
 from edgekit.deployment import Release
@@ -100,7 +101,9 @@ class _Entrant:
             self.failed, self.error = f"{error.code}: {error.message}", error
         else:
             there = install(device, chosen, sink)
-            self.series = LaunchSeries(release, plan, there, device, stack.enter_context(device.scratch()))
+            scratch = stack.enter_context(device.scratch())
+            plan = with_inputs(plan, load_inputs(release, device, options), device, scratch)
+            self.series = LaunchSeries(release, plan, there, device, scratch)
 
     def run_one(self, order: int) -> None:
         if self.failed is not None or self.series is None:
