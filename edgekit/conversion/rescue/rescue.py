@@ -66,7 +66,6 @@ def rescued(
     """
     recipe = fallen.result.recipe
     if job.target.format != "tflite" or recipe.arithmetic != "integer" or prepared.path is None:
-        job.sink(Event("verify", "no rescue: it is for TFLite models by recipes with integers"))
         return None
     tries = _Tries(job, attempt, prepared.request.folder)
     before = _short(fallen.verification)
