@@ -85,13 +85,14 @@ class Board:
 
 
 def check_energy(record: dict[str, Any], meter: str, added_mw: float, idle_mw: float) -> None:
-    """What the load added, for the mean time of an inference."""
+    """What the load added, for the mean time of an inference. As wide as a busy machine makes the edges of the load; a wrong
+    unit, sign or rail is far outside."""
     energy = record["energy"]
     assert energy.get("meter") == meter, energy
-    assert energy["idle_power_mw"] == pytest.approx(idle_mw, rel=0.02)
-    assert energy["mean_power_mw"] == pytest.approx(idle_mw + added_mw, rel=0.03)
+    assert energy["idle_power_mw"] == pytest.approx(idle_mw, rel=0.05)
+    assert energy["mean_power_mw"] == pytest.approx(idle_mw + added_mw, rel=0.08)
     mean_us = sum(one["wall_us"] for one in record["launches"]) / record["latency"]["count"]
-    assert energy["per_inference_uj"] == pytest.approx(added_mw * mean_us / 1000, rel=0.05)
+    assert energy["per_inference_uj"] == pytest.approx(added_mw * mean_us / 1000, rel=0.12)
     low, high = energy["ci95_uj"]
     assert low <= energy["per_inference_uj"] <= high
     assert energy["sample_cost_us"] > 0
