@@ -20,6 +20,7 @@ from edgekit._version import __version__
 if TYPE_CHECKING:
     from edgekit.api import (
         bench,
+        bench_threads,
         compare,
         connect,
         convert,
@@ -39,6 +40,7 @@ __all__ = [
     "EdgekitError",
     "__version__",
     "bench",
+    "bench_threads",
     "compare",
     "connect",
     "convert",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgekit.api.comparing import compare
+    from edgekit.api.configurations import bench_threads
     from edgekit.api.devices import connect
     from edgekit.api.metering import power_meters
     from edgekit.api.models import convert, prepare
@@ -29,6 +30,7 @@ _HOME = {
     "push": ("edgekit.api.pushing", "push"),
     "plan_push": ("edgekit.api.pushing", "plan_push"),
     "bench": ("edgekit.api.pipelines", "bench"),
+    "bench_threads": ("edgekit.api.configurations", "bench_threads"),
     "compare": ("edgekit.api.comparing", "compare"),
     "run": ("edgekit.api.pipelines", "run"),
     "power_meters": ("edgekit.api.metering", "power_meters"),
@@ -44,6 +46,7 @@ _HOME = {
 
 __all__ = [
     "bench",
+    "bench_threads",
     "compare",
     "connect",
     "convert",

@@ -103,6 +103,7 @@ def plan_part(plan: BenchPlan, inputs: str) -> Plan:
             **({"inputs_sha256": plan.inputs_sha256} if plan.inputs_sha256 else {}),
             **({"spread_seconds": plan.spread_seconds} if plan.spread_seconds else {}),
             **({"sustained_minutes": plan.sustained_minutes} if plan.sustained_minutes else {}),
+            **({"configurations": ",".join(map(str, plan.configurations))} if plan.configurations else {}),
             **{f"knob {path}": value for path, value in plan.knobs.items()},
         },
     )

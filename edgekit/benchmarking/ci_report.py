@@ -64,6 +64,12 @@ def _runs(outcome: Outcome) -> list[tuple[Record, str]]:
     return runs if outcome.second is None else [*runs, (outcome.second, ", measured again")]
 
 
+def _name(record: Record) -> str:
+    """The model's; of several configurations also which one."""
+    several = "configurations" in record.plan.other
+    return f"{record.model.name}, threads {record.plan.threads}" if several else record.model.name
+
+
 def _bad(record: Record, *, strict: bool) -> bool:
     """Whether the verdict fails the command."""
     return record.verdict.state == "invalid" or (strict and record.verdict.state == "suspect")
@@ -73,7 +79,7 @@ def annotation_lines(
     outcome: Outcome, environ: Mapping[str, str], *, strict: bool, color: bool = True
 ) -> list[str]:
     """Lines for the log of the CI that `environ` names; none elsewhere. `color`, and NO_COLOR: of GitLab's."""
-    name = outcome.record.model.name
+    name = _name(outcome.record)
     found = [(level, title, f"{name}: {text}") for level, title, text in problems(outcome, strict=strict)]
     return _lines(found, environ, color=color)
 
@@ -119,7 +125,7 @@ def junit(
         suite = SubElement(
             root,
             "testsuite",
-            name=_xml(f"{record.model.name} on {record.device.address}"),
+            name=_xml(f"{_name(record)} on {record.device.address}"),
             tests=str(len(runs) + len(outcome.gates)),
             failures=str(failures),
             errors="0",
@@ -127,7 +133,7 @@ def junit(
             timestamp=record.started_at,
         )
         for run, again in runs:
-            name = _xml(record.model.name + again)
+            name = _xml(_name(record) + again)
             case = SubElement(suite, "testcase", classname="edgekit.verdict", name=name)
             text = "; ".join((*run.verdict.reasons, *run.verdict.notes))
             _told(case, _bad(run, strict=strict), run.verdict.state, text)

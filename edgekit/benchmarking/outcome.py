@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from edgekit.benchmarking.gates import GateResult
-from edgekit.errors import GateError, VerdictError
+from edgekit.errors import EdgekitError, GateError, VerdictError
 from edgekit.records import Record, decode, to_builtins
 
 BESIDE = ("gates", "second_run", "second_verdict")
@@ -41,6 +41,37 @@ class Outcome:
         if not all(gate.passed for gate in self.gates):
             return GateError.exit_code
         return 0
+
+
+@dataclass(frozen=True)
+class Configured:
+    """By thread count, as they were asked for: what was measured, or why the model does not run with so many."""
+
+    results: tuple[tuple[int, Outcome | EdgekitError], ...]
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        return tuple(one for _, one in self.results if isinstance(one, Outcome))
+
+    @property
+    def failed(self) -> tuple[tuple[int, EdgekitError], ...]:
+        return tuple((threads, one) for threads, one in self.results if isinstance(one, EdgekitError))
+
+    def document(self) -> dict[str, Any]:
+        """As JSON knows it; `failed` only where there is one."""
+        document: dict[str, Any] = {"records": [outcome.document() for outcome in self.outcomes]}
+        if self.failed:
+            document["failed"] = [
+                {"threads": threads, "error": error.to_json()} for threads, error in self.failed
+            ]
+        return document
+
+    def exit_code(self, *, strict: bool = False) -> int:
+        """The worst: that of one that does not run, else 4 (a verdict), else 5 (a gate), else 0."""
+        if self.failed:
+            return self.failed[0][1].exit_code
+        codes = [outcome.exit_code(strict=strict) for outcome in self.outcomes]
+        return min((code for code in codes if code), default=0)
 
 
 def decode_printed(data: bytes) -> Record:

@@ -114,6 +114,8 @@ class BenchPlan(msgspec.Struct, frozen=True, kw_only=True):
     charging: str | None = None
     min_battery_percent: float | None = None
     ready_timeout_s: float = DEFAULT_READY_TIMEOUT_US / 1e6
+    configurations: tuple[int, ...] = ()
+    """Thread counts that are measured side by side, this one's with them; empty: this one alone."""
 
 
 def parse_cpus(text: str) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from edgekit.benchmarking.abilities import chosen_for
 from edgekit.benchmarking.launches import LaunchSeries, Spread, tell
@@ -29,6 +30,11 @@ from edgekit.errors import (
 from edgekit.events import Sink, ignore
 from edgekit.parse import ParseError
 from edgekit.profiles import Profile
+
+T = TypeVar("T")
+
+DOES_NOT_RUN: Final = (ModelError, RemoteError, ParseError, VerdictError)
+"""What a launch is out of the race with; the others go on. DeviceLost ends it for all."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ class _Entrant:
             done = self.series.run_one(order)
         except DeviceLost:
             raise
-        except (ModelError, RemoteError, ParseError, VerdictError) as error:
+        except DOES_NOT_RUN as error:
             self.failed, self.error = f"it does not run there: {error.code}: {error.message}", error
             return
         if not done.ok or not done.median_us:
@@ -132,6 +138,6 @@ class _Entrant:
         )
 
 
-def shuffled(entrants: Sequence[_Entrant], seed: int, number: int) -> list[_Entrant]:
+def shuffled(entrants: Sequence[T], seed: int, number: int) -> list[T]:
     """The order of round `number`: the same for the same seed."""
     return random.Random(f"{seed}/{number}").sample(entrants, len(entrants))  # noqa: S311 - an order, no secret

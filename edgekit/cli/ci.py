@@ -22,7 +22,7 @@ INTERRUPTED = "E_INTERRUPTED"
 
 @dataclass
 class Told:
-    """What the CI is told. `failed`: of several devices, those that gave no outcome."""
+    """What the CI is told. `failed`: of several devices or configurations, those that gave no outcome."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     failed: list[tuple[str, EdgekitError]] = field(default_factory=list)

@@ -55,6 +55,20 @@ class Seconds(click.FloatRange):
         return number
 
 
+class Counts(click.ParamType[tuple[int, ...]]):
+    """One whole number, or several with commas between them."""
+
+    name = "counts"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        try:
+            return tuple(int(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a valid integer, nor several like 1,2,4.", param, ctx)
+
+
 def _shapes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
     """NAME=1x3x224x224 (or with commas), as often as there are inputs; a name may itself have an equals sign."""
     shapes = {}
@@ -161,7 +175,12 @@ measure_options = _all(
         metavar="S",
         help="Begin the launches evenly over so many seconds, with pauses.",
     ),
-    click.option("--threads", type=int, metavar="T", help="Threads of the runtime."),
+    click.option(
+        "--threads",
+        type=Counts(),
+        metavar="T",
+        help="Threads of the runtime; of `bench` also several, like 1,2,4, side by side.",
+    ),
     click.option("--cpus", metavar="LIST", help="CPUs to run on, like 4-7."),
     click.option(
         "--priority",
@@ -221,7 +240,9 @@ measure_options = _all(
         metavar="FILE",
         help="Time the first sample of these (.npz), not the golden or random inputs.",
     ),
-    click.option("--seed", type=int, metavar="N", help="Of generated inputs; kept in the record."),
+    click.option(
+        "--seed", type=int, metavar="N", help="Of generated inputs and random orders; kept in the record."
+    ),
     click.option("--strict", is_flag=True, help="A suspect verdict fails (4) too."),
     click.option("--privileged", is_flag=True, help="Try sudo -n, su or adb root for what needs root."),
     click.option("--no-cool", is_flag=True, help="Do not wait for the profile's temperature."),
@@ -300,7 +321,7 @@ def bench_options_of(values: dict[str, Any], config: Config) -> Any:
         streams=values.pop("streams", None),
         meter=values.pop("meter", None),
         evaluation=values.pop("device_evaluation", None),
-        threads=values.pop("threads"),
+        threads=_one_count(values.pop("threads")),
         cpus=values.pop("cpus"),
         runtime=values.pop("runtime"),
         accelerator=values.pop("accelerator"),
@@ -324,3 +345,13 @@ def bench_options_of(values: dict[str, Any], config: Config) -> Any:
         labels=parse_labels(values.pop("labels")),
         lease_wait_seconds=values.pop("lease_wait"),
     )
+
+
+def _one_count(threads: tuple[int, ...] | None) -> int | None:
+    if threads is None:
+        return None
+    if len(threads) > 1:
+        raise click.UsageError(
+            "--threads takes one count here; several side by side are measured by edgekit bench"
+        )
+    return threads[0]

@@ -182,6 +182,39 @@ def render_outcome(session: Session, outcome: Any) -> None:
         session.console.print(f"gate {state}: {escape(gate_text(gate))}")
 
 
+def render_configured(session: Session, configured: Any) -> None:
+    """Each configuration's record and gates, then all of them side by side."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from edgekit.units import format_size, format_time
+
+    for outcome in configured.outcomes:
+        render_outcome(session, outcome)
+        session.console.print()
+    centres = [getattr(one.record.latency, one.record.latency.ci95_of) for one in configured.outcomes]
+    base = centres[0]
+    against = f"times as fast as {configured.outcomes[0].record.plan.threads}"
+    table = Table("threads", "latency", "95 % interval", against, "peak memory", box=None, pad_edge=False)
+    for outcome, centre in zip(configured.outcomes, centres, strict=True):
+        latency, peak = outcome.record.latency, outcome.record.memory.peak_rss
+        known = latency.ci95_low is not None and latency.ci95_high is not None
+        table.add_row(
+            str(outcome.record.plan.threads),
+            "-" if centre is None else f"{format_time(centre, 4)} {latency.ci95_of}",
+            f"{format_time(latency.ci95_low, 4)} to {format_time(latency.ci95_high, 4)}" if known else "-",
+            f"{base / centre:.2f}" if base and centre else "-",
+            "-" if peak is None else format_size(peak),
+        )
+    session.console.print(table)
+    for threads, error in configured.failed:
+        session.console.print(
+            f"[bold red]not measured[/] with threads {threads}: {escape(str(error.message))}"
+        )
+        if error.hint:
+            session.console.print(f"  hint: {escape(error.hint)}")
+
+
 def render_conversion(session: Session, artifact: Any) -> None:
     """What was made, and how far it is from its source."""
     from rich.markup import escape
