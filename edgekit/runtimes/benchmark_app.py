@@ -11,11 +11,13 @@ from __future__ import annotations
 import math
 import re
 
+from msgspec import structs
+
 from edgekit.config import RuntimeEntry
 from edgekit.errors import InputError, RemoteError
 from edgekit.parse.benchmark_logcat import parse_benchmark_logcat
 from edgekit.runtimes.base import Bundle, LibcFacts, make_bundle
-from edgekit.runtimes.benchmark_model import FLAGS, MEASURES, BenchmarkModelRuntime, what_ran
+from edgekit.runtimes.benchmark_model import FLAGS, MEASURES, BenchmarkModelRuntime, check_flags, result_of
 from edgekit.runtimes.result import last_line
 from edgekit.runtimes.tool import (
     ToolCommand,
@@ -115,25 +117,9 @@ class BenchmarkAppRuntime:
             )
         check_ended(self.name, output)
         run = parse_benchmark_logcat(output.stdout.decode("utf-8", "replace"))
-        actual, fully = what_ran(run, job.accelerator)
-        return ToolResult(
-            runtime=self.name,
-            version=self.version,
-            measures=f"{MEASURES}, in an app",
-            latency=run.inference,
-            requested_accelerator=job.accelerator,
-            warmup=run.warmup,
-            init_us=run.init_us,
-            first_inference_us=run.first_inference_us,
-            init_footprint_bytes=run.init_footprint_bytes,
-            overall_footprint_bytes=run.overall_footprint_bytes,
-            peak_rss_bytes=run.peak_rss_bytes,
-            threads=run.threads,
-            actual_accelerator=actual,
-            fully_accelerated=fully,
-            own_process=False,
-            notes=(
-                "its samples are not kept",
-                "what the app took of memory and processors is not known, but for what it tells",
-            ),
+        check_flags(run)
+        found = result_of(run, job, self.name, self.version)
+        unknown = "what the app took of memory and processors is not known, but for what it tells"
+        return structs.replace(
+            found, measures=f"{MEASURES}, in an app", own_process=False, notes=(*found.notes, unknown)
         )

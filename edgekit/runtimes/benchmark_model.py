@@ -129,36 +129,46 @@ class BenchmarkModelRuntime:
         check_ended(NAME, output)
         text = _text(output)
         run = parse_benchmark_model(text)
-        if run.unknown_flags is not None:
-            raise InputError(
-                f"this build of benchmark_model does not know {run.unknown_flags[:200]}, and went on without",
-                code="E_TOOL_FLAG",
-                hint="is generation in edgekit.yaml that of this build, and is the build old?",
-            )
+        check_flags(run)
         if self._result_file:
             run = with_result_file(run, output.files.get(_RESULT))
-        actual, fully = what_ran(run, job.accelerator)
-        notes = ["its samples are not kept"]
-        if job.op_profile:
-            notes.append("each operator was timed: the latency is higher than without")
-        return ToolResult(
-            runtime=NAME,
-            version=self.version,
-            measures=MEASURES,
-            latency=run.inference,
-            requested_accelerator=job.accelerator,
-            warmup=run.warmup,
-            init_us=run.init_us,
-            first_inference_us=run.first_inference_us,
-            init_footprint_bytes=run.init_footprint_bytes,
-            overall_footprint_bytes=run.overall_footprint_bytes,
-            peak_rss_bytes=run.peak_rss_bytes,
-            threads=run.threads,
-            actual_accelerator=actual,
-            fully_accelerated=fully,
-            op_profile=parse_op_profile(text) if job.op_profile else None,
-            notes=tuple(notes),
+        found = result_of(run, job, NAME, self.version)
+        if not job.op_profile:
+            return found
+        slow = "each operator was timed: the latency is higher than without"
+        return structs.replace(found, op_profile=parse_op_profile(text), notes=(*found.notes, slow))
+
+
+def check_flags(run: BenchmarkRun) -> None:
+    """Raises InputError E_TOOL_FLAG where the tool says that it passed over a flag."""
+    if run.unknown_flags is not None:
+        raise InputError(
+            f"this build of benchmark_model does not know {run.unknown_flags[:200]}, and went on without",
+            code="E_TOOL_FLAG",
+            hint="is generation in edgekit.yaml that of this build, and is the build old?",
         )
+
+
+def result_of(run: BenchmarkRun, job: ToolJob, runtime: str, version: str | None) -> ToolResult:
+    """What a run tells, of the program or of the app."""
+    actual, fully = what_ran(run, job.accelerator)
+    return ToolResult(
+        runtime=runtime,
+        version=version,
+        measures=MEASURES,
+        latency=run.inference,
+        requested_accelerator=job.accelerator,
+        warmup=run.warmup,
+        init_us=run.init_us,
+        first_inference_us=run.first_inference_us,
+        init_footprint_bytes=run.init_footprint_bytes,
+        overall_footprint_bytes=run.overall_footprint_bytes,
+        peak_rss_bytes=run.peak_rss_bytes,
+        threads=run.threads,
+        actual_accelerator=actual,
+        fully_accelerated=fully,
+        notes=("its samples are not kept",),
+    )
 
 
 def with_result_file(run: BenchmarkRun, data: bytes | None) -> BenchmarkRun:

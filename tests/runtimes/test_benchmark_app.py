@@ -17,7 +17,7 @@ from edgekit.errors import EdgekitError, InputError
 from edgekit.events import ignore
 from edgekit.runtimes.base import RunnerJob, make_bundle
 from edgekit.runtimes.benchmark_app import ACTIVITY, BenchmarkAppRuntime
-from edgekit.runtimes.tool import ToolJob, ToolResult
+from edgekit.runtimes.tool import ToolJob, ToolOutput, ToolResult
 from tests.parse.outputs import output
 
 BUNDLE = make_bundle("t", "1", [])
@@ -111,6 +111,16 @@ def test_an_app_that_is_missing_silent_crashed_or_no_android(
     assert caught.value.hint is not None
     if damage != "am":
         assert (phone / "am.txt").read_text().splitlines()[0].startswith("force-stop")
+
+
+def test_a_flag_that_the_app_passed_over_is_an_error() -> None:
+    """D1.1: as of the program; it goes on without."""
+    log = output("benchmark_logcat")
+    first = "05-30 15:16:44.801  3380  3380 I tflite  : "
+    said = log.replace(first, f"{first}Unconsumed cmdline flags: --use_nnapi=true\n{first}", 1)
+    with pytest.raises(InputError, match="--use_nnapi=true") as caught:
+        BenchmarkAppRuntime().read(JOB, ToolOutput(exit_code=0, stdout=said.encode(), stderr=b""))
+    assert caught.value.code == "E_TOOL_FLAG"
 
 
 def test_flags_are_benchmark_models_in_one_text() -> None:
