@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 
 from edgekit.cli import signals
@@ -15,9 +16,17 @@ def main() -> None:
         from edgekit.cli.main import run
 
         code = run(sys.argv[1:])
+    except Exception:
+        if signals.came is None:
+            raise
+        code = _ended(signals.came)
     except signals.Signalled as error:
-        code = error.exit_code
-        if "--json" in sys.argv[1:] and not signals.answered:
-            with contextlib.suppress(OSError):
-                print(signals.interrupted_document(error.number), flush=True)
+        code = _ended(error.number)
     sys.exit(code)
+
+
+def _ended(number: int) -> int:
+    if "--json" in sys.argv[1:] and not signals.answered:
+        with contextlib.suppress(OSError):
+            print(signals.interrupted_document(number), flush=True)
+    return signals.EXIT_BY_SIGNAL[signal.Signals(number)]

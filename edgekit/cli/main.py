@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit.cli import output, signals
-from edgekit.cli.signals import EXIT_BY_SIGNAL, Expired, Signalled, cause_behind
+from edgekit.cli.signals import EXIT_BY_SIGNAL, Expired, Signalled, expiry_behind
 
 if TYPE_CHECKING:
     from edgekit.errors import EdgekitError
@@ -143,11 +143,12 @@ def _outcome(args: list[str], as_json: bool, color: bool) -> int:
         raise
     except EdgekitError as error:
         # where cleaning up failed after a signal or a deadline, that is still the reason
-        if isinstance(cause := cause_behind(error), Signalled):
-            return _ended_by(cause.number, as_json)
+        if signals.came is not None:
+            return _ended_by(signals.came, as_json)
         from edgekit.cli.common import fail
 
-        return fail(_too_late(cause) if cause is not None else error, as_json=as_json, color=color)
+        expiry = expiry_behind(error)
+        return fail(error if expiry is None else _too_late(expiry), as_json=as_json, color=color)
     except Expired as error:
         from edgekit.cli.common import fail
 
@@ -175,6 +176,8 @@ def _refuse_undecodable(args: list[str]) -> None:
 
 
 def _bug(args: list[str], error: Exception, as_json: bool, color: bool) -> int:
+    if signals.came is not None:
+        return _ended_by(signals.came, as_json)
     from edgekit.cli.common import fail
     from edgekit.errors import BugError
 

@@ -16,6 +16,10 @@ AGAIN_SECONDS = 0.02
 answered = False
 """Whether the one document of --json went out: a signal after it adds no second one."""
 
+came: int | None = None
+"""The signal that came. C code may put an error of its own in the place of Signalled without a trace of it (the
+compiler does so where it needs unicodedata): whatever ends the command afterwards, the signal is the reason."""
+
 
 class Signalled(BaseException):
     """SIGINT, SIGTERM or SIGHUP came. No `except Exception` may swallow it."""
@@ -23,10 +27,6 @@ class Signalled(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
-
-    @property
-    def exit_code(self) -> int:
-        return EXIT_BY_SIGNAL[signal.Signals(self.number)]
 
 
 class Expired(BaseException):
@@ -51,10 +51,10 @@ def interrupted_document(number: int) -> str:
     return json.dumps({"error": body}, indent=2)
 
 
-def cause_behind(error: BaseException) -> Signalled | Expired | None:
-    """The signal or deadline during whose unwinding `error` was raised, if that is what happened."""
+def expiry_behind(error: BaseException) -> Expired | None:
+    """The deadline during whose unwinding `error` was raised, if that is what happened."""
     seen: BaseException | None = error
-    while seen is not None and not isinstance(seen, Signalled | Expired):
+    while seen is not None and not isinstance(seen, Expired):
         seen = seen.__context__
     return seen
 
@@ -62,6 +62,8 @@ def cause_behind(error: BaseException) -> Signalled | Expired | None:
 def _on_signal(number: int, _: Any) -> None:
     for each in EXIT_BY_SIGNAL:  # a second one must not break the cleaning up
         signal.signal(each, signal.SIG_IGN)
+    global came
+    came = number
     raise Signalled(number)
 
 

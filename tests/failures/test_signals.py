@@ -3,6 +3,7 @@ shown on an injected tree through the production path, and on one real kernel se
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -105,10 +106,32 @@ def test_a_signal_in_a_finalizer_is_not_lost() -> None:
         "    Falls()\n"
         "    time.sleep(20)\n"
         "except signals.Signalled as error:\n"
-        "    print(error.exit_code)\n"
+        "    print(signals.EXIT_BY_SIGNAL[error.number])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.stdout.strip(), done.stderr) == ("143", "")
+
+
+def test_a_signal_that_c_code_turns_into_another_error_is_still_the_reason() -> None:
+    """The compiler imports unicodedata for a name of a character and reports any failure of that as SyntaxError."""
+    code = (
+        "import os, signal, sys, time\n"
+        "class Sends:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'edgekit.cli.commands.releases':\n"
+        "            sys.modules.pop('unicodedata', None)\n"
+        "            compile(r'\"\\N{BULLET}\"', 'text', 'eval')\n"
+        "        if name == 'unicodedata':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "            time.sleep(0.01)\n"
+        "sys.meta_path.insert(0, Sends())\n"
+        "sys.argv = ['edgekit', 'rollback', '-d', 'local:', 'name', '--json']\n"
+        "from edgekit.cli.entry import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130, done.stdout + done.stderr
+    assert json.loads(done.stdout)["error"]["code"] == "E_INTERRUPTED"
 
 
 def governor(tree: Path) -> str:
