@@ -96,7 +96,8 @@ def meter_of(
             code="E_METER",
             hint="leave out --meter, or choose one of edgekit's runners: docs/runtimes.md",
         )
-    return meter_for(device, profile.power if profile is not None else None, options.meter)
+    entries = options.meters if options.meters is not None else load_config().meters
+    return meter_for(device, profile.power if profile is not None else None, options.meter, entries)
 
 
 def require_comparable(a: Chosen, b: Chosen) -> None:
