@@ -98,7 +98,7 @@ Meter = Annotated[
     _open_enum(
         "meters",
         (
-            *("odpm", "rapl", "hwmon", "ina3221-iio", "rpi-pmic", "battery", "battery-charge"),
+            *("odpm", "rapl", "hwmon", "ina3221-iio", "rpi-pmic", "battery", "battery-charge", "joulescope"),
             "none",
         ),
         "what tells power there, as `bench --meter` names it; none: nothing is to",
