@@ -58,7 +58,7 @@ class BatteryMeter:
     name = "battery"
 
     def look(self, seen: Survey) -> Offer | Missing:
-        gauge = _gauge(self.name, seen, "current_now")
+        gauge = find_gauge(self.name, seen, "current_now")
         if isinstance(gauge, Missing):
             return gauge
         unit = seen.power.current_unit
@@ -83,7 +83,7 @@ class BatteryChargeMeter:
     name = "battery-charge"
 
     def look(self, seen: Survey) -> Offer | Missing:
-        gauge = _gauge(self.name, seen, "charge_counter")
+        gauge = find_gauge(self.name, seen, "charge_counter")
         if isinstance(gauge, Missing):
             return gauge
         return _offer(
@@ -95,7 +95,7 @@ class BatteryChargeMeter:
         )
 
 
-def _gauge(meter: str, seen: Survey, file: str) -> Gauge | Missing:
+def find_gauge(meter: str, seen: Survey, file: str) -> Gauge | Missing:
     """The only battery, where `file` of it can be read and it is what feeds the device."""
     supplies = seen.of_class(SUPPLIES)
     kinds = {
@@ -117,7 +117,7 @@ def _gauge(meter: str, seen: Survey, file: str) -> Gauge | Missing:
     if voltage_uv is not None and not VOLTAGES_UV[0] <= voltage_uv <= VOLTAGES_UV[1]:
         return Missing(meter, f"{folder}/voltage_now is {voltage_uv}, which is no battery's voltage in uV")
     plugs = [path for path, kind in kinds.items() if kind != "battery" and "online" in supplies[path]]
-    why = _not_discharging(files.get("status"), {path: supplies[path].get("online") for path in plugs})
+    why = not_discharging(files.get("status"), {path: supplies[path].get("online") for path in plugs})
     if why is not None:
         return Missing(meter, why, "unplug it: adb over Wi-Fi, or a USB port whose power can be switched off")
     return Gauge(
@@ -141,7 +141,7 @@ def _offer(meter: str, paths: tuple[str, ...], **more: Any) -> Offer:
     )
 
 
-def _not_discharging(status: str | None, online: Mapping[str, str | None]) -> str | None:
+def not_discharging(status: str | None, online: Mapping[str, str | None]) -> str | None:
     """Why the battery's current is not what the device takes; None where it is."""
     said = quiet(parse_battery_status, status)
     if said != "discharging":
@@ -155,7 +155,7 @@ def _not_discharging(status: str | None, online: Mapping[str, str | None]) -> st
 def _doubt(gauge: Gauge, readings: Sequence[Reading]) -> Refused | None:
     for reading in readings:
         plugs = {path.removesuffix("/online"): reading.texts.get(path) for path in gauge.plugs}
-        if (why := _not_discharging(reading.texts.get(gauge.status), plugs)) is not None:
+        if (why := not_discharging(reading.texts.get(gauge.status), plugs)) is not None:
             return Refused(why)
     return None
 
