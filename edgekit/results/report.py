@@ -24,7 +24,7 @@ from edgekit.results import (
     sections_latency,
     sections_operators,
 )
-from edgekit.results.canvas import css_variable
+from edgekit.results.canvas import css_class
 from edgekit.results.markup import Child, Html, el, join
 from edgekit.results.parts import badge, title_of
 from edgekit.results.plots import Detail, Plot
@@ -247,7 +247,7 @@ def _figure(title: str, plot: Plot, legend: Child = None) -> Html:
 
 def _with_legend(title: str, found: LegendPlot) -> Html:
     entries = [
-        el("li", el("i", style=f"background:{css_variable(one.color)}"), one.words) for one in found.legend
+        el("li", el("i", class_=css_class(one.color)), one.words) for one in found.legend
     ]
     return _figure(title, found.plot, el("ul", entries, class_="legend"))
 
