@@ -45,13 +45,14 @@ def unpaired_ratio(a: Sequence[float], b: Sequence[float]) -> UnpairedRatio | No
         return UnpairedRatio(math.exp(difference), None, None, None)
     parts = [variance(side) / len(side) for side in (old, new)]
     error = math.sqrt(sum(parts))
+    ratio = math.exp(difference)
     if error == 0:
-        return UnpairedRatio(math.exp(difference), *[math.exp(difference)] * 2, 1.0 if difference == 0 else 0.0)
+        return UnpairedRatio(ratio, ratio, ratio, 1.0 if difference == 0 else 0.0)
     spread = sum(part**2 / (len(side) - 1) for part, side in zip(parts, (old, new), strict=True))
     df = min(MAX_DF, max(1, int(sum(parts) ** 2 / spread)))
     half = t_quantile(CONFIDENCE, df) * error
     return UnpairedRatio(
-        ratio=math.exp(difference),
+        ratio=ratio,
         ci95_low=math.exp(difference - half),
         ci95_high=math.exp(difference + half),
         p_value=max(0.0, 1 - t_central_probability(abs(difference) / error, df)),
