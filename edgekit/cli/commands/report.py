@@ -25,7 +25,7 @@ def report(session: Session, runs: tuple[str, ...], output: str) -> None:
     from edgekit.results.report import write_report
     from edgekit.results.store import Store
 
-    store = Store(session.results_path)
+    store = Store(session.results)
     ids = list(dict.fromkeys(store.resolve(run) for run in runs or ("latest",)))
     if Path(output).suffix.lower() == ".md":
         path = write_markdown([store.get(run) for run in ids], Path(output))
