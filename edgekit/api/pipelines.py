@@ -143,7 +143,7 @@ def open_store(store: str | Path | None) -> Store:
     """The results store; opened before a measurement, so that one that cannot be used costs no run."""
     from edgekit.results.store import Store
 
-    return Store(Path(store) if store is not None else None)
+    return Store(store)
 
 
 def keep(record: Record, samples: Samples, store: str | Path | None) -> None:
