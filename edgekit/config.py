@@ -8,6 +8,8 @@
       bench: {address: "adb:0123", profile: pixel-8, root: /data/local/tmp/edgekit, sysroot: /mnt/recorded}
     runtimes:                         # tools of your own (docs/runtimes.md)
       benchmark-model: {binary: ./benchmark_model, sha256: 0123..., version: "2.17"}
+    meters:                           # power meters beside a device (docs/measuring.md)
+      bench-supply: {command: [./read_supply, --json], boundary: board-input}
 
 `sysroot` is put before every /sys and /proc/sys path of telemetry and knobs on that device: a recorded tree
 can stand in for the real one.
@@ -54,6 +56,23 @@ class RuntimeEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     program: str | None = None
 
 
+class MeterEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One entry of `meters:`: a power meter beside the device, whose readings this host sees as lines.
+
+    `command` prints them, or `file` grows by them. `columns`: names of its columns to edgekit's (`Current(uA): current_ua`);
+    `voltage`: of a meter that tells its current only; `boundary`: what it is wired to; `excluded`: what is not behind it;
+    `start_timeout`: until its first readings are there; `late`: by how much they may come late."""
+
+    command: tuple[str, ...] = ()
+    file: str | None = None
+    columns: dict[str, str] = {}
+    voltage: str | None = None
+    boundary: str = "board-input"
+    excluded: str | None = None
+    start_timeout: str = "10s"
+    late: str = "30s"
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one edgekit.yaml says, or all of them merged."""
 
@@ -62,6 +81,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     results: str | None = None
     devices: dict[str, DeviceEntry | str] = {}
     runtimes: dict[str, RuntimeEntry] = {}
+    meters: dict[str, MeterEntry] = {}
 
     def entry(self, name: str) -> DeviceEntry | None:
         """The entry of that name, a bare address made into one."""
@@ -96,7 +116,9 @@ def read_config(path: Path) -> Config:
         config = msgspec.convert(_load(data), Config)
     except (yaml.YAMLError, ValueError) as error:  # of msgspec too; of a date or a number that cannot be
         raise InputError(
-            f"{path}: {error}", code="E_CONFIG", hint="keys: device, profile, results, devices, runtimes"
+            f"{path}: {error}",
+            code="E_CONFIG",
+            hint="keys: device, profile, results, devices, runtimes, meters",
         ) from error
     return _rooted(config, path.parent)
 
@@ -147,12 +169,24 @@ def _rooted(config: Config, folder: Path) -> Config:
         else entry
         for name, entry in config.runtimes.items()
     }
+    meters = {
+        name: msgspec.structs.replace(
+            entry,
+            command=tuple(
+                str(folder / expanded(word, "the command")) if index == 0 and "/" in word else word
+                for index, word in enumerate(entry.command)
+            ),
+            file=str(folder / expanded(entry.file, "the file")) if entry.file is not None else None,
+        )
+        for name, entry in config.meters.items()
+    }
     return Config(
         device=config.device,
         profile=file(config.profile),
         results=results,
         devices=devices,
         runtimes=runtimes,
+        meters=meters,
     )
 
 
@@ -164,6 +198,7 @@ def merge(over: Config, under: Config) -> Config:
         results=over.results or under.results,
         devices={**under.devices, **over.devices},
         runtimes={**under.runtimes, **over.runtimes},
+        meters={**under.meters, **over.meters},
     )
 
 

@@ -110,7 +110,8 @@ def meter_of(
     """What measures energy, or why nothing does. Raises InputError E_METER where the meter that was asked for cannot."""
     if isinstance(chosen.runtime, ToolRuntime) and options.meter is None:
         return Refused(_no_energy(chosen.runtime.name))
-    return meter_for(device, profile.power if profile is not None else None, options.meter)
+    entries = options.meters if options.meters is not None else load_config().meters
+    return meter_for(device, profile.power if profile is not None else None, options.meter, entries)
 
 
 def require_comparable(a: Chosen, b: Chosen) -> None:

@@ -82,7 +82,7 @@ def measure_configurations(
             _Entrant(LaunchSeries(release, structs.replace(one, threads=count), installed, device, folder))
             for one, count, folder in zip(plans, threads, scratch, strict=True)
         ]
-        with metered(device, meter, sink) as energy:
+        with metered(device, meter, sink, required=options.meter is not None) as energy:
             before = device.snapshot(files_first=False)
             with sampled(device) as telemetry:
                 _run_rounds(entrants, plan, device, sink)

@@ -13,7 +13,7 @@ from edgekit.errors import InputError
 from edgekit.units import parse_frequency_khz
 
 if TYPE_CHECKING:
-    from edgekit.config import RuntimeEntry
+    from edgekit.config import MeterEntry, RuntimeEntry
     from edgekit.profiles import Profile
     from edgekit.profiles.schema import Bench
 
@@ -80,6 +80,8 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Flags of a tool that measures (docs/runtimes.md), as it knows them."""
     tools: Mapping[str, RuntimeEntry] | None = None
     """Settings of these tools by name; None: those of edgekit.yaml."""
+    meters: Mapping[str, MeterEntry] | None = None
+    """Meters beside the device by name; None: those of edgekit.yaml."""
     op_profile: bool = False
     """One more launch, that times each operator."""
 

@@ -328,6 +328,7 @@ def bench_options_of(values: dict[str, Any], config: Config) -> Any:
         require_accelerator=values.pop("require_accelerator"),
         runtime_flags=tuple(values.pop("runtime_flags")),
         tools=config.runtimes,
+        meters=config.meters,
         op_profile=values.pop("op_profile", False),
         priority=values.pop("priority"),
         frequency=values.pop("frequency"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, runtime_checkable
 
 from edgekit.parse import ParseError
@@ -82,6 +83,22 @@ Read = Callable[[Sequence[Reading]], Sequence[Rails] | Refused]
 
 
 @dataclass(frozen=True)
+class Source:
+    """A meter beside the device, whose lines this host reads (edgekit.parse.meter_stream): those of a command, or of a file
+    that grows."""
+
+    argv: tuple[str, ...] = ()
+    file: Path | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    voltage_mv: float | None = None
+    """Of a meter that tells its current only."""
+    start_seconds: float = 10.0
+    """Until its first readings are there."""
+    late_seconds: float = 30.0
+    """By so much its readings may come late."""
+
+
+@dataclass(frozen=True)
 class Offer:
     """A meter that can measure on this device. `read` makes rails of readings; pure."""
 
@@ -98,6 +115,8 @@ class Offer:
     """Files to read every `period_ms`."""
     argv: tuple[str, ...] = ()
     """Or a command that goes on until it is ended, and prints its blocks (`command_blocks`)."""
+    source: Source | None = None
+    """Or a meter beside the device, with a clock of its own."""
     period_ms: int = PERIOD_MS
     idle_s: float = IDLE_S
 
