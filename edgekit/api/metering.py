@@ -10,7 +10,7 @@ from edgekit.benchmarking.energy import TRIM
 from edgekit.devices import Device
 from edgekit.meters.base import Missing, Offer
 from edgekit.meters.choice import choose, look_all
-from edgekit.meters.survey import survey
+from edgekit.meters.survey import ALL_LOOKS, survey
 from edgekit.stats.traces import MIN_READINGS, Refused
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class PowerMeters(msgspec.Struct, frozen=True, kw_only=True):
 
 def power_meters(device: Device, *, profile: Profile | None = None) -> PowerMeters:
     """Look at the device through every meter that is installed. Changes nothing there. Raises DeviceLost."""
-    seen = survey(device, profile.power if profile is not None else None)
+    seen = survey(device, profile.power if profile is not None else None, asked=ALL_LOOKS)
     found = look_all(seen)
     picked = choose(None, found, seen)
     rows = tuple(_row(name, one) for name, one in found.items())

@@ -11,12 +11,15 @@ from edgekit.registry import load, plugins
 from edgekit.stats.traces import Refused
 
 NO_METER = "none"
-PREFERRED = ("odpm", "rapl", "hwmon", "ina3221-iio", "rpi-pmic", "sim", "battery", "battery-charge")
-"""Counters first; the battery last, which takes long and is coarse, its charge more so. Others' plug-ins come before
+PREFERRED = (
+    *("odpm", "rapl", "power-stats", "hwmon", "ina3221-iio", "tegrastats", "rpi-pmic", "sim"),
+    *("battery", "battery-charge", "batterystats"),
+)
+"""Counters first, files before commands; the battery last, which takes long and is coarse, its charge more so. Others' plug-ins come before
 it."""
 
-ON_REQUEST = ("battery-charge",)
-"""Never taken unasked: it is of use for minutes of load only, and takes 40 s of idle time."""
+ON_REQUEST = ("battery-charge", "batterystats")
+"""Never taken unasked: of use for minutes of load only, and they take 40 s and 5 minutes of idle time."""
 
 
 def look_all(seen: Survey) -> dict[str, Offer | Missing]:
