@@ -2,7 +2,7 @@
 
     device: pi                        # used where no -d is given
     profile: my-board.yaml            # used where no -p is given
-    results: /data/edgekit.sqlite     # the store
+    results: /data/edgekit.sqlite     # the store; or postgresql://HOST/DATABASE, without a password
     devices:
       pi: ssh://pi@rpi5
       bench: {address: "adb:0123", profile: pixel-8, root: /data/local/tmp/edgekit, sysroot: /mnt/recorded}
@@ -160,7 +160,9 @@ def _rooted(config: Config, folder: Path) -> Config:
         name: entry if isinstance(entry, str) else msgspec.structs.replace(entry, profile=file(entry.profile))
         for name, entry in config.devices.items()
     }
-    results = None if config.results is None else str(folder / expanded(config.results, "results"))
+    results = config.results
+    if results is not None and "://" not in results:
+        results = str(folder / expanded(results, "results"))
     runtimes = {
         name: msgspec.structs.replace(entry, binary=str(folder / expanded(entry.binary, "the binary")))
         if entry.binary is not None
@@ -207,7 +209,7 @@ def load_config(start: Path | None = None) -> Config:
     config = Config(
         device=env("EDGEKIT_DEVICE"),
         profile=env("EDGEKIT_PROFILE"),
-        results=str(expanded(results, "EDGEKIT_RESULTS")) if results else None,
+        results=_place(results) if results else None,
     )
     project = find_upward(start) if (start := start or _here()) else None
     user = user_config_dir() / FILE_NAME
@@ -215,6 +217,11 @@ def load_config(start: Path | None = None) -> Config:
         if path is not None and is_file(path):
             config = merge(config, read_config(path))
     return config
+
+
+def _place(results: str) -> str:
+    """A file with its `~` replaced, or a database's URL as it is."""
+    return results if "://" in results else str(expanded(results, "EDGEKIT_RESULTS"))
 
 
 def _here() -> Path | None:

@@ -13,7 +13,7 @@ from tests import passes
 os.environ["EDGEKIT_CACHE_DIR"] = str(cache_dir())
 """Settled before any test gives the product another HOME."""
 
-pytest_plugins = ["tests.targets.fixtures"]
+pytest_plugins = ["tests.targets.fixtures", "tests.browsing"]
 
 
 def pytest_configure() -> None:

@@ -13,7 +13,7 @@ from edgekit.devices import Device
 from edgekit.meters.base import Missing, Offer
 from edgekit.meters.choice import choose, look_all
 from edgekit.meters.external import offers_of
-from edgekit.meters.survey import survey
+from edgekit.meters.survey import ALL_LOOKS, survey
 from edgekit.stats.traces import MIN_READINGS, Refused
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def power_meters(
 ) -> PowerMeters:
     """Look at the device through every meter that is installed, and those of edgekit.yaml (`entries`; None: as it lies here).
     Changes nothing there. Raises InputError E_CONFIG, DeviceLost."""
-    seen = survey(device, profile.power if profile is not None else None)
+    seen = survey(device, profile.power if profile is not None else None, asked=ALL_LOOKS)
     beside = offers_of(load_config().meters if entries is None else entries, seen)
     found = {**look_all(seen), **beside}
     picked = choose(None, found, seen)

@@ -120,6 +120,13 @@ class BenchPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Thread counts that are measured side by side, this one's with them; empty: this one alone."""
 
 
+def refuse_wishes(asked: Mapping[str, object], where: str, hint: str) -> None:
+    """Raises InputError E_PLAN where one of these was asked for and cannot be had there: nothing is passed over in
+    silence."""
+    if names := [name for name, value in asked.items() if value]:
+        raise InputError(f"{' and '.join(names)} cannot be had with {where}", code="E_PLAN", hint=hint)
+
+
 def parse_cpus(text: str) -> tuple[int, ...]:
     """`0-3,6` to (0, 1, 2, 3, 6). Raises InputError E_CPUS."""
     cpus: list[int] = []
