@@ -41,7 +41,7 @@ def doctor(session: Session, calibrate_power: bool, seconds: float) -> None:
         return
     from edgekit.api.doctor import check_device, check_host
 
-    checks = check_host(session.config)
+    checks = check_host(session.config, session.sink)
     for address in session.devices:
         checks += check_device(address, session.config, session.sink)
 
