@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from edgekit.cache import cache_dir
-from tests import passes
+from tests import order, passes
 
 os.environ["EDGEKIT_CACHE_DIR"] = str(cache_dir())
 """Settled before any test gives the product another HOME."""
@@ -16,10 +16,19 @@ os.environ["EDGEKIT_CACHE_DIR"] = str(cache_dir())
 pytest_plugins = ["tests.targets.fixtures"]
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """A shell ignores SIGINT for what it starts in the background, and so would everything that tests start."""
+    if config.getoption("dist", "no") == "loadfile" and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(order.SecondsKept())
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a worker: the order in which files are handed out (tests/order.py)."""
+    worker = getattr(config, "workerinput", {})
+    if "test_seconds" in worker:
+        items[:] = order.arranged(items, worker["test_seconds"], workers=worker["workercount"])
 
 
 @pytest.fixture(autouse=True)
@@ -55,12 +64,17 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
         report.outcome = "failed"
         report.longrepr = f"skipped under CI: {report.longrepr}"
     if report.when == "call" and report.passed and (mark := passes.mark(item)) is not None:
-        mark.touch()
+        if unforeseen := passes.beyond(item):
+            report.outcome = "failed"
+            report.longrepr = f"tests/closure.py does not know that this file reaches {', '.join(unforeseen)}"
+        else:
+            mark.touch()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """A long test that passed with this very content is not run again (tests/passes.py)."""
+    passes.begin(item)
     mark = passes.mark(item)
     if mark is None or not mark.exists():
         return None
