@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +46,21 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
         if n in ("EDGEKIT_DEVICE", "ANDROID_SERIAL", "EDGEKIT_PROFILE", "EDGEKIT_RESULTS")
     ]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def _root_of_this_process(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("local")
+
+
+@pytest.fixture
+def own_local(_own_folders: None, _root_of_this_process: Path) -> None:
+    """`local:` has a folder of this process's own, by the user's settings: two that measure at once would wait for
+    each other's lease."""
+    folder = Path(os.environ["XDG_CONFIG_HOME"]) / "edgekit"
+    folder.mkdir(parents=True, exist_ok=True)
+    entry = json.dumps({"address": "local:", "root": str(_root_of_this_process)})
+    (folder / "edgekit.yaml").write_text(f'devices: {{"local:": {entry}}}\n', encoding="utf-8")
 
 
 @pytest.hookimpl(hookwrapper=True)
