@@ -128,7 +128,7 @@ convert_options = _all(
     click.option(
         "--rescue",
         is_flag=True,
-        help="Where a quantized TFLite model fails its verification: equalize layers, correct biases, keep the worst layers float.",
+        help="Where a quantized TFLite or ONNX model fails its verification: equalize layers, correct biases, keep the worst layers float.",
     ),
     click.option("--trust", is_flag=True, help="Code and pickled objects in the model may run on this host."),
     click.option(
