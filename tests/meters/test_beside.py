@@ -49,17 +49,17 @@ def check(record: Mapping[str, Any]) -> dict[str, Any]:
     assert energy["idle_power_mw"] == pytest.approx(IDLE_MW, rel=0.02)
     assert energy["mean_power_mw"] == pytest.approx(BUSY_MW, rel=0.04)
     mean_us = sum(one["wall_us"] for one in record["launches"]) / record["latency"]["count"]
-    assert energy["per_inference_uj"] == pytest.approx((BUSY_MW - IDLE_MW) * mean_us / 1000, rel=0.06)
+    assert energy["per_inference_uj"] == pytest.approx((BUSY_MW - IDLE_MW) * mean_us / 1000, rel=0.1)
     return energy
 
 
 def test_a_command_whose_clock_is_late_and_drifts(bench: Bench) -> None:
-    """1000 s behind, 0.3 % slow, and its lines come 2.5 s late."""
+    """1000 s behind, 0.6 % slow, and its lines come 2.5 s late."""
     bench.wired(
-        command=bench.simulator("--offset", "1000", "--drift", "0.003", "--late", "2.5"), boundary="wall"
+        command=bench.simulator("--offset", "1000", "--drift", "0.006", "--late", "2.5"), boundary="wall"
     )
-    energy = check(bench.board.bench("--meter", "bench-supply"))
-    assert energy["clock_drift"] == pytest.approx(0.003, abs=0.0015)
+    energy = check(bench.board.bench("--meter", "bench-supply", "--min-seconds", "2"))
+    assert energy["clock_drift"] == pytest.approx(0.006, abs=0.003)
 
 
 def test_a_meter_that_is_wired_to_another_device_is_an_error_before_anything_is_measured(
