@@ -54,13 +54,16 @@ class Taken:
         self.found = trace_of(rails)
 
 
-def meter_for(device: Device, power: Power | None, wanted: str | None) -> Offer | Refused:
+def meter_for(
+    device: Device, power: Power | None, wanted: str | None, *, unplugged_later: bool = False
+) -> Offer | Refused:
     """What `choice.choose` says of this device; `power`: the profile's. Raises InputError E_METER, DeviceLost."""
     power = power or Power()
     named = wanted or power.meter
     if named == NO_METER:
         return choose(wanted, {}, Survey(power=power))
-    seen = survey(device, power, asked=ALL_LOOKS if named == batterystats.BatteryStatsMeter.name else None)
+    asked = ALL_LOOKS if named == batterystats.BatteryStatsMeter.name else None
+    seen = survey(device, power, asked=asked, unplugged_later=unplugged_later)
     return choose(wanted, look_all(seen), seen)
 
 
