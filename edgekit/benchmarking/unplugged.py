@@ -116,6 +116,8 @@ def start(
         raise InputError(f"{what} cannot be left alone with a measurement", code="E_UNPLUGGED")
     power = profile.power if profile is not None else None
     meter = meter_for(device, power, options.meter, unplugged_later=True)
+    if isinstance(meter, Offer) and meter.source is not None:
+        meter = Refused(f"the meter {meter.meter} is read by the host, which is away")
     with device.leased(f"measure {release.manifest.name}", options.lease_wait_seconds):
         installed = install(device, chosen, sink)
         job = f"{PREFIX}{secrets.token_hex(6)}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, runtime_checkable
 
 from edgekit.parse import ParseError
@@ -87,6 +88,22 @@ Read = Callable[[Sequence[Reading]], Sequence[Rails] | Refused]
 
 
 @dataclass(frozen=True)
+class Source:
+    """A meter beside the device, whose lines this host reads (edgekit.parse.meter_stream): those of a command, or of a file
+    that grows."""
+
+    argv: tuple[str, ...] = ()
+    file: Path | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    voltage_mv: float | None = None
+    """Of a meter that tells its current only."""
+    start_seconds: float = 10.0
+    """Until its first readings are there."""
+    late_seconds: float = 30.0
+    """By so much its readings may come late."""
+
+
+@dataclass(frozen=True)
 class Printed:
     """How a command's output is cut into looks. `end`: what the last line of each begins with, its newline before it."""
 
@@ -114,6 +131,8 @@ class Offer:
     """Or a command that goes on until it is ended (`commands`)."""
     printed: Printed | None = None
     """What such a command prints."""
+    source: Source | None = None
+    """Or a meter beside the device, with a clock of its own."""
     period_ms: int = PERIOD_MS
     idle_s: float = IDLE_S
 

@@ -19,7 +19,8 @@ PREFERRED = (
 it."""
 
 ON_REQUEST = ("battery-charge", "batterystats")
-"""Never taken unasked: of use for minutes of load only, and they take 40 s and 5 minutes of idle time."""
+"""Never taken unasked: of use for minutes of load only, and they take 40 s and 5 minutes of idle time. Nor is a meter
+beside the device, as nothing says which device it is wired to."""
 
 
 def look_all(seen: Survey) -> dict[str, Offer | Missing]:
@@ -45,7 +46,8 @@ def choose(wanted: str | None, found: Mapping[str, Offer | Missing], seen: Surve
     named = wanted or (None if seen.simulated else seen.power.meter)
     offers = {name: offer for name, offer in found.items() if isinstance(offer, Offer)}
     if named is None:
-        if (best := next((one for name, one in offers.items() if name not in ON_REQUEST), None)) is not None:
+        unasked = (one for name, one in offers.items() if name not in ON_REQUEST and one.source is None)
+        if (best := next(unasked, None)) is not None:
             return best
         return Refused("no meter: nothing on the device tells its power (edgekit meters says what would)")
     one = found.get(named)
