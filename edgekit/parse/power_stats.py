@@ -25,7 +25,7 @@ _MWS: Final = r"(-?\d{1,14})\.(\d\d)"
 _RAIL: Final = re.compile(
     rf"\s*\[([^\[\]\s]{{1,64}})\]:(\S{{1,64}})\s+{_MWS} mWs(?: \(\s*{_MWS}\))?", re.ASCII
 )
-_CONSUMER: Final = re.compile(rf"(\S.{{0,60}}?)\s*:\s+{_MWS} mWs", re.ASCII)
+_CONSUMER: Final = re.compile(rf"([^\s:][^:]{{0,60}}?)\s*:\s+{_MWS} mWs", re.ASCII)
 _UID: Final = re.compile(rf"\s*\d{{1,10}} [-=]\s+{_MWS} mWs", re.ASCII)
 _ELAPSED: Final = re.compile(r"Elapsed time: (\d{1,15}) ms", re.ASCII)
 
