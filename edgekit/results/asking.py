@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, func, select
 
@@ -12,8 +12,9 @@ from edgekit.errors import InputError
 from edgekit.records.metrics import Metric, metric
 from edgekit.results.filters import SERIES_WORDS, Filter
 from edgekit.results.select import Cursor, conditions_of, newest_keys, newest_of_each
-from edgekit.results.tables import METRIC_COLUMNS, labels, run_rows, series
+from edgekit.results.tables import METRIC_COLUMNS, labels, records, run_rows, series
 
+Key = TypeVar("Key")
 BEST_BY = ("median_latency", "energy_per_inference", "accuracy", "model_size")
 _AT_ONCE = 5000
 """Rows read by one statement; SQLite takes 32,766 parameters."""
@@ -174,6 +175,15 @@ def count_runs(connection: Connection) -> int:
     return connection.scalar(select(func.count()).select_from(run_rows)) or 0
 
 
+def seals_of(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """sha256 of the records of these runs; those that are not there are left out."""
+    found: dict[str, str] = {}
+    for some in _batched(ids):
+        query = select(run_rows.c.id, records.c.sha256).join(records).where(run_rows.c.id.in_(some))
+        found.update((row.id, row.sha256) for row in connection.execute(query))
+    return found
+
+
 def _row(row: Mapping[Any, Any]) -> RunRow:
     metrics = {name: row[column] for name, column in METRIC_COLUMNS.items()}
     rss = metrics["peak_rss"]
@@ -221,6 +231,6 @@ def _beats(other: tuple[float | None, ...], cost: tuple[float | None, ...]) -> b
     return better
 
 
-def _batched(keys: Sequence[int]) -> Iterable[Sequence[int]]:
+def _batched(keys: Sequence[Key]) -> Iterable[Sequence[Key]]:
     for begin in range(0, len(keys), _AT_ONCE):
         yield keys[begin : begin + _AT_ONCE]

@@ -156,6 +156,11 @@ class Store:
             raise damaged(self.place.shown, f"record {run_id} does not have its hash")
         return data, str(row.sha256)
 
+    def seals(self, ids: Sequence[str]) -> dict[str, str]:
+        """The seals of those runs of these ids that are there."""
+        with self.database.reading() as connection:
+            return asking.seals_of(connection, ids)
+
     def samples(self, run: str) -> Samples:
         """All samples of a run, named as `resolve` takes it. Empty where they were pruned."""
         with self.database.reading() as connection:
