@@ -111,7 +111,7 @@ def test_trends_mark_steps_and_releases(real: Run, served: Served, visit: Visit)
     random = np.random.default_rng(3)
     made = []
     for i in range(10):
-        record, samples = variant(real, 0, random)
+        record, _ = variant(real, 0, random)
         launches = [one * (1.3 if i >= 6 else 1.0) for one in real[1].launches]
         centre = {"median": 100.0 * (1.3 if i >= 6 else 1.0)}
         spread = {"ci95_low": centre["median"] * 0.99, "ci95_high": centre["median"] * 1.01}
