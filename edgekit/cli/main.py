@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "watch": ("watch", "A device's heat, frequencies and power, live."),
     "results": ("results", "List, show and export kept runs."),
     "report": ("report", "One self-contained HTML page for runs."),
+    "dashboard": ("dashboard", "The results store in a browser; takes runs that others push."),
     "cache": ("cache", "What edgekit keeps on this host; fetch runtimes for offline use."),
     "plugins": ("plugins", "What is registered: sources, targets, transports, runtimes."),
 }
