@@ -16,7 +16,7 @@ from tests import order, passes
 os.environ["EDGEKIT_CACHE_DIR"] = str(cache_dir())
 """Settled before any test gives the product another HOME."""
 
-pytest_plugins = ["tests.targets.fixtures"]
+pytest_plugins = ["tests.targets.fixtures", "tests.browsing"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -69,7 +69,7 @@ def measure(
         scratch = stack.enter_context(device.scratch())
         ready = stack.enter_context(made_ready(device, plan))
         plan = with_inputs(ready.plan, own_inputs, device, scratch)
-        with metered(device, meter, sink) as energy:
+        with metered(device, meter, sink, required=options.meter is not None) as energy:
             before = device.snapshot(files_first=False)
             with sampled(device) as series:
                 ran = run_launches(release, plan, installed, device, scratch, sink)

@@ -13,7 +13,7 @@ from edgekit.errors import InputError
 from edgekit.units import parse_frequency_khz
 
 if TYPE_CHECKING:
-    from edgekit.config import RuntimeEntry
+    from edgekit.config import MeterEntry, RuntimeEntry
     from edgekit.profiles import Profile
     from edgekit.profiles.schema import Bench
 
@@ -80,6 +80,8 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Flags of a tool that measures (docs/runtimes.md), as it knows them."""
     tools: Mapping[str, RuntimeEntry] | None = None
     """Settings of these tools by name; None: those of edgekit.yaml."""
+    meters: Mapping[str, MeterEntry] | None = None
+    """Meters beside the device by name; None: those of edgekit.yaml."""
     op_profile: bool = False
     """One more launch, that times each operator."""
 
@@ -116,6 +118,13 @@ class BenchPlan(msgspec.Struct, frozen=True, kw_only=True):
     ready_timeout_s: float = DEFAULT_READY_TIMEOUT_US / 1e6
     configurations: tuple[int, ...] = ()
     """Thread counts that are measured side by side, this one's with them; empty: this one alone."""
+
+
+def refuse_wishes(asked: Mapping[str, object], where: str, hint: str) -> None:
+    """Raises InputError E_PLAN where one of these was asked for and cannot be had there: nothing is passed over in
+    silence."""
+    if names := [name for name, value in asked.items() if value]:
+        raise InputError(f"{' and '.join(names)} cannot be had with {where}", code="E_PLAN", hint=hint)
 
 
 def parse_cpus(text: str) -> tuple[int, ...]:

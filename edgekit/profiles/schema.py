@@ -98,12 +98,16 @@ Meter = Annotated[
     _open_enum(
         "meters",
         (
-            *("odpm", "rapl", "hwmon", "ina3221-iio", "rpi-pmic", "battery", "battery-charge"),
+            *("odpm", "rapl", "power-stats", "hwmon", "ina3221-iio", "tegrastats", "rpi-pmic"),
+            *("battery", "battery-charge", "batterystats"),
             "none",
         ),
         "what tells power there, as `bench --meter` names it; none: nothing is to",
     ),
 ]
+
+
+Rail = Annotated[str, Meta(min_length=1, max_length=64, description="a rail, as `edgekit meters` names it")]
 
 
 class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -201,6 +205,8 @@ class Power(_Section, frozen=True, kw_only=True):
 
     meter: Meter | None = None
     boundary: Boundary | None = None
+    rails: tuple[Rail, ...] = ()
+    """Which of the meter's rails to add up, where its own choice will not do (docs/measuring.md)."""
     current_unit: Literal["uA", "mA"] | None = None
     discharge_sign: Literal[-1, 1] | None = None
 

@@ -29,7 +29,7 @@ def test_counters_come_first_and_the_battery_last() -> None:
     assert chosen(everything, power=UA) == "odpm"
     assert chosen(trees.rapl() | trees.battery("-352000"), power=UA) == "rapl"
     assert chosen(trees.battery("-352000"), power=UA) == "battery"
-    assert list(look_all(surveyed({})))[-2:] == ["battery", "battery-charge"]
+    assert list(look_all(surveyed({})))[-3:] == ["battery", "battery-charge", "batterystats"]
 
 
 def test_a_charge_counter_is_taken_on_request_only() -> None:
