@@ -19,6 +19,7 @@ from edgekit.parse.dumpsys_meminfo import parse_dumpsys_meminfo
 from edgekit.parse.dumpsys_power import parse_dumpsys_power
 from edgekit.parse.dumpsys_thermalservice import parse_dumpsys_thermalservice
 from edgekit.parse.getprop import parse_getprop
+from edgekit.parse.jetson_clocks import parse_jetson_clocks
 from edgekit.parse.meminfo import parse_meminfo
 from edgekit.parse.nvpmodel import parse_nvpmodel
 from edgekit.parse.odpm import parse_odpm
@@ -77,6 +78,12 @@ SAMPLES: list[tuple[Parser, str]] = [
     (parse_odpm, output("odpm_pixel")),
     (parse_power_stats, output("power_stats_delta")),
     (parse_power_stats, output("power_stats_total")),
+    (parse_power_stats, output("power_stats_hal1_delta")),
+    (parse_power_stats, output("power_stats_hal1_first")),
+    (parse_power_stats, output("power_stats_early2_delta")),
+    (parse_jetson_clocks, output("jetson_clocks_nano")),
+    (parse_jetson_clocks, output("jetson_clocks_orin_nano")),
+    (parse_dumpsys_thermalservice, output("dumpsys_thermalservice_hal1")),
     (parse_pmic, output("pmic_pi5")),
     (parse_measure_volts, output("vcgencmd_measure_volts")),
     (parse_dumpsys_meminfo, output("meminfo_app")),

@@ -172,9 +172,9 @@ def test_opening_leaves_only_the_store_behind(store: Store) -> None:
 
 def test_a_newer_store_is_refused(store: Store) -> None:
     with sqlite3.connect(store.path) as raw:
-        raw.execute("UPDATE edgekit_schema SET version = 2")
+        raw.execute("UPDATE edgekit_schema SET version = 99")
     raw.close()
-    with pytest.raises(StoreError, match="schema 2") as caught:
+    with pytest.raises(StoreError, match="schema 99") as caught:
         Store(store.path)
     assert caught.value.code == "E_STORE_NEWER"
     assert "upgrade" in (caught.value.hint or "")

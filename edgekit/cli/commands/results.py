@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgekit.records import Record
-    from edgekit.results.store import RunRow
+    from edgekit.results.asking import RunRow
 
 _AGO = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
@@ -42,7 +42,7 @@ def list_(session: Session, model: str | None, since: str | None, limit: int) ->
     begin = parse_since(since, datetime.now(UTC).astimezone()) if since else None
     from edgekit.results.store import Store
 
-    rows = Store(session.results_path).list(model=model, device=device, since=begin, limit=limit)
+    rows = Store(session.results).list(model=model, device=device, since=begin, limit=limit)
 
     def render(_: Any) -> None:
         if rows:
@@ -61,7 +61,7 @@ def show(session: Session, run: str) -> None:
     from edgekit.records import to_builtins
     from edgekit.results.store import Store
 
-    record = Store(session.results_path).get(run)
+    record = Store(session.results).get(run)
     session.emit(to_builtins(record), lambda _: _show(session, record))
 
 
@@ -78,7 +78,7 @@ def baseline(session: Session, run: str, force: bool) -> None:
     from edgekit.results.store import Store
     from edgekit.results.wording import time
 
-    record = Store(session.results_path).set_baseline(run, force=force)
+    record = Store(session.results).set_baseline(run, force=force)
     found = {
         "baseline": record.id,
         "model": record.model.name,
@@ -125,7 +125,7 @@ def export(session: Session, runs: tuple[str, ...], format_: Any, samples: bool,
 
     if session.json and output is None:
         format_ = "json"
-    pieces = Store(session.results_path).export(runs, format=format_, with_samples=samples)
+    pieces = Store(session.results).export(runs, format=format_, with_samples=samples)
     if output is None or output == "-":
         session.sink.stop()
         for piece in pieces:
