@@ -2,7 +2,7 @@
 device with ROOT, and prints the power that this would take, on a clock that is off by OFFSET and goes wrong by DRIFT, LATE
 seconds late. Nothing is measured.
 
-    simulated_meter.py ROOT [--offset S] [--drift SHARE] [--late S] [--period S] [--csv FILE] [--unrelated]
+    simulated_meter.py ROOT [--offset S] [--drift SHARE] [--late S] [--period S] [--csv FILE] [--stop FILE] [--unrelated]
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def main() -> None:
     for name, default in (("offset", 0.0), ("drift", 0.0), ("late", 0.0), ("period", 0.02)):
         parser.add_argument(f"--{name}", type=float, default=default)
     parser.add_argument("--csv")
+    parser.add_argument("--stop", help="end when this file is there")
     parser.add_argument("--unrelated", action="store_true")
     args = parser.parse_args()
     root = os.fsencode(args.root)
@@ -66,7 +67,7 @@ def main() -> None:
     count = 0
     power, last = IDLE_MW, start
     _first_in_line()
-    while True:
+    while not (args.stop and Path(args.stop).exists()):
         before, began = power, time.clock_gettime(time.CLOCK_BOOTTIME)
         power = IDLE_MW if args.unrelated else power_mw(root)
         # an instrument samples by itself: where this process was held up, it gives what it missed

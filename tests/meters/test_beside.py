@@ -5,11 +5,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgekit.api.devices import connect
+from edgekit.config import Config, DeviceEntry
+from edgekit.events import ignore
+from edgekit.meters.base import Source
+from edgekit.meters.external import stream_offer
+from edgekit.meters.taking import metered
+from edgekit.stats.traces import Refused
 from tests.cli.running import MODEL, edgekit
 from tests.meters.boards import LAUNCHES, Board
 from tests.meters.simulated_meter import BUSY_MW, IDLE_MW
@@ -69,6 +77,19 @@ def test_a_meter_that_is_wired_to_another_device_is_an_error_before_anything_is_
     error = bench.error()
     assert error["code"] == "E_METER_SILENT"
     assert "the marker before the launches was not found" in error["message"]
+
+
+def test_a_meter_that_ends_meanwhile_is_a_reason(bench: Bench) -> None:
+    """Its readings are for nothing without the second marker: what the launches took cannot be told."""
+    end = bench.board.folder / "end"
+    source = Source(argv=tuple(bench.simulator("--stop", str(end))))
+    offer = replace(stream_offer("bench-supply", source, "wall", "nothing"), idle_s=1.0)
+    config = Config(devices={"it": DeviceEntry(address="local:", root=bench.board.root)})
+    with connect("it", config=config) as device, metered(device, offer, ignore, required=True) as taken:
+        end.touch()
+    assert isinstance(taken.found, Refused)
+    assert "the marker after the launches was not found" in taken.found.reason
+    assert "ended with exit code 0" in taken.found.reason
 
 
 def test_a_meter_that_does_not_answer_is_an_error_with_what_it_said(bench: Bench) -> None:
