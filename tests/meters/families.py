@@ -47,6 +47,11 @@ class Family:
     profile: str = ""
     vcgencmd: bool = False
 
+    @property
+    def gauge(self) -> bool:
+        """Read once a second, so that one more beside the others does not matter."""
+        return "{meter: battery" in self.profile or "battery-charge" in self.options
+
 
 def still(_tree: Path) -> Tell:
     return lambda busy, seconds: None

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,11 @@ class Lab:
             server.sandbox.run(["mount", "--bind", str(vcgencmd(folder / "bin")), "/usr/local/bin"])
         return Board(folder, server.address)
 
-    def bench(self, family: Family, board: Board) -> dict[str, Any]:
-        options = ("--iterations", "5", "--warmup-iterations", "2", *family.options, "--json")
+    def bench(self, family: Family, board: Board, longer: float = 1.0) -> dict[str, Any]:
+        """`longer`: than the family's --min-seconds."""
+        options = ["--iterations", "5", "--warmup-iterations", "2", *family.options, "--json"]
+        at = options.index("--min-seconds") + 1
+        options[at] = f"{float(options[at]) * longer:g}"
         env = self.host.env if family.transport == "adb" else self.client.env
         found: dict[str, Any] = edgekit(
             "bench", MODEL, "-d", "it", *options, cwd=board.folder, env=env
@@ -63,9 +66,27 @@ class Lab:
         return found
 
 
+class Records:
+    """What `edgekit bench` says of each family: all at once, and one alone once more."""
+
+    def __init__(self, lab: Lab, boards: Mapping[str, Board], stack: ExitStack) -> None:
+        self.lab, self.boards = lab, boards
+        slow = stack.enter_context(ThreadPoolExecutor(len(FAMILIES)))
+        fast = stack.enter_context(ThreadPoolExecutor(AT_ONCE))
+        self.first = {
+            family.name: (slow if family.gauge else fast).submit(lab.bench, family, boards[family.name])
+            for family in FAMILIES
+        }
+
+    def alone(self, family: Family) -> dict[str, Any]:
+        """Windows three times as long, when nothing else of this file runs: where the host was so busy that a meter was not
+        read in time, or the test's own sensors came late."""
+        wait(self.first.values())
+        return self.lab.bench(family, self.boards[family.name], 3.0)
+
+
 @pytest.fixture(scope="module")
-def records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Future[dict[str, Any]]]]:
-    """What `edgekit bench` says of each family."""
+def records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Records]:
     with ExitStack() as stack:
         folder = tmp_path_factory.mktemp("families")
         lab = Lab(folder, stack)
@@ -75,22 +96,22 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, F
             board.shows(family.tree, family.profile)
             tells[board.root] = family.sensors(board.tree)
         stack.enter_context(following(tells))
-        slow = stack.enter_context(ThreadPoolExecutor(len(FAMILIES)))
-        fast = stack.enter_context(ThreadPoolExecutor(AT_ONCE))
-        yield {
-            family.name: (
-                slow if "battery" in family.profile or "battery-charge" in family.options else fast
-            ).submit(lab.bench, family, boards[family.name])
-            for family in FAMILIES
-        }
+        yield Records(lab, boards, stack)
+
+
+def has_energy(record: dict[str, Any], expected: Energy) -> None:
+    assert "error" not in record, record
+    check_energy(record, expected.meter, expected.added_mw, expected.idle_mw)
 
 
 @every_family
-def test_energy_or_an_honest_refusal(family: Family, records: Mapping[str, Future[dict[str, Any]]]) -> None:
-    record = records[family.name].result()
-    assert "error" not in record, record
-    if isinstance(family.expected, Energy):
-        check_energy(record, family.expected.meter, family.expected.added_mw, family.expected.idle_mw)
-    else:
+def test_energy_or_an_honest_refusal(family: Family, records: Records) -> None:
+    record = records.first[family.name].result()
+    if isinstance(family.expected, str):
         assert list(record["energy"]) == ["unavailable"]
         assert family.expected in record["energy"]["unavailable"]
+        return
+    try:
+        has_energy(record, family.expected)
+    except AssertionError:
+        has_energy(records.alone(family), family.expected)
