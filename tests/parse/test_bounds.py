@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from edgekit.parse import ParseError, benchmark_ops, key_values, litert_benchmark, litert_profile
+from edgekit.parse import (
+    ParseError,
+    benchmark_ops,
+    key_values,
+    litert_benchmark,
+    litert_profile,
+    onnxruntime_profile,
+    protobuf,
+)
 from edgekit.parse.benchmark_model import parse_benchmark_model
 from edgekit.parse.benchmark_ops import parse_op_profile
 from edgekit.parse.benchmark_result import parse_benchmark_result
@@ -18,7 +26,11 @@ from edgekit.parse.dumpsys_thermalservice import parse_dumpsys_thermalservice
 from edgekit.parse.litert_benchmark import parse_litert_benchmark, parse_litert_benchmark_json
 from edgekit.parse.litert_profile import parse_litert_profile
 from edgekit.parse.meter_stream import layout_of, read_line
+from edgekit.parse.onnxruntime_profile import parse_onnxruntime_profile
+from edgekit.parse.os_release import parse_os_release
+from edgekit.parse.power_stats import parse_power_stats
 from edgekit.parse.proc_stat import parse_proc_stat
+from edgekit.parse.stat_line import parse_stat_line
 from edgekit.parse.sysfs_cpufreq import parse_word
 from edgekit.parse.sysfs_power import parse_reading
 from edgekit.parse.sysfs_thermal import parse_temp
@@ -419,3 +431,148 @@ def test_queries_of_a_run() -> None:
         None,
         "5 queries, where the text tells of 3 after 1 of warm-up",
     )
+
+
+def test_streams_of_meters_to_the_letter() -> None:
+    meter = "the meter"
+    comma, semicolon = layout_of("t_s,power_mw,x", {}), layout_of("t_s;power_mw", {})
+    assert read_line('"1","2.5",7\r\n', comma) == (1e6, 2.5)
+    assert read_line("\t1;2,5\n", semicolon) == (1e6, 2.5)
+    assert read_line("1;2.5", semicolon) == (1e6, 2.5)
+    long = "9" * 30 + "x"
+    for line, layout, problem in (
+        ("1", comma, "a line with 1 columns"),
+        ("1,2x,3", comma, "'2x' is no number"),
+        (f"1,{long},3", comma, f"{long[:20]!r} is no number"),
+        ("1,٢,3", comma, "'٢' is no number"),
+        (f"1,{'1_' * 20}1,3", comma, f"{('1_' * 20)[:20]!r} is no number"),
+        ("1;1.234,5", semicolon, "'1.234,5' is no number"),
+    ):
+        assert refusal(read_line, line, layout) == (meter, None, problem)
+    objects = layout_of('{"t_s": 1, "power_mw": 2}', {})
+    assert read_line('{"t_s": 1, "power_mw": "2.5"}', objects) == (1e6, 2.5)
+    for text in ('{"t_s": ' + "x" * 60, "[1, 2, 3]" + " " * 60):
+        assert refusal(read_line, text, objects) == (meter, None, f"{text.strip()[:40]!r} is no JSON object")
+    for value, shown in (
+        ("true", "'True'"),
+        ("[1, 2, 3, 4, 5, 6, 7, 8, 9]", "'[1, 2, 3, 4, 5, 6, 7'"),
+        ('"1,5"', "'1,5'"),
+    ):
+        found = refusal(read_line, f'{{"t_s": 1, "power_mw": {value}}}', objects)
+        assert found == (meter, None, f"{shown} is no number")
+
+
+def test_wire_format_to_the_byte() -> None:
+    assert protobuf.int64_of("t", protobuf.read_fields("t", signed(1, -5)), 1) == -5
+    assert protobuf.int64_of("t", protobuf.read_fields("t", signed(1, 2**63 - 1)), 1) == 2**63 - 1
+    assert protobuf.int64_of("t", protobuf.read_fields("t", signed(1, -(2**63))), 1) == -(2**63)
+    assert protobuf.read_fields("t", b"\x08\x80\x01") == {1: (protobuf.VARINT, 128)}
+    assert protobuf.read_fields("t", b"\x08\x81\x01") == {1: (protobuf.VARINT, 129)}
+    padding = bytes([1 << 3 | 2]) + b"\xfd\xff\x03" + bytes(65_533)
+    whole = padding[: protobuf.MAX_BYTES]
+    assert refusal(protobuf.read_fields, "t", padding) == ("t", None, f"a message of {len(padding)} bytes")
+    assert (
+        refusal(protobuf.read_fields, "t", whole)[2]
+        == f"field 1 needs 65533 bytes and {len(whole) - 4} are left"
+    )
+    fits = bytes([1 << 3 | 2]) + b"\xfc\xff\x03" + bytes(65_532)
+    assert len(fits) == protobuf.MAX_BYTES
+    assert len(protobuf.read_fields("t", fits)) == 1
+    for data, problem in (
+        (b"\x0a\x05ab", "field 1 needs 5 bytes and 2 are left"),
+        (b"\x0d\x01", "field 1 needs 4 bytes and 1 are left"),
+        (b"\x0b", "byte 1 begins no field of a message"),
+        (b"\x00\x01", "field 0 out of place"),
+        (b"\x08\x01\x08\x02", "field 1 out of place"),
+        (b"\x08\x80", "it is cut short in the middle of a number"),
+        (b"\x08", "it is cut short in the middle of a number"),
+        (b"\x80", "it is cut short in the middle of a number"),
+        (b"\x08" + b"\xff" * 9 + b"\x02", "the number at byte 1 has no end"),
+        (b"\x08" + b"\xff" * 10 + b"\x01", "the number at byte 1 has no end"),
+    ):
+        assert refusal(protobuf.read_fields, "t", data) == ("t", None, problem)
+    many = b"".join(_varint_key(number) + b"\x01" for number in range(1, 1002))
+    assert refusal(protobuf.read_fields, "t", many) == ("t", None, "field 1001 out of place")
+    fields = protobuf.read_fields("t", b"\x08\x01")
+    for read in (protobuf.message_of, protobuf.float32_of):
+        assert refusal(read, "t", fields, 1) == ("t", None, "field 1 has the wrong type")
+    inner = protobuf.read_fields("t", b"\x0a\x01\x08")
+    assert refusal(protobuf.message_of, "t", inner, 1) == (
+        "t",
+        None,
+        "it is cut short in the middle of a number",
+    )
+    assert refusal(protobuf.int64_of, "t", inner, 1) == ("t", None, "field 1 has the wrong type")
+
+
+def _varint_key(number: int) -> bytes:
+    key = number << 3
+    return bytes([key]) if key < 0x80 else bytes([key & 0x7F | 0x80, key >> 7])
+
+
+def test_lines_of_statistics_to_the_letter() -> None:
+    assert refusal(parse_stat_line, "t", "counts " + "x" * 60, 7) == (
+        "t",
+        7,
+        f"'{('counts ' + 'x' * 60)[:40]}' is no line of statistics",
+    )
+    same = parse_stat_line("t", "count=5 curr=7(all same)")
+    assert same is not None
+    assert (same.count, same.first_us, same.min_us, same.max_us, same.avg_us) == (5, 7.0, 7.0, 7.0, 7.0)
+    some = parse_stat_line("t", "count=5 curr=7")
+    assert some is not None
+    assert (some.min_us, some.avg_us) == (None, None)
+    assert parse_stat_line("t", "count=0") is None
+
+
+def test_onnxruntime_profiles_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = "ONNX Runtime's profile"
+    text = output("onnxruntime_profile")
+    assert (
+        parse_onnxruntime_profile(text.replace('"node_index" : "0"', '"node_index" : "123456789"').encode())
+        .rows[0]
+        .index
+        == 123456789
+    )
+    unnumbered = parse_onnxruntime_profile(text.replace('"node_index"', '"number"').encode())
+    assert {row.index for row in unnumbered.rows} == {None}
+    assert (
+        parse_onnxruntime_profile(text.replace('"CPUExecutionProvider"', '"Other"').encode()).rows[0].unit
+        is None
+    )
+    event = '{{"cat":"{}","name":"{}","ts":{},"dur":1,"args":{{"op_name":"A"}}}}'
+    stray = f"[{event.format('Node', 'a_kernel_time', 5)},{event.format('Session', 'model_run', 1)}]"
+    assert refusal(parse_onnxruntime_profile, stray.encode()) == (
+        tool,
+        None,
+        "an inference ends in which no graph ended",
+    )
+    graph = event.format("Session", "SequentialExecutor::Execute", 3)
+    left = f"[{graph},{event.format('Node', 'a_kernel_time', 5)},{event.format('Session', 'model_run', 1)}]"
+    assert refusal(parse_onnxruntime_profile, left.encode()) == (
+        tool,
+        None,
+        "an inference ends in which no graph ended",
+    )
+    name = "a" * 80
+    bare = f'[{{"cat":"Node","name":"{name}_kernel_time","ts":1,"dur":1}}]'
+    assert refusal(parse_onnxruntime_profile, bare.encode()) == (
+        tool,
+        None,
+        f"the node '{name[:60]}' has no operator",
+    )
+    data = text.encode()
+    monkeypatch.setattr(onnxruntime_profile, "MAX_PROFILE_BYTES", len(data))
+    assert parse_onnxruntime_profile(data).runs == 2
+    assert refusal(parse_onnxruntime_profile, data + b" ") == (tool, None, f"it has {len(data) + 1} bytes")
+
+
+def test_more_of_power_stats_and_os_release() -> None:
+    text = output("power_stats_delta")
+    assert parse_power_stats(text.replace("\n", "  \n")) == parse_power_stats(text)
+    uid_first = text.replace("GPU          :       2345.25 mWs\n       10123", "\n       10123").replace(
+        "========== End of PowerStats HAL 2.0 energy consumers",
+        "GPU          :       2345.25 mWs\n========== End of PowerStats HAL 2.0 energy consumers",
+    )
+    assert parse_power_stats(uid_first) == parse_power_stats(text)
+    assert parse_os_release("ID=a\r\nNAME=b\r\n").id == "a"
