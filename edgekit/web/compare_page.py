@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edgekit.benchmarking.difference import Difference, FieldDifference, MetricDifference, difference
 from edgekit.errors import InputError
 from edgekit.records import METRICS, Record, Samples
 from edgekit.results import canvas
@@ -17,7 +18,6 @@ from edgekit.results.markup import Child, Html, el
 from edgekit.results.parts import badge, card, table, title_of
 from edgekit.results.plots import HALF_PX, Detail, Plot, both
 from edgekit.results.store import Store
-from edgekit.web.differences import Difference, FieldDifference, MetricDifference, difference
 from edgekit.web.figures import DRAWING
 from edgekit.web.layout import run_url
 from edgekit.web.listing import alert
