@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edgekit.conversion.targets.base import Target
     from edgekit.deployment import Release
     from edgekit.devices import Device
-    from edgekit.models import Artifact
+    from edgekit.models import Artifact, ModelInfo
     from edgekit.profiles import Profile
 
 AUTO = "auto"
@@ -166,7 +166,7 @@ def _measured(
     try:
         for recipe, artifact in made.items():
             try:
-                placed[recipe] = _put(artifact, device, name, profile, asked, sink)
+                placed[recipe] = put_candidate(artifact, device, name, profile, asked, sink)
             except EdgekitError as error:
                 if not isinstance(error, InputError | GateError | VerificationError) and not _too_large(
                     error
@@ -177,14 +177,20 @@ def _measured(
             raise next(iter(refused.values()))
         laps = race(list(placed.values()), device, profile=profile, options=asked, sink=sink)
     finally:
-        _take_away(device, name, sink)
+        take_away(device, name, sink)
     ran = dict(zip(placed, laps, strict=True))
     return [_with(one, ran.get(one.recipe), refused.get(one.recipe)) for one in candidates]
 
 
-def _put(
-    artifact: Artifact, device: Device, name: str, profile: Profile | None, options: BenchOptions, sink: Sink
+def put_candidate(
+    artifact: Artifact | ModelInfo,
+    device: Device,
+    name: str,
+    profile: Profile | None,
+    options: BenchOptions,
+    sink: Sink,
 ) -> Release:
+    """A model on the device under a name that is for measuring only: not active, not tried."""
     from edgekit.api.pushing import push
     from edgekit.deployment import release_on_device
 
@@ -206,7 +212,7 @@ def _too_large(error: EdgekitError) -> bool:
     return error.code in TOO_LARGE_THERE
 
 
-def _take_away(device: Device, name: str, sink: Sink) -> None:
+def take_away(device: Device, name: str, sink: Sink) -> None:
     """Where that fails, as the device is gone, it is told and no error: one that is under way says more."""
     from edgekit.deployment.switching import remove
 
