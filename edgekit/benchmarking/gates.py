@@ -11,7 +11,7 @@ import msgspec
 
 from edgekit import units
 from edgekit.errors import InputError
-from edgekit.records.metrics import METRICS, Metric, metric, value_of
+from edgekit.records.metrics import METRIC_KINDS, METRICS, Metric, metric, value_of
 
 if TYPE_CHECKING:
     from edgekit.records.schema import Record
@@ -24,16 +24,6 @@ _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
 }
 _GATE = re.compile(r"\s*([a-z][a-z0-9_]*)\s*(<=|>=|<|>)\s*(.+?)\s*")
 _BASELINE = re.compile(r"baseline(?:\s*\*\s*(\d{1,6}(?:\.\d{1,6})?))?")
-_KIND: Mapping[str, units.Kind] = {
-    "us": "time",
-    "bytes": "size",
-    "mC": "temperature",
-    "uJ": "energy",
-    "mW": "power",
-    "kHz": "frequency",
-    "1/s": "throughput",
-    "1": "ratio",
-}
 _SUFFIX: Mapping[str, str] = {"us": "_us", "bytes": "_bytes", "uJ": "_uj", "mW": "_mw"}
 """How a limit's field in the profile is named: the metric's name and its unit. `temperature` is not among
 them: the verdict judges it, over the whole run."""
@@ -83,7 +73,7 @@ def parse_gate(text: str) -> Gate:
             text=text.strip(),
             baseline=True,
         )
-    value = units.parse_quantity(_KIND[wanted.unit], match[3])
+    value = units.parse_quantity(METRIC_KINDS[wanted.unit], match[3])
     return Gate(metric=wanted.name, op=match[2], value=float(value), text=text.strip())  # type: ignore[arg-type]
 
 
@@ -100,7 +90,7 @@ def limit_gates(limits: object) -> tuple[Gate, ...]:
 
 def show(wanted: Metric, value: float) -> str:
     """The value for people."""
-    return units.format_quantity(_KIND[wanted.unit], value)
+    return units.format_quantity(METRIC_KINDS[wanted.unit], value)
 
 
 def limit_of(gate: Gate, baseline: Record | None) -> float | None:

@@ -10,7 +10,6 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -37,6 +36,7 @@ class Session:
     timeout: float | None = None
     devices: tuple[str, ...] = ()
     profile: str | None = None
+    db: str | None = None
     sink: ProgressSink = field(default_factory=ProgressSink)
 
     @functools.cached_property
@@ -53,9 +53,9 @@ class Session:
         return Console(no_color=None if self.color else True, highlight=False)
 
     @property
-    def results_path(self) -> Path | None:
-        """The results store that the settings name; None is the default one."""
-        return Path(self.config.results) if self.config.results is not None else None
+    def results(self) -> str | None:
+        """The results store: --db where the command has it, else what the settings name; None is the default one."""
+        return self.db or self.config.results
 
     def emit(self, document: Any, render: Callable[[Any], None] | None = None) -> None:
         """The command's result: the document with --json, else `render(document)`."""
@@ -104,6 +104,14 @@ def profile_option(function: Any) -> Any:
     )(function)
 
 
+def db_option(function: Any) -> Any:
+    return click.option(
+        "--db",
+        metavar="FILE|URL",
+        help="The results store: a file, or postgresql://HOST/DATABASE (default: EDGEKIT_RESULTS, else your own file).",
+    )(function)
+
+
 def _shared(function: Any) -> Any:
     options = [
         click.option(
@@ -145,6 +153,7 @@ def command(function: Any) -> Any:
         devices: tuple[str, ...] = (),
         serials: tuple[str, ...] = (),
         profile: str | None = None,
+        db: str | None = None,
         **kwargs: Any,
     ) -> Any:
         verbosity = -1 if quiet else verbose
@@ -156,6 +165,7 @@ def command(function: Any) -> Any:
             timeout=timeout,
             devices=(*devices, *(f"adb:{serial}" for serial in serials)),
             profile=profile,
+            db=db,
             sink=ProgressSink(verbosity=verbosity, color=not no_color, log_file=log_file),
         )
         click.get_current_context().meta["edgekit.session"] = session

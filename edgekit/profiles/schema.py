@@ -98,12 +98,16 @@ Meter = Annotated[
     _open_enum(
         "meters",
         (
-            *("odpm", "rapl", "hwmon", "ina3221-iio", "rpi-pmic", "battery", "battery-charge"),
+            *("odpm", "rapl", "power-stats", "hwmon", "ina3221-iio", "tegrastats", "rpi-pmic"),
+            *("battery", "battery-charge", "batterystats", "joulescope"),
             "none",
         ),
         "what tells power there, as `bench --meter` names it; none: nothing is to",
     ),
 ]
+
+
+Rail = Annotated[str, Meta(min_length=1, max_length=64, description="a rail, as `edgekit meters` names it")]
 
 
 class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -186,7 +190,7 @@ class Bench(_Section, frozen=True, kw_only=True):
     cool_to_mc: TemperatureMc | None = field(default=None, name="cool_to")
     cool_timeout_us: TimeUs | None = field(default=None, name="cool_timeout")
     screen: Literal["on", "off"] | None = None
-    charging: Literal["yes", "no"] | None = None
+    charging: Literal["yes", "no", "off"] | None = None
     min_battery: Ratio | None = None
     """With `screen` and `charging`: what an Android device is waited for to be, for `ready_timeout` each time."""
     ready_timeout_us: TimeUs | None = field(default=None, name="ready_timeout")
@@ -201,8 +205,12 @@ class Power(_Section, frozen=True, kw_only=True):
 
     meter: Meter | None = None
     boundary: Boundary | None = None
+    rails: tuple[Rail, ...] = ()
+    """Which of the meter's rails to add up, where its own choice will not do (docs/measuring.md)."""
     current_unit: Literal["uA", "mA"] | None = None
     discharge_sign: Literal[-1, 1] | None = None
+    charging_off: dict[KnobPath, KnobValue] = {}
+    """Kernel settings that keep it from charging, for `charging: off`; the first that edgekit knows, where there are none."""
 
 
 class Document(_Section, frozen=True, kw_only=True):

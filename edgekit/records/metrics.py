@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from edgekit.errors import InputError
 from edgekit.records.schema import Record
 
+if TYPE_CHECKING:
+    from edgekit.units import Kind
+
 Unit = Literal["us", "bytes", "mC", "uJ", "mW", "kHz", "1/s", "1"]
+METRIC_KINDS: Mapping[Unit, Kind] = {
+    "us": "time",
+    "bytes": "size",
+    "mC": "temperature",
+    "uJ": "energy",
+    "mW": "power",
+    "kHz": "frequency",
+    "1/s": "throughput",
+    "1": "ratio",
+}
+"""What `edgekit.units` reads and writes a metric's values as."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +86,13 @@ def metric(name: str) -> Metric:
         near = difflib.get_close_matches(name, METRICS, n=2)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(METRICS)}"
         raise InputError(f"no metric called '{name}'", code="E_METRIC", hint=hint) from None
+
+
+def column_of(wanted: Metric) -> str:
+    """Its name in tables, with the unit: `median_latency_us`, `throughput_per_s`, `accuracy`."""
+    if wanted.unit == "1/s":
+        return f"{wanted.name}_per_s"
+    return wanted.name if wanted.unit == "1" else f"{wanted.name}_{wanted.unit.lower()}"
 
 
 def value_of(record: Record, wanted: Metric | str) -> float | None:

@@ -11,6 +11,7 @@ import msgspec
 
 from edgekit.errors import InputError
 from edgekit.records import METRICS, Record, Samples, to_builtins, value_of
+from edgekit.records.metrics import column_of
 
 Format = Literal["jsonl", "csv", "json"]
 FORMATS: tuple[Format, ...] = ("jsonl", "csv", "json")
@@ -82,14 +83,7 @@ def _csv(entries: Iterable[Entry]) -> Iterator[str]:
 
 def _record_columns() -> list[str]:
     identity = ["run", "started_at", "model", "model_version", "recipe", "profile", "device", "device_model"]
-    return [*identity, "runtime", "verdict", "launches", "count", *map(_column, METRICS)]
-
-
-def _column(name: str) -> str:
-    unit = METRICS[name].unit
-    if unit == "1/s":
-        return f"{name}_per_s"
-    return name if unit == "1" else f"{name}_{unit.lower()}"
+    return [*identity, "runtime", "verdict", "launches", "count", *map(column_of, METRICS.values())]
 
 
 def _record_row(record: Record) -> list[Any]:

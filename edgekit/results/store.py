@@ -1,169 +1,198 @@
-"""The results store: records with all their samples, kept on this host in one SQLite file."""
+"""The results store: records with all their samples, in one SQLite file of this host or in a PostgreSQL database."""
 
 from __future__ import annotations
 
-import hashlib
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, Select, insert, or_, select
+from sqlalchemy import select
 
 from edgekit.errors import InputError
-from edgekit.records import Record, Samples, Series, decode, encode, pack_floats, unpack_floats
-from edgekit.results import baselines, tables
-from edgekit.results.database import BUSY_TIMEOUT_S, damaged, default_path, open_engine, reading, writing
+from edgekit.records import Record, Samples, Series, decode, encode, unpack_floats
+from edgekit.records.packed import unpack
+from edgekit.records.samples import MAX_UNPACKED_BYTES
+from edgekit.results import asking, baselines, tables
+from edgekit.results.adding import BATCH, add_entries, batches
+from edgekit.results.asking import RunRow, Trend
+from edgekit.results.database import BUSY_TIMEOUT_S, open_database
 from edgekit.results.export import Format, export
+from edgekit.results.filters import Filter, parse_filters
+from edgekit.results.naming import resolved
+from edgekit.results.place import place_of
+from edgekit.results.rows import entry_of
+from edgekit.results.select import Cursor
+from edgekit.results.sqlite_file import damaged
 
-LATEST = "latest"
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """One run as a listing shows it; the record has the rest."""
-
-    id: str
-    started_at: str
-    model_name: str
-    model_version: str | None
-    recipe: str | None
-    profile: str | None
-    device_address: str
-    device_model: str | None
-    runtime: str
-    runtime_version: str | None
-    verdict: str
-    launches: int
-    count: int
-    median_us: float | None
-    ci95_low_us: float | None
-    ci95_high_us: float | None
-    p99_us: float | None
-    peak_rss_bytes: int | None
+Filters = Iterable[str | Filter]
 
 
 class Store:
-    """Open (or make) a store. `path`: `EDGEKIT_RESULTS`, else results.sqlite in the data folder.
+    """Open (or make) a store. `store`: a file, a postgresql:// URL, or None: `EDGEKIT_RESULTS`, else results.sqlite in the
+    data folder.
 
     Safe to use from many processes at once; a process that is killed leaves the store whole. Every method
-    raises StoreError (locked, damaged, newer, not a store) or HostDiskFull.
+    raises StoreError (locked, damaged, newer, not a store, not reachable) or HostDiskFull.
     """
 
-    def __init__(self, path: Path | None = None, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        self.path = path or default_path()
-        self._engine = open_engine(self.path, busy_timeout_s)
+    def __init__(self, store: str | Path | None = None, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        self.place = place_of(store)
+        self.database = open_database(self.place, busy_timeout_s)
 
-    def add(self, record: Record, samples: Samples | None = None) -> bool:
+    @property
+    def path(self) -> Path | None:
+        """The file; None of a database elsewhere."""
+        return self.place.path
+
+    def add(self, record: Record | bytes, samples: Samples | None = None) -> bool:
         """Keep a record and its samples, all or nothing. False where it is there already (the same bytes).
 
+        A record as bytes (its JSON, as `encode` or an export gave it) is kept byte for byte, so that its seal stays.
         Raises InputError: E_RECORD_CONFLICT where another record has this id, E_SAMPLES where samples and
-        record do not fit together, E_RECORD where `started_at` is no ISO 8601 time.
+        record do not fit together, E_RECORD where it cannot be read or `started_at` is no ISO 8601 time.
         """
-        samples = samples or Samples()
-        if samples.launches and record.launches and len(samples.launches) != len(record.launches):
-            raise InputError(
-                f"samples of {len(samples.launches)} launches for a record of {len(record.launches)}",
-                code="E_SAMPLES",
-            )
-        data = encode(record)
-        rows = _rows(record, data, samples)  # compressed before the lock is taken
-        with writing(self._engine, self.path) as connection:
-            kept = connection.scalar(
-                select(tables.records.c.sha256).where(tables.records.c.run_id == record.id)
-            )
-            if kept is None:
-                for table, values in rows:
-                    connection.execute(insert(table), values)
-                return True
-        if kept != hashlib.sha256(data).hexdigest():
-            raise InputError(
-                f"the store holds another record with the id {record.id}", code="E_RECORD_CONFLICT"
-            )
-        return False
+        return self.add_many([(record, samples)]) == 1
+
+    def add_many(
+        self, entries: Iterable[tuple[Record | bytes, Samples | None]], *, batch: int = BATCH
+    ) -> int:
+        """Keep many, `batch` at a time, each batch all or nothing. How many were not there yet; raises as `add`."""
+        added = 0
+        for some in batches(entries, batch):
+            made = []
+            for given, samples in some:  # packed before the lock is taken
+                record, data = (decode(given), given) if isinstance(given, bytes) else (given, encode(given))
+                made.append(entry_of(record, data, samples or Samples()))
+            with self.database.writing() as connection:
+                added += add_entries(connection, made)
+        return added
 
     def list(
         self,
+        filters: Filters = (),
         *,
         model: str | None = None,
         device: str | None = None,
         since: datetime | None = None,
         limit: int | None = None,
+        before: Cursor | None = None,
     ) -> tuple[RunRow, ...]:
-        """Runs, newest first. `model`: part of the model's name, case ignored. `device`: an address or a
-        device's model, exactly. `since`: aware; runs started then or later."""
-        query: Select[Any] = select(*(tables.runs.c[name] for name in RunRow.__dataclass_fields__))
+        """Runs, newest first. `filters`: see `edgekit.results.filters`. `model`: part of the model's name; `device`: an
+        address or a device's model; `since`: aware; runs started then or later. `before`: the `cursor` of the last row of
+        the page before."""
+        wanted = [*_parsed(filters)]
         if model is not None:
-            query = query.where(tables.runs.c.model_name.icontains(model, autoescape=True))
+            wanted.append(Filter("model", "~", (model,)))
         if device is not None:
-            query = query.where(
-                or_(tables.runs.c.device_address == device, tables.runs.c.device_model == device)
-            )
+            wanted.append(Filter("device", "=", (device,)))
         if since is not None:
-            query = query.where(tables.runs.c.started_s >= since.timestamp())
-        query = query.order_by(tables.runs.c.started_s.desc(), tables.runs.c.id.desc()).limit(limit)
-        with reading(self._engine, self.path) as connection:
-            return tuple(RunRow(**row) for row in connection.execute(query).mappings())
+            wanted.append(Filter("since", "=", number=since.timestamp()))
+        with self.database.reading() as connection:
+            return asking.list_runs(connection, wanted, limit, before)
+
+    def trend(self, filters: Filters = (), *, limit: int = 1000) -> tuple[Trend, ...]:
+        """The newest `limit` runs, by what they have in common (model, recipe, profile, device, runtime), oldest first."""
+        wanted = _parsed(filters)
+        with self.database.reading() as connection:
+            return asking.trends(connection, wanted, limit)
+
+    def best(self, filters: Filters = (), *, metrics: Sequence[str] = asking.BEST_BY) -> tuple[RunRow, ...]:
+        """The newest runs that no other one beats in all `metrics`: the Pareto front. Raises InputError E_METRIC."""
+        wanted, by = _parsed(filters), asking.metrics_of(metrics)
+        with self.database.reading() as connection:
+            return asking.best(connection, wanted, by)
+
+    def candidates(self, filters: Filters = ()) -> tuple[RunRow, ...]:
+        """What `best` chooses from: the newest run of each model, recipe, profile, device and runtime, invalid ones left
+        out."""
+        wanted = _parsed(filters)
+        with self.database.reading() as connection:
+            return asking.candidates(connection, wanted)
+
+    def words(self, field: str) -> tuple[str, ...]:
+        """All values of `project`, `model`, `recipe`, `profile`, `device`, `soc`, `abi`, `runtime`, `runtime_version` or
+        `verdict`."""
+        with self.database.reading() as connection:
+            return asking.words(connection, field)
+
+    def labels(self, run: str) -> dict[str, str]:
+        """A run's labels."""
+        with self.database.reading() as connection:
+            return asking.labels_of(connection, resolved(connection, run))
+
+    def count(self) -> int:
+        """How many runs there are."""
+        with self.database.reading() as connection:
+            return asking.count_runs(connection)
 
     def resolve(self, run: str) -> str:
         """The full id for an id, a unique beginning of one, the letters after its last "-", or "latest".
 
         Raises InputError: E_NO_RUN, E_AMBIGUOUS_RUN.
         """
-        with reading(self._engine, self.path) as connection:
-            return _resolve(connection, run)
+        with self.database.reading() as connection:
+            return resolved(connection, run)
 
     def get(self, run: str) -> Record:
         """The record of a run, named as `resolve` takes it."""
-        with reading(self._engine, self.path) as connection:
-            run_id = _resolve(connection, run)
+        return decode(self.get_bytes(run)[0])
+
+    def get_bytes(self, run: str) -> tuple[bytes, str]:
+        """A record's JSON, byte for byte as it was added, and its seal: the sha256 of these bytes, which is checked."""
+        with self.database.reading() as connection:
+            run_id = resolved(connection, run)
             row = connection.execute(
-                select(tables.records.c.json_zlib, tables.records.c.sha256).where(
-                    tables.records.c.run_id == run_id
-                )
+                select(tables.records.c.json_packed, tables.records.c.sha256)
+                .join(tables.run_rows)
+                .where(tables.run_rows.c.id == run_id)
             ).one_or_none()
         if row is None:
-            raise damaged(self.path, f"run {run_id} has no record")
+            raise damaged(self.place.shown, f"run {run_id} has no record")
         try:
-            data = zlib.decompress(row.json_zlib)
-        except zlib.error as error:
-            raise damaged(self.path, f"record {run_id}: {error}") from error
-        if hashlib.sha256(data).hexdigest() != row.sha256:
-            raise damaged(self.path, f"record {run_id} does not have its hash")
-        return decode(data)
+            data = unpack(row.json_packed, MAX_UNPACKED_BYTES)
+        except ValueError as error:
+            raise damaged(self.place.shown, f"record {run_id}: {error}") from error
+        if sha256(data).hexdigest() != row.sha256:
+            raise damaged(self.place.shown, f"record {run_id} does not have its hash")
+        return data, str(row.sha256)
+
+    def seals(self, ids: Sequence[str]) -> dict[str, str]:
+        """The seals of those runs of these ids that are there."""
+        with self.database.reading() as connection:
+            return asking.seals_of(connection, ids)
 
     def samples(self, run: str) -> Samples:
-        """All samples of a run, named as `resolve` takes it."""
-        with reading(self._engine, self.path) as connection:
-            run_id = _resolve(connection, run)
+        """All samples of a run, named as `resolve` takes it. Empty where they were pruned."""
+        with self.database.reading() as connection:
+            run_id = resolved(connection, run)
+            key = select(tables.run_rows.c.key).where(tables.run_rows.c.id == run_id).scalar_subquery()
             launches = connection.execute(
                 select(tables.latencies)
-                .where(tables.latencies.c.run_id == run_id)
+                .where(tables.latencies.c.run_key == key)
                 .order_by(tables.latencies.c.launch)
             ).all()
             series = connection.execute(
                 select(tables.telemetry)
-                .where(tables.telemetry.c.run_id == run_id)
+                .where(tables.telemetry.c.run_key == key)
                 .order_by(tables.telemetry.c.series)
             ).all()
         try:
             return Samples(
-                launches=tuple(unpack_floats(row.us_f64_zlib) for row in launches),
+                launches=tuple(unpack_floats(row.us_packed) for row in launches),
                 telemetry=tuple(
                     Series(
                         name=row.name,
                         unit=row.unit,
                         path=row.path,
-                        t_us=unpack_floats(row.t_us_f64_zlib),
-                        value=unpack_floats(row.value_f64_zlib),
+                        t_us=unpack_floats(row.t_us_packed),
+                        value=unpack_floats(row.value_packed),
                     )
                     for row in series
                 ),
             )
         except InputError as error:
-            raise damaged(self.path, f"samples of {run_id}: {error.message}") from error
+            raise damaged(self.place.shown, f"samples of {run_id}: {error.message}") from error
 
     def set_baseline(self, run: str, *, force: bool = False) -> Record:
         """Make a run the baseline of its model's name, profile and runtime. Returns its record.
@@ -173,15 +202,20 @@ class Store:
         record = self.get(run)
         if not force:
             baselines.refuse_invalid(record)
-        with writing(self._engine, self.path) as connection:
+        with self.database.writing() as connection:
             baselines.set_baseline(connection, record)
         return record
 
     def baseline(self, model_name: str, profile: str | None, runtime: str | None = None) -> Record | None:
         """The baseline of this model, profile and runtime (None: of any runtime, the first); None where none is set."""
-        with reading(self._engine, self.path) as connection:
+        with self.database.reading() as connection:
             found = baselines.baseline_ids(connection, model_name, profile or "", runtime)
         return self.get(found[0]) if found else None
+
+    def baselines(self) -> tuple[baselines.Baseline, ...]:
+        """All that are set."""
+        with self.database.reading() as connection:
+            return baselines.all_baselines(connection)
 
     def export(
         self,
@@ -192,9 +226,15 @@ class Store:
     ) -> Iterator[str]:
         """Pieces of one document (see `edgekit.results.export`); no `runs`: all, oldest first. The runs are
         looked up at once, so that a wrong name fails before anything is written."""
-        ids = [self.resolve(run) for run in runs] or [row.id for row in reversed(self.list())]
+        ids = tuple(self.resolve(run) for run in runs) or self.ids()
         entries = ((self.get(run), self.samples(run) if with_samples else None) for run in ids)
         return export(entries, format)
+
+    def ids(self, filters: Filters = ()) -> tuple[str, ...]:
+        """Ids of the runs that meet the filters, oldest first."""
+        wanted = _parsed(filters)
+        with self.database.reading() as connection:
+            return asking.run_ids(connection, wanted)
 
     def latest(self) -> Record | None:
         """The newest record, None in an empty store."""
@@ -202,88 +242,5 @@ class Store:
         return self.get(rows[0].id) if rows else None
 
 
-def _resolve(connection: Connection, run: str) -> str:
-    column = tables.runs.c.id
-    if run == LATEST:
-        newest = select(column).order_by(tables.runs.c.started_s.desc(), column.desc()).limit(1)
-        if (found := connection.scalar(newest)) is None:
-            raise InputError(
-                "the results store is empty", code="E_NO_RUN", hint="measure something: edgekit bench"
-            )
-        return str(found)
-    if connection.scalar(select(column).where(column == run)) is not None:
-        return run
-    match = or_(column.startswith(run, autoescape=True), column.endswith(f"-{run}", autoescape=True))
-    found = connection.scalars(select(column).where(match).order_by(column).limit(6)).all() if run else []
-    if not found:
-        raise InputError(f"no run '{run}' in the results store", code="E_NO_RUN", hint="edgekit results list")
-    if len(found) > 1:
-        several = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
-        raise InputError(f"'{run}' is the beginning of several runs: {several}", code="E_AMBIGUOUS_RUN")
-    return str(found[0])
-
-
-def _rows(record: Record, data: bytes, samples: Samples) -> list[tuple[Any, list[Mapping[str, Any]]]]:
-    """Everything to insert, by table, parents first; tables without rows are left out."""
-    blob = {"run_id": record.id, "sha256": hashlib.sha256(data).hexdigest(), "json_zlib": zlib.compress(data)}
-    named = [{"run_id": record.id, "key": key, "value": value} for key, value in record.labels.items()]
-    launches = [
-        {"run_id": record.id, "launch": i, "count": array.size, "us_f64_zlib": pack_floats(array)}
-        for i, array in enumerate(samples.launches)
-    ]
-    series = [
-        {
-            "run_id": record.id,
-            "series": i,
-            "name": one.name,
-            "unit": one.unit,
-            "path": one.path,
-            "count": one.t_us.size,
-            "t_us_f64_zlib": pack_floats(one.t_us),
-            "value_f64_zlib": pack_floats(one.value),
-        }
-        for i, one in enumerate(samples.telemetry)
-    ]
-    every: list[tuple[Any, list[Mapping[str, Any]]]] = [
-        (tables.runs, [_summary(record)]),
-        (tables.records, [blob]),
-        (tables.labels, list(named)),
-        (tables.latencies, list(launches)),
-        (tables.telemetry, list(series)),
-    ]
-    return [(table, rows) for table, rows in every if rows]
-
-
-def _summary(record: Record) -> Mapping[str, Any]:
-    return {
-        "id": record.id,
-        "started_at": record.started_at,
-        "started_s": _epoch_s(record.started_at),
-        "model_name": record.model.name,
-        "model_version": record.model.version,
-        "model_sha256": record.model.sha256,
-        "recipe": record.model.recipe,
-        "profile": record.profile.name if record.profile else None,
-        "device_address": record.device.address,
-        "device_model": record.device.model,
-        "abi": record.device.abi,
-        "runtime": record.runtime.name,
-        "runtime_version": record.runtime.version,
-        "verdict": record.verdict.state,
-        "launches": record.latency.launches,
-        "count": record.latency.count,
-        "median_us": record.latency.median,
-        "ci95_low_us": record.latency.ci95_low,
-        "ci95_high_us": record.latency.ci95_high,
-        "p99_us": record.latency.p99,
-        "first_inference_us": record.latency.first_inference,
-        "peak_rss_bytes": record.memory.peak_rss,
-    }
-
-
-def _epoch_s(started_at: str) -> float:
-    try:
-        moment = datetime.fromisoformat(started_at)
-    except ValueError as error:
-        raise InputError(f"started_at is no ISO 8601 time: {started_at!r}", code="E_RECORD") from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+def _parsed(filters: Filters) -> tuple[Filter, ...]:
+    return tuple(one if isinstance(one, Filter) else parse_filters([one])[0] for one in filters)

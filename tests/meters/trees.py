@@ -53,6 +53,23 @@ def battery(current: str, status: str = "Discharging", usb: str = "0") -> Tree:
     }
 
 
+def laptop(power: str | None = "12500000", energy: str = "41230000", *, charge: str | None = None) -> Tree:
+    """A laptop on battery: power_now in uW and energy_now in uWh, or charge_now in uAh (ACPI's two kinds)."""
+    folder = "/sys/class/power_supply"
+    tree = {
+        f"{folder}/BAT0/type": "Battery\n",
+        f"{folder}/BAT0/status": "Discharging\n",
+        f"{folder}/BAT0/voltage_now": "11550000\n",
+        f"{folder}/AC/type": "Mains\n",
+        f"{folder}/AC/online": "0\n",
+    }
+    if charge is not None:
+        return {**tree, f"{folder}/BAT0/charge_now": f"{charge}\n"}
+    if power is not None:
+        tree[f"{folder}/BAT0/power_now"] = f"{power}\n"
+    return {**tree, f"{folder}/BAT0/energy_now": f"{energy}\n"}
+
+
 def rapl(energy_uj: int = 1_000_000) -> Tree:
     """Two packages, one with its core and its memory, and the same package again through mmio."""
     tree: Tree = {}

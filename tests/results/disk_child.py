@@ -54,7 +54,7 @@ def stop(path: Path, template: Path, at: int) -> None:
             print(f"inside {record.id}", flush=True)
             sys.stdin.read()
 
-    event.listen(store._engine, "after_cursor_execute", count)
+    event.listen(store.database.engine, "after_cursor_execute", count)
     store.add(record, Samples.of([np.arange(8000.0) for _ in record.launches]))
     print(f"added {record.id}", flush=True)
 

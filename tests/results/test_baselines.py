@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -44,14 +43,6 @@ def test_a_later_baseline_takes_the_place(store: Store) -> None:
         store.set_baseline("nobody")
 
 
-def test_a_store_from_before_baselines_gets_them_with_the_first(store: Store) -> None:
-    add(store, "20260101-000000000-aaaaaa")
-    drop(store.path)
-    assert Store(store.path).baseline("m", None) is None
-    Store(store.path).set_baseline("latest")
-    assert Store(store.path).baseline("m", None) is not None
-
-
 def test_an_invalid_run_is_refused_unless_forced(store: Store) -> None:
     """A throttled run as the baseline would let every slowdown pass (D1.10)."""
     store.add(record([100.0], "invalid", id="20260101-000000000-aaaaaa"))
@@ -75,8 +66,3 @@ def test_the_command_refuses_an_invalid_run_and_notes_a_suspect_one(tmp_path: Pa
     assert "the run is suspect: it swapped" in noted.stderr
     named = edgekit("results", "baseline", "bbbbbb", "--json", env=env).ok().json()
     assert (named["verdict"], named["reasons"]) == ("suspect", ["it swapped"])
-
-
-def drop(path: Path) -> None:
-    with sqlite3.connect(path) as connection:
-        connection.execute("DROP TABLE baselines")

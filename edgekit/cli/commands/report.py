@@ -14,10 +14,10 @@ from edgekit.cli.common import Session, command
 )
 @command
 def report(session: Session, runs: tuple[str, ...], output: str) -> None:
-    """One self-contained HTML page of at most 1 MB for one or several runs; without RUN the newest.
+    """One self-contained HTML page for one run (at most 1 MB) or several (3 MB); without RUN the newest.
 
-    Several runs are put side by side; the first one is what the others are compared with. A file that ends with .md gets
-    Markdown instead: the numbers, one run after another, without figures.
+    Several runs are put side by side: which are shown, and with which one the others are compared, is chosen in the page.
+    A file that ends with .md gets Markdown instead: the numbers, without figures. For a PDF, print the page.
     """
     from pathlib import Path
 
@@ -25,7 +25,7 @@ def report(session: Session, runs: tuple[str, ...], output: str) -> None:
     from edgekit.results.report import write_report
     from edgekit.results.store import Store
 
-    store = Store(session.results_path)
+    store = Store(session.results)
     ids = list(dict.fromkeys(store.resolve(run) for run in runs or ("latest",)))
     if Path(output).suffix.lower() == ".md":
         path = write_markdown([store.get(run) for run in ids], Path(output))

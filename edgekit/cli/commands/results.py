@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgekit.cli.commands.results_push import push
 from edgekit.cli.common import Session, command, device_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgekit.records import Record
-    from edgekit.results.store import RunRow
+    from edgekit.results.asking import RunRow
 
 _AGO = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
@@ -42,7 +43,7 @@ def list_(session: Session, model: str | None, since: str | None, limit: int) ->
     begin = parse_since(since, datetime.now(UTC).astimezone()) if since else None
     from edgekit.results.store import Store
 
-    rows = Store(session.results_path).list(model=model, device=device, since=begin, limit=limit)
+    rows = Store(session.results).list(model=model, device=device, since=begin, limit=limit)
 
     def render(_: Any) -> None:
         if rows:
@@ -61,7 +62,7 @@ def show(session: Session, run: str) -> None:
     from edgekit.records import to_builtins
     from edgekit.results.store import Store
 
-    record = Store(session.results_path).get(run)
+    record = Store(session.results).get(run)
     session.emit(to_builtins(record), lambda _: _show(session, record))
 
 
@@ -78,7 +79,7 @@ def baseline(session: Session, run: str, force: bool) -> None:
     from edgekit.results.store import Store
     from edgekit.results.wording import time
 
-    record = Store(session.results_path).set_baseline(run, force=force)
+    record = Store(session.results).set_baseline(run, force=force)
     found = {
         "baseline": record.id,
         "model": record.model.name,
@@ -125,7 +126,7 @@ def export(session: Session, runs: tuple[str, ...], format_: Any, samples: bool,
 
     if session.json and output is None:
         format_ = "json"
-    pieces = Store(session.results_path).export(runs, format=format_, with_samples=samples)
+    pieces = Store(session.results).export(runs, format=format_, with_samples=samples)
     if output is None or output == "-":
         session.sink.stop()
         for piece in pieces:
@@ -254,3 +255,6 @@ def _show(session: Session, record: Record) -> None:
 def _printable(text: str) -> str:
     """Names come from devices and models: what would steer the terminal is shown by its number."""
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+
+
+results.add_command(push)

@@ -69,6 +69,11 @@ def rows(moment: Moment) -> list[tuple[str, str]]:
 
     found = [(zone, format_temperature(value)) for zone, value in moment.temperatures_mc.items()]
     found += [(name, format_frequency(value)) for name, value in moment.frequencies_khz.items()]
+    found += [
+        (name, "unknown" if state is None else f"slowed down ({state})")
+        for name, state in moment.cooling.items()
+        if state is None or state > 0
+    ]
     if len(moment.rails_mw) > 1:
         found += [(rail, format_power(value)) for rail, value in moment.rails_mw.items()]
     if moment.rails_mw:

@@ -1,0 +1,263 @@
+"""What listings, trends and choices ask of the store. Each takes an open read transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from edgekit.errors import InputError
+from edgekit.records.metrics import Metric, metric
+from edgekit.results.filters import SERIES_WORDS, Filter
+from edgekit.results.select import Cursor, conditions_of, newest_keys, newest_of_each
+from edgekit.results.tables import METRIC_COLUMNS, labels, records, run_rows, series
+
+BEST_BY = ("median_latency", "energy_per_inference", "accuracy", "model_size")
+Costs = tuple[float | None, ...]
+Item = TypeVar("Item")
+_AT_ONCE = 5000
+"""Rows read by one statement; SQLite takes 32,766 parameters."""
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run as a listing shows it; the record has the rest. `value` tells any metric."""
+
+    id: str
+    started_at: str
+    started_s: float
+    project: str | None
+    model_name: str
+    model_version: str | None
+    model_sha256: str | None
+    recipe: str | None
+    profile: str | None
+    device_address: str
+    device_model: str | None
+    soc: str | None
+    abi: str | None
+    runtime: str
+    runtime_version: str | None
+    verdict: str
+    launches: int
+    count: int
+    median_us: float | None
+    ci95_low_us: float | None
+    ci95_high_us: float | None
+    p99_us: float | None
+    peak_rss_bytes: int | None
+    metrics: Mapping[str, float | None]
+    """By name, in the metric's unit."""
+
+    def value(self, name: str) -> float | None:
+        """Raises InputError E_METRIC for a name that is none."""
+        return self.metrics[metric(name).name]
+
+    @property
+    def cursor(self) -> Cursor:
+        return Cursor(self.started_s, self.id)
+
+
+@dataclass(frozen=True)
+class Trend:
+    """Runs that differ in time only, oldest first: of one model, recipe, profile, device and runtime."""
+
+    project: str | None
+    model: str
+    recipe: str | None
+    profile: str | None
+    device: str
+    device_model: str | None
+    runtime: str
+    runs: tuple[RunRow, ...]
+
+
+_COMMON = tuple(series.c[name] for name in ("project", "model", "recipe", "profile", "device", "runtime"))
+"""What runs share that differ in time only; a verdict and the runtime's version may change."""
+_WORDS = (
+    *(run_rows.c[name] for name in ("id", "started_at", "started_s")),
+    *(series.c[name] for name in ("project", "model")),
+    *(run_rows.c[name] for name in ("model_version", "model_sha256")),
+    *(series.c[name] for name in ("recipe", "profile", "device", "device_model", "soc", "abi")),
+    *(series.c[name] for name in ("runtime", "runtime_version", "verdict")),
+    *(run_rows.c[name] for name in ("launches", "count")),
+)
+"""In the order of `RunRow`."""
+_COLUMNS = (*_WORDS, run_rows.c.ci95_low_us, run_rows.c.ci95_high_us)
+_METRICS = tuple(run_rows.c[column] for column in METRIC_COLUMNS.values())
+
+
+def list_runs(
+    connection: Connection, filters: Sequence[Filter], limit: int | None, before: Cursor | None = None
+) -> tuple[RunRow, ...]:
+    """Newest first."""
+    return rows_of(connection, newest_keys(connection, conditions_of(filters), limit, before))
+
+
+def rows_of(connection: Connection, keys: Sequence[int]) -> tuple[RunRow, ...]:
+    """The runs of these keys, in this order."""
+    found: dict[int, RunRow] = {}
+    for some in _batched(keys):
+        query = select(run_rows.c.key, *_COLUMNS, *_METRICS).join(series)
+        for row in connection.execute(query.where(run_rows.c.key.in_(some))):
+            found[row[0]] = _row(row[1:])
+    return tuple(found[key] for key in keys)
+
+
+def run_ids(connection: Connection, filters: Sequence[Filter]) -> tuple[str, ...]:
+    """Ids of all runs that meet the filters, oldest first."""
+    keys = newest_keys(connection, conditions_of(filters), None)[::-1]
+    found: dict[int, str] = {}
+    for some in _batched(keys):
+        query = select(run_rows.c.key, run_rows.c.id).where(run_rows.c.key.in_(some))
+        found.update((row.key, row.id) for row in connection.execute(query))
+    return tuple(found[key] for key in keys)
+
+
+def trends(connection: Connection, filters: Sequence[Filter], limit: int) -> tuple[Trend, ...]:
+    """The newest `limit` runs that meet the filters, by what they have in common; the busiest first."""
+    groups: dict[tuple[Any, ...], list[RunRow]] = {}
+    for row in reversed(list_runs(connection, filters, limit)):
+        groups.setdefault(_common(row), []).append(row)
+    found = [_trend(tuple(rows)) for rows in groups.values()]
+    return tuple(sorted(found, key=lambda one: -len(one.runs)))
+
+
+def candidates(connection: Connection, filters: Sequence[Filter]) -> tuple[RunRow, ...]:
+    """The newest run that is not invalid of every model, recipe, profile, device and runtime that the filters name,
+    newest first."""
+    return rows_of(connection, [key for key, _ in _newest(connection, filters, ())])
+
+
+def best(connection: Connection, filters: Sequence[Filter], metrics: Sequence[Metric]) -> tuple[RunRow, ...]:
+    """Those of the candidates that no other one beats."""
+    columns = [run_rows.c[METRIC_COLUMNS[one.name]] for one in metrics]
+    found = _newest(connection, filters, columns)
+    front = _front((key, _costs(values, metrics)) for key, values in found)
+    return rows_of(connection, front)
+
+
+def _newest(
+    connection: Connection, filters: Sequence[Filter], columns: Sequence[ColumnElement[Any]]
+) -> list[tuple[int, tuple[Any, ...]]]:
+    """Keys and values of the candidates, newest first."""
+    wanted = conditions_of((*filters, Filter("verdict", "!=", ("invalid",))))
+    query = select(run_rows.c.key, *_COMMON, *columns)
+    if wanted.of_runs or wanted.until_s is not None:
+        keys = newest_keys(connection, wanted, _AT_ONCE)
+        query = query.join(series).where(run_rows.c.key.in_(keys))
+    else:
+        query = newest_of_each(query, wanted)
+    newest: dict[tuple[Any, ...], tuple[int, tuple[Any, ...]]] = {}
+    end = 1 + len(_COMMON)
+    for row in connection.execute(query.order_by(run_rows.c.started_s.desc(), run_rows.c.id.desc())):
+        newest.setdefault(tuple(row[1:end]), (row[0], tuple(row[end:])))
+    return list(newest.values())
+
+
+def metrics_of(names: Sequence[str]) -> tuple[Metric, ...]:
+    """Raises InputError E_METRIC."""
+    return tuple(metric(name) for name in names)
+
+
+def pareto(rows: Iterable[RunRow], metrics: Sequence[Metric]) -> tuple[RunRow, ...]:
+    """Those that no other one beats: another is better in one metric, no worse in any, and knows all that this one
+    knows. One that knows none of the metrics is left out. Pure."""
+    return tuple(_front((row, _costs([row.metrics[one.name] for one in metrics], metrics)) for row in rows))
+
+
+def words(connection: Connection, field: str) -> tuple[str, ...]:
+    """All values of a word that runs share, sorted. Raises InputError E_FILTER for another field."""
+    if field not in SERIES_WORDS:
+        raise InputError(
+            f"values of '{field}' are not listed",
+            code="E_FILTER",
+            hint=f"there are: {', '.join(SERIES_WORDS)}",
+        )
+    column = series.c[field]
+    query = select(column).where(column.is_not(None)).distinct().order_by(column)
+    return tuple(map(str, connection.scalars(query)))
+
+
+def labels_of(connection: Connection, run_id: str) -> dict[str, str]:
+    query = select(labels.c.key, labels.c.value).join(run_rows).where(run_rows.c.id == run_id)
+    return {row.key: row.value for row in connection.execute(query.order_by(labels.c.key))}
+
+
+def count_runs(connection: Connection) -> int:
+    return connection.scalar(select(func.count()).select_from(run_rows)) or 0
+
+
+def seals_of(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """sha256 of the records of these runs; those that are not there are left out."""
+    found: dict[str, str] = {}
+    for some in _batched(ids):
+        query = select(run_rows.c.id, records.c.sha256).join(records).where(run_rows.c.id.in_(some))
+        found.update((row.id, row.sha256) for row in connection.execute(query))
+    return found
+
+
+def _row(values: Sequence[Any]) -> RunRow:
+    metrics = dict(zip(METRIC_COLUMNS, values[len(_COLUMNS) :], strict=True))
+    low_us, high_us = values[len(_WORDS) : len(_COLUMNS)]
+    rss = metrics["peak_rss"]
+    median_us, p99_us = metrics["median_latency"], metrics["p99_latency"]
+    rss_bytes = None if rss is None else int(rss)
+    known: tuple[Any, ...] = (*values[: len(_WORDS)], median_us, low_us, high_us, p99_us, rss_bytes, metrics)
+    return RunRow(*known)
+
+
+def _common(row: RunRow) -> tuple[str | None, ...]:
+    return (row.project, row.model_name, row.recipe, row.profile, row.device_address, row.runtime)
+
+
+def _trend(rows: tuple[RunRow, ...]) -> Trend:
+    last = rows[-1]
+    return Trend(
+        project=last.project,
+        model=last.model_name,
+        recipe=last.recipe,
+        profile=last.profile,
+        device=last.device_address,
+        device_model=last.device_model,
+        runtime=last.runtime,
+        runs=rows,
+    )
+
+
+def _costs(values: Sequence[float | None], metrics: Sequence[Metric]) -> Costs:
+    """The lower the better, of any metric."""
+    return tuple(
+        value if value is None or metric.lower_is_better else -value
+        for value, metric in zip(values, metrics, strict=True)
+    )
+
+
+def _front(found: Iterable[tuple[Item, Costs]]) -> list[Item]:
+    known = [pair for pair in found if any(value is not None for value in pair[1])]
+    # whatever beats another comes before it in this order, so that only those kept need be looked at
+    known.sort(key=lambda pair: tuple((value is None, value or 0.0) for value in pair[1]))
+    front: list[tuple[Item, Costs]] = []
+    for item, costs in known:
+        if not any(_beats(other, costs) for _, other in front):
+            front.append((item, costs))
+    return [item for item, _ in front]
+
+
+def _beats(other: Costs, cost: Costs) -> bool:
+    better = False
+    for theirs, mine in zip(other, cost, strict=True):
+        if mine is None:
+            better = better or theirs is not None
+        elif theirs is None or theirs > mine:
+            return False
+        else:
+            better = better or theirs < mine
+    return better
+
+
+def _batched(keys: Sequence[Item]) -> Iterable[Sequence[Item]]:
+    for begin in range(0, len(keys), _AT_ONCE):
+        yield keys[begin : begin + _AT_ONCE]

@@ -1,0 +1,83 @@
+"""The PostgreSQL side of the store: an engine, transactions, and psycopg's errors as edgekit's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+from edgekit.errors import EdgekitError, HostDiskFull, MissingExtra, StoreError
+from edgekit.results.place import Place
+
+CONNECT_TIMEOUT_S = 15
+STATEMENT_TIMEOUT_S = 300
+
+
+def make_engine(place: Place, lock_timeout_s: float) -> Engine:
+    """Raises MissingExtra where psycopg is not installed. Connects to nothing yet."""
+    try:
+        import psycopg  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("a results store in PostgreSQL", "postgres") from error
+    # a network that is gone is told within a minute, not after the kernel's two hours
+    settings = {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "keepalives_idle": 20,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "application_name": "edgekit",
+        "options": f"-c lock_timeout={int(lock_timeout_s * 1000)} -c statement_timeout={STATEMENT_TIMEOUT_S * 1000}",
+    }
+    given = {name: value for name, value in settings.items() if name not in place.url.query}
+    return create_engine(place.url, connect_args=given, pool_pre_ping=True)
+
+
+@contextmanager
+def writing(connection: Connection) -> Iterator[None]:
+    with connection.begin():
+        yield
+
+
+@contextmanager
+def reading(connection: Connection, timeout_s: float | None = None) -> Iterator[None]:
+    """Of one moment, and unable to write: the server refuses it."""
+    connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    with connection.begin():
+        if timeout_s is not None:
+            connection.execute(text(f"SET LOCAL statement_timeout = {max(1, int(timeout_s * 1000))}"))
+        yield
+
+
+def mapped(error: DBAPIError, place: Place) -> EdgekitError:
+    """By SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    said = " ".join(str(error.orig).split())
+    text_ = f"results store {place.shown}: {said}"
+    if state.startswith("53") and state != "53300":
+        return HostDiskFull(text_, hint="free space on the database's server")
+    if state in ("55P03", "40P01", "40001"):
+        return StoreError(
+            text_, code="E_STORE_LOCKED", hint="another process holds the store; try again", transient=True
+        )
+    if state == "57014":
+        return StoreError(text_, code="E_STORE_TIMEOUT", hint="ask for less, or give it more time")
+    if state == "25006":
+        return StoreError(
+            text_, code="E_STORE_READ_ONLY", hint="the database takes no writes: a standby, or your role"
+        )
+    if state.startswith("28") or state == "42501" or "password" in said or "FATAL:  role" in str(error.orig):
+        return StoreError(
+            text_, code="E_STORE_ACCESS", hint="check the user of the URL, and PGPASSFILE or PGPASSWORD"
+        )
+    if state in ("XX001", "XX002"):
+        return StoreError(text_, code="E_STORE_DAMAGED", hint="see the server's log; restore from a backup")
+    if not state or state.startswith(("08", "57P", "3D", "53")):
+        return StoreError(
+            text_,
+            code="E_STORE_UNREACHABLE",
+            hint="check host, port and database of the URL (psql takes the same)",
+            transient="does not exist" not in said,
+        )
+    return StoreError(text_, hint="check the database with psql")

@@ -1,0 +1,222 @@
+"""Filters, listings, trends and the best, on SQLite and on PostgreSQL (D3.2, D3.3)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from edgekit.errors import InputError, StoreError
+from edgekit.records import Accuracy, Device, Energy, Latency, Model, Record, Runtime, Verdict, new_id
+from edgekit.results.asking import pareto
+from edgekit.results.filters import Filter, parse_filters
+from edgekit.results.store import Store
+from tests.benchmarking.records import record
+from tests.results.conftest import new_store
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+BASE = record([100.0, 101.0])
+
+
+def run(day: int, *, model: str = "detector", state: Any = "valid", **more: Any) -> Record:
+    at = datetime(2026, 5, day, 9, tzinfo=UTC)
+    median = more.pop("median", 100.0)
+    changes = {
+        "id": new_id(at),
+        "started_at": at.isoformat(),
+        "model": Model(
+            name=model,
+            version=more.pop("version", None),
+            recipe=more.pop("recipe", None),
+            size_bytes=more.pop("size", None),
+        ),
+        "verdict": Verdict(state=state),
+        "latency": Latency(median=median, count=20, launches=2),
+        **more,
+    }
+    return msgspec.structs.replace(BASE, **changes)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Five runs; read only."""
+    store = new_store(request, tmp_path_factory.mktemp("filled"))
+    pi = Device(address="ssh://pi@rpi5", model="Raspberry Pi 5", soc="BCM2712", abi="arm64-v8a")
+    phone = Device(address="adb:0123", model="Pixel 8", soc="Tensor G3", abi="arm64-v8a")
+    store.add_many(
+        (one, None)
+        for one in (
+            run(1, device=pi, labels={"project": "vision", "board": "7"}, version="v1"),
+            run(2, device=pi, median=90.0, labels={"board": "8"}, version="v2"),
+            run(3, device=phone, median=20.0, state="suspect", runtime=Runtime(name="litert", version="2.1")),
+            run(4, model="Pose_100%", device=phone, state="invalid", median=1.0),
+            run(5, model="pose", device=phone, median=None, accuracy=Accuracy(metric="top1", value=0.5)),
+        )
+    )
+    return store
+
+
+@pytest.mark.parametrize(
+    ("filters", "days"),
+    [
+        ([], [5, 4, 3, 2, 1]),
+        (["model~DET"], [3, 2, 1]),
+        (["model!~det"], [5, 4]),
+        (["model=pose_100%"], [4]),
+        (["model~0%"], [4]),
+        (["soc=bcm2712"], [2, 1]),
+        (["soc!=bcm2712"], [5, 4, 3]),
+        (["device=Pixel 8"], [5, 4, 3]),
+        (["device~adb:"], [5, 4, 3]),
+        (["verdict=valid,suspect"], [5, 3, 2, 1]),
+        (["since=30d"], [5, 4, 3]),
+        (["since=2026-05-02", "until=2026-05-04"], [3, 2]),
+        (["until=2026-05-03", "soc=bcm2712"], [2, 1]),
+        (["label=board"], [2, 1]),
+        (["label=board=7"], [1]),
+        (["label!=board"], [5, 4, 3]),
+        (["label=board=8", "model~det"], [2]),
+        (["project=vision"], [1]),
+        (["project="], [5, 4, 3, 2]),
+        (["median_latency<95us"], [4, 3, 2]),
+        (["median_latency>=0.09ms", "verdict=valid"], [2, 1]),
+        (["accuracy>=50%"], [5]),
+        (["version=v2"], [2]),
+        (["runtime_version=2.1"], [3]),
+        (["launches>2"], []),
+        (["model~nothing"], []),
+        (["model~x' OR '1'='1"], []),
+        (["model~\0"], []),
+    ],
+)
+def test_filters_choose_runs(filled: Store, filters: list[str], days: list[int]) -> None:
+    wanted = parse_filters(filters, NOW)
+    assert [int(row.started_at[8:10]) for row in filled.list(wanted)] == days
+    assert [int(row.started_at[8:10]) for row in filled.list(wanted, limit=100)] == days
+    assert [int(run[6:8]) for run in filled.ids(wanted)] == days[::-1]
+    assert [int(row.started_at[8:10]) for row in filled.list(wanted, limit=1)] == days[:1]
+    paged: list[int] = []
+    before = None
+    while rows := filled.list(wanted, limit=2, before=before):
+        paged += [int(row.started_at[8:10]) for row in rows]
+        before = rows[-1].cursor
+    assert paged == days
+
+
+@pytest.mark.base
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("model", "E_FILTER"),
+        ("=x", "E_FILTER"),
+        ("modl~x", "E_FILTER"),
+        ("model<3", "E_FILTER"),
+        ("verdict=fine", "E_FILTER"),
+        ("since=yesterday", "E_SINCE"),
+        ("median_latency<12 parsecs", "E_UNIT"),
+        ("median_latency~12ms", "E_FILTER"),
+        ("launches=many", "E_FILTER"),
+    ],
+)
+def test_a_wrong_filter_is_told_with_what_would_be_right(text: str, code: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_filters([text], NOW)
+    assert caught.value.code == code
+    assert caught.value.hint
+
+
+def test_many_series_and_equal_times_page_alike(any_store: Store) -> None:
+    """Pages join without a gap, whatever way the listing took; times that are equal too."""
+    for_model = [run(1 + k // 40, model=f"m{k % 40:02}", median=float(k)) for k in range(160)]
+    any_store.add_many((one, None) for one in for_model)
+    whole = [row.id for row in any_store.list(["model~m"])]
+    assert len(whole) == 160
+    assert whole == sorted(whole, reverse=True)
+    assert [row.id for row in any_store.list(["model~m"], limit=30)] == whole[:30]
+    paged: list[str] = []
+    before = None
+    while rows := any_store.list(["model~m"], limit=7, before=before):
+        paged += [row.id for row in rows]
+        before = rows[-1].cursor
+    assert paged == whole
+
+
+def test_a_trend_is_of_runs_that_differ_in_time_only(filled: Store) -> None:
+    found = filled.trend(["device=Pixel 8"])
+    assert [(one.model, [row.median_us for row in one.runs]) for one in found] == [
+        ("detector", [20.0]),
+        ("Pose_100%", [1.0]),
+        ("pose", [None]),
+    ]
+    assert filled.trend(["model~nothing"]) == ()
+
+
+def test_the_best_are_those_that_no_other_beats(any_store: Store) -> None:
+    """D3.3: Pareto of latency, energy, accuracy and size; only the newest run of each counts, no invalid one."""
+    for day, recipe, median, size, score in [
+        (1, "float32", 1.0, 4, 0.99),  # of long ago: a newer run of the same says otherwise
+        (2, "float32", 100.0, 400, 0.99),
+        (3, "int8", 30.0, 100, 0.97),
+        (4, "slow", 200.0, 500, 0.98),
+        (5, "tiny", 10.0, 50, 0.60),
+    ]:
+        top1 = Accuracy(metric="top1", value=score)
+        any_store.add(run(day, model="m", recipe=recipe, median=median, size=size, accuracy=top1))
+    any_store.add(run(6, model="m", median=0.1, state="invalid"))
+    assert {row.recipe for row in any_store.best()} == {"float32", "int8", "tiny"}
+    assert {row.recipe for row in any_store.best(metrics=["median_latency"])} == {"tiny"}
+    assert {row.recipe for row in any_store.best(["accuracy>=0.9"])} == {"float32", "int8"}
+    with pytest.raises(InputError):
+        any_store.best(metrics=["beauty"])
+
+
+@pytest.mark.base
+def test_what_is_not_known_beats_nothing(store: Store) -> None:
+    from edgekit.records import metric
+
+    store.add(run(1, model="measured", median=10.0, energy=Energy(meter="m", per_inference_uj=5.0)))
+    store.add(run(2, model="unmeasured", median=9.0))
+    store.add(run(3, model="slower", median=11.0))
+    by = [metric("median_latency"), metric("energy_per_inference")]
+    assert {row.model_name for row in pareto(store.list(), by)} == {"measured", "unmeasured"}
+
+
+def test_words_are_what_there_is_to_choose_from(filled: Store) -> None:
+    assert set(filled.words("model")) == {"detector", "pose", "Pose_100%"}
+    assert filled.words("soc") == ("BCM2712", "Tensor G3")
+    assert filled.count() == 5
+    with pytest.raises(InputError):
+        filled.words("id")
+
+
+def test_the_same_in_both_databases(any_store: Store) -> None:
+    """Idempotent by id; another record under an id is refused; NUL in a name is no trouble (D3.2)."""
+    one = run(1, model="a\0b", labels={"k\0": "v\0"})
+    assert any_store.add(one)
+    assert not any_store.add(one)
+    assert any_store.add_many([(one, None), (run(2), None), (run(3), None)]) == 2
+    with pytest.raises(InputError) as caught:
+        any_store.add_many([(run(4), None), (msgspec.structs.replace(one, notes=("x",)), None)])
+    assert caught.value.code == "E_RECORD_CONFLICT"
+    assert any_store.count() == 3  # all of a batch, or nothing
+    assert any_store.get(one.id) == one
+    any_store.set_baseline(one.id)
+    found = any_store.baseline("a\0b", None)
+    assert found == one
+    assert [row.id for row in any_store.list(["model=a\0b"])] == [one.id]
+
+
+def test_reading_cannot_write(any_store: Store) -> None:
+    from sqlalchemy import text
+
+    with pytest.raises(StoreError) as caught, any_store.database.reading() as connection:
+        connection.execute(text("DELETE FROM series"))
+    assert caught.value.code == "E_STORE_READ_ONLY"
+
+
+@pytest.mark.base
+def test_filters_may_be_given_as_values(store: Store) -> None:
+    store.add(run(1))
+    assert store.list([Filter("model", "~", ("det",))])
