@@ -12,8 +12,6 @@ import pytest
 from tests import closure as rules
 from tests.closure import ROOT, closure
 
-pytestmark = pytest.mark.base
-
 CONVERTS = ROOT / "tests" / "conversion" / "test_matrix.py"
 COMMANDS = ROOT / "tests" / "failures" / "test_bad_input.py"
 PURE = ROOT / "tests" / "stats" / "test_summarize.py"
@@ -90,6 +88,12 @@ def test_a_change_concerns_those_that_can_run_it() -> None:
     ]
     assert everything <= commands
     assert not [name for name in pure if name.startswith(("edgekit/conversion", "edgekit/models"))]
+
+
+def test_every_file_of_tests_can_be_judged() -> None:
+    """Whatever others write: an answer, and the file itself in it."""
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        assert path in closure(path)
 
 
 def test_the_products_own_init_is_lazy() -> None:
