@@ -48,7 +48,7 @@ from benchmarks.quantization_tools import (
     make_all,
     write_sources,
 )
-from benchmarks.runner_vs_python import cpu_name, load
+from benchmarks.startup import cpu_name
 from edgekit.benchmarking import BenchOptions
 from edgekit.devices import Device
 from edgekit.errors import VerificationError
@@ -227,6 +227,10 @@ def judged_rescue(found: Sequence[Found]) -> list[str]:
 
 def yes(kept: bool) -> str:
     return "**yes**" if kept else "**no**"
+
+
+def load() -> str:
+    return " ".join(f"{value:.1f}" for value in os.getloadavg())
 
 
 def say(words: str) -> None:

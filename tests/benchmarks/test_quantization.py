@@ -103,7 +103,7 @@ def test_b2_b2_keras_and_pytorch_compute_the_same(net: str) -> None:
         model.fold()
     weights = {name: value.numpy() for name, value in model.state_dict().items()}
     twin = keras_net(net, weights)
-    found = np.concatenate([np.asarray(twin(image[None])) for image in images])
+    found = np.concatenate([twin(image[None]).numpy() for image in images])
     assert np.abs(wanted).max() > 0.01
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * float(np.abs(wanted).max()))
     if net == "mobile":
