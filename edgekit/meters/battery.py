@@ -146,7 +146,7 @@ def find_gauge(meter: str, seen: Survey, file: str) -> Gauge | Missing:
         return Missing(meter, f"{folder}/voltage_now is {voltage_uv}, which is no battery's voltage in uV")
     plugs = [path for path, kind in kinds.items() if kind != "battery" and "online" in supplies[path]]
     why = not_discharging(files.get("status"), {path: supplies[path].get("online") for path in plugs})
-    if why is not None:
+    if why is not None and not seen.unplugged_later:
         return Missing(meter, why, "unplug it: adb over Wi-Fi, or a USB port whose power can be switched off")
     return Gauge(
         folder=seen.on_device(folder),

@@ -81,6 +81,8 @@ def parse_dumpsys_thermalservice(text: str) -> ThermalService:
         asked_hal |= block == _CURRENT
         key, _, value = line.partition(": ")
         if key == "Thermal Status":
+            if status is not None:
+                fail(TOOL, "two dumps ran into each other", number)
             status = _severity(value, number)
         elif key in ("IsStatusOverride", "HAL Ready"):
             if value not in ("true", "false"):

@@ -33,7 +33,7 @@ _RAIL: Final = re.compile(
 _RAIL_1: Final = re.compile(
     rf"\s*(?P<subsystem>\S{{1,64}})\s+(?P<rail>\S{{1,64}})(?P<channel>)\s+{_VALUES}", re.ASCII
 )
-_CONSUMER: Final = re.compile(rf"(\S.{{0,60}}?)\s*:\s+{_MWS} mWs", re.ASCII)
+_CONSUMER: Final = re.compile(rf"([^\s:][^:]{{0,60}}?)\s*:\s+{_MWS} mWs", re.ASCII)
 _UID: Final = re.compile(rf"\s*\d{{1,10}} [-=]\s+{_MWS} mWs", re.ASCII)
 _HEADER: Final = r"(?:Channel|Subsys\s+Rail)\s+Cumulative Energy(?: \(\s*Delta\s*\))?"
 _TITLES: Final = re.compile(_HEADER, re.ASCII)

@@ -18,24 +18,37 @@ from typing import Final
 from edgekit.parse import fail, lines_of
 
 TOOL: Final = "uhubctl"
-_HUB: Final = re.compile(r"New status for hub (\S+)( .*)?")
+_STATUS: Final = re.compile(r"(Current|New) status for hub (\S+)( .*)?")
+_SENT: Final = re.compile(r"Sent power (on|off) request")
 _PORT: Final = re.compile(r" +Port ([0-9]{1,3}): [0-9a-f]{4}( .*)?")
 
 
-def parse_new_status(text: str) -> Mapping[tuple[str, int], bool]:
-    """(hub, port) to whether it has power. Raises ParseError where no new status is told."""
-    hub: str | None = None
-    found: dict[tuple[str, int], bool] = {}
+def parse_new_status(text: str) -> Mapping[str, bool]:
+    """ "HUB:PORT" to whether it has power. Of each hub the current status, the request, and the new status of the same
+    ports are told; raises ParseError for anything else, as the one would pass for the other."""
+    found: dict[str, bool] = {}
+    before: set[str] = set()
+    after: dict[str, bool] = {}
+    hub, step = "", "New"
     for number, line in enumerate(lines_of(TOOL, text), start=1):
-        if not line.startswith(" "):
-            match = _HUB.fullmatch(line)
-            hub = match[1] if match else None
-        elif hub is not None:
-            port = _PORT.fullmatch(line)
-            if port is None:
-                fail(TOOL, f"'{line.strip()[:40]}' as a port", number)
+        if (status := _STATUS.fullmatch(line)) is not None and status[1] == "Current" and step == "New":
+            if before != set(after):
+                fail(TOOL, f"the new status of hub {hub} is not of the same ports", number)
+            found |= after
+            hub, step, before, after = status[2], "Current", set(), {}
+        elif status is not None and status[1] == "New" and step == "Sent" and status[2] == hub:
+            step = "New"
+        elif _SENT.fullmatch(line) is not None and before and step in ("Current", "Sent"):
+            step = "Sent"
+        elif (port := _PORT.fullmatch(line)) is not None and hub and step in ("Current", "New"):
+            name = f"{hub}:{int(port[1])}"
+            if name in (before if step == "Current" else after) or name in found:
+                fail(TOOL, f"port {name} comes twice", number)
+            before |= {name} if step == "Current" else set()
             # the last word is the name of what is plugged in, in brackets
-            found[hub, int(port[1])] = "power" in (port[2] or "").partition("[")[0].split()
-    if not found:
+            after |= {name: "power" in (port[2] or "").partition("[")[0].split()} if step == "New" else {}
+        else:
+            fail(TOOL, f"'{line.strip()[:40]}' in its place", number)
+    if not before or before != set(after):
         fail(TOOL, "it tells no new status")
-    return found
+    return found | after
