@@ -87,8 +87,8 @@ def _ratio(ours: float, theirs: float) -> float:
 
 
 def beaten_by(one: Row, rows: Sequence[Row]) -> Row | None:
-    """What keeps `one` from the Pareto front of latency, bytes and rms: a file that is no worse in any of them and better in one by
-    more than the slack (3 % of the latency, 2 % of the rms, 1 % of the bytes)."""
+    """What keeps `one` from the Pareto front of latency, bytes and rms: a file that is no worse in any of them and better in one.
+    What differs by no more than the slack is equal: 3 % of the latency, 2 % of the rms, 1 % of the bytes."""
     if one.latency_us is None:
         return None
     for other in rows:
@@ -99,7 +99,7 @@ def beaten_by(one: Row, rows: Sequence[Row]) -> Row | None:
             (other.size_bytes, one.size_bytes, SIZE_SLACK),
             (other.lost.rms, one.lost.rms, LOSS_SLACK),
         )
-        no_worse = all(theirs <= mine for theirs, mine, _ in pairs)
+        no_worse = all(theirs <= mine * (1 + slack) for theirs, mine, slack in pairs)
         if no_worse and any(theirs * (1 + slack) < mine for theirs, mine, slack in pairs):
             return other
     return None
