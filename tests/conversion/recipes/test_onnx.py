@@ -312,3 +312,33 @@ def test_b2_b2_a_rule_that_keeps_the_add_in_float_keeps_the_pair_apart(tmp_path:
     _, model = made(tmp_path, "encoder", STATIC + rules)
     assert types(model)["MatMul"] > 0
     assert types(model).get("Gemm", 0) <= 1
+
+
+def test_b2_b2_what_a_branch_reads_stays_between_its_nodes() -> None:
+    """A branch takes what it reads from outside by name alone: the MatMul's own output must not go."""
+    from edgekit.conversion.targets.onnx_gemm import with_gemms
+
+    make, values = onnx.helper, onnx.TensorProto
+    inner = make.make_graph(
+        [make.make_node("Relu", ["m"], ["r"])], "body", [], [make.make_tensor_value_info("r", 1, [2, 4])]
+    )
+    nodes = [
+        make.make_node("MatMul", ["x", "w"], ["m"], name="matmul"),
+        make.make_node("Add", ["m", "b"], ["y"], name="add"),
+        make.make_node("If", ["c"], ["z"], name="if", then_branch=inner, else_branch=inner),
+    ]
+    for last, count in ((2, 1), (3, 0)):
+        graph = make.make_graph(
+            nodes[:last],
+            "g",
+            [make.make_tensor_value_info("x", 1, [2, 3]), make.make_tensor_value_info("c", values.BOOL, [])],
+            [make.make_tensor_value_info(name, 1, [2, 4]) for name in ("y", "z")[: last - 1]],
+            [
+                onnx.numpy_helper.from_array(np.ones(shape, np.float32), name)
+                for name, shape in (("w", (3, 4)), ("b", (4,)))
+            ],
+        )
+        model = make.make_model(graph)
+        found, plan = with_gemms(model, plan_for(load_recipe("int8-static"), model))
+        assert types(found).get("Gemm", 0) == count
+        assert ("Gemm" in {one.op for one in plan.planned}) is bool(count)
