@@ -2,6 +2,7 @@
 
     device: pi                        # used where no -d is given
     profile: my-board.yaml            # used where no -p is given
+    recipe: int8-mine.yaml            # tried first where no --recipe is given, before what the profile prefers
     results: /data/edgekit.sqlite     # the store; or postgresql://HOST/DATABASE, without a password
     devices:
       pi: ssh://pi@rpi5
@@ -44,6 +45,7 @@ class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     address: str
     profile: str | None = None
+    recipe: str | None = None
     root: str | None = None
     sysroot: str | None = None
     usb_port: UsbPort | None = None
@@ -87,6 +89,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     device: str | None = None
     profile: str | None = None
+    recipe: str | None = None
     results: str | None = None
     devices: dict[str, DeviceEntry | str] = {}
     runtimes: dict[str, RuntimeEntry] = {}
@@ -127,7 +130,7 @@ def read_config(path: Path) -> Config:
         raise InputError(
             f"{path}: {error}",
             code="E_CONFIG",
-            hint="keys: device, profile, results, devices, runtimes, meters",
+            hint="keys: device, profile, recipe, results, devices, runtimes, meters",
         ) from error
     return _rooted(config, path.parent)
 
@@ -163,10 +166,12 @@ def _rooted(config: Config, folder: Path) -> Config:
 
     def file(text: str | None) -> str | None:
         is_path = text is not None and ("/" in text or text.endswith((".yaml", ".yml")))
-        return str(folder / expanded(text, "the profile")) if text is not None and is_path else text
+        return str(folder / expanded(text, "the file")) if text is not None and is_path else text
 
     devices = {
-        name: entry if isinstance(entry, str) else msgspec.structs.replace(entry, profile=file(entry.profile))
+        name: entry
+        if isinstance(entry, str)
+        else msgspec.structs.replace(entry, profile=file(entry.profile), recipe=file(entry.recipe))
         for name, entry in config.devices.items()
     }
     results = config.results
@@ -192,6 +197,7 @@ def _rooted(config: Config, folder: Path) -> Config:
     return Config(
         device=config.device,
         profile=file(config.profile),
+        recipe=file(config.recipe),
         results=results,
         devices=devices,
         runtimes=runtimes,
@@ -204,6 +210,7 @@ def merge(over: Config, under: Config) -> Config:
     return Config(
         device=over.device or under.device,
         profile=over.profile or under.profile,
+        recipe=over.recipe or under.recipe,
         results=over.results or under.results,
         devices={**under.devices, **over.devices},
         runtimes={**under.runtimes, **over.runtimes},
@@ -218,6 +225,7 @@ def load_config(start: Path | None = None) -> Config:
     config = Config(
         device=env("EDGEKIT_DEVICE"),
         profile=env("EDGEKIT_PROFILE"),
+        recipe=env("EDGEKIT_RECIPE"),
         results=_place(results) if results else None,
     )
     project = find_upward(start) if (start := start or _here()) else None

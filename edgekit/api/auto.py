@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from edgekit.errors import (
     EdgekitError,
@@ -58,15 +58,18 @@ def convert_auto(
 
     target = find_target(profile, wishes.get("to"))
     recipes = _possible(target, profile)
+    labels = {what: label for label, what in recipes.items()}
     made: dict[str, Artifact] = {}
     candidates = []
-    for i, recipe in enumerate(recipes):
+    for i, (recipe, what) in enumerate(recipes.items()):
         sink(Event("convert", f"recipe {recipe}", i, len(recipes), "recipes"))
-        candidates.append(_try(recipe, made, source, profile=profile, name=name, sink=sink, wishes=wishes))
+        asked: ConvertWishes = {**wishes, "recipe": what}
+        candidates.append(_try(recipe, made, source, profile=profile, name=name, sink=sink, wishes=asked))
     sink(Event("convert", "", len(recipes), len(recipes), "recipes"))
     if device is not None:
         candidates = _measured(candidates, made, device, profile, options, sink)
-    limits, prefer = _limits(profile), tuple(profile.recipe.prefer) if profile is not None else ()
+    wished = profile.recipe.prefer if profile is not None else ()
+    limits, prefer = _limits(profile), tuple(labels[what] for what in wished if what in labels)
     picked = pick(candidates, limits, prefer)
     if picked is None:
         reasons = "; ".join(f"{recipe}: {why}" for recipe, why in reasons_against(candidates, limits).items())
@@ -80,22 +83,22 @@ def convert_auto(
     return Conversion(artifact, {}, auto=Auto(picked, tuple(candidates)))
 
 
-def _possible(target: Target, profile: Profile | None) -> list[str]:
+def _possible(target: Target, profile: Profile | None) -> dict[str, str]:
     """What the target makes and a runtime of the profile takes: the built-in recipes, and those that the profile prefers;
-    float32 first."""
+    float32 first. Recipes as `load_recipe` takes them, by what they are called: a file that is called like another one goes by its path."""
     from edgekit.conversion.recipes import RECIPES, allowed, load_recipe
     from edgekit.conversion.recipes.choose import not_made
 
     preferred = profile.recipe.prefer if profile is not None else ()
-    found = [FIRST]
-    for name in dict.fromkeys((*RECIPES, *preferred)):
-        recipe = load_recipe(name)
+    found = {FIRST: FIRST}
+    for what in dict.fromkeys((*RECIPES, *preferred)):
+        recipe = load_recipe(what)
         if (
-            name != FIRST
+            what != FIRST
             and allowed(recipe, profile)
             and not_made(recipe, target.recipes, target.name) is None
         ):
-            found.append(name)
+            found[recipe.name if recipe.name not in found else what] = what
     return found
 
 
@@ -113,9 +116,8 @@ def _try(
     from edgekit.api.models import convert
     from edgekit.conversion.auto import Candidate
 
-    asked: Any = {**wishes, "recipe": recipe}
     try:
-        artifact = convert(source, profile=profile, name=name, sink=sink, **asked)
+        artifact = convert(source, profile=profile, name=name, sink=sink, **wishes)
     except (VerificationError, ModelError, InputError, ToolError) as error:
         if recipe == FIRST:
             raise

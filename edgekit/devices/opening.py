@@ -27,6 +27,7 @@ class Target:
     root: str | None = None
     sysroot: str = ""
     usb_port: UsbPort | None = None
+    recipe: str | None = None
 
 
 def resolve(text: str, config: Config | None = None) -> Target:
@@ -51,7 +52,7 @@ def resolve(text: str, config: Config | None = None) -> Target:
             hint="an entry of edgekit.yaml is an address: local:, ssh://pi@host, adb:SERIAL",
         )
     root = entry.root and device_root(entry.root, inner.kind, text)
-    return Target(inner, text, entry.profile, root, entry.sysroot or "", entry.usb_port)
+    return Target(inner, text, entry.profile, root, entry.sysroot or "", entry.usb_port, entry.recipe)
 
 
 def _colon(text: str) -> str:

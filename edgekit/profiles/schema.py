@@ -10,6 +10,7 @@ does not): `limits.temperature_mc` is `limits: {temperature: 80C}`.
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct, field, json
+from msgspec.structs import replace
 
 from edgekit.units import Kind
 
@@ -65,10 +66,18 @@ Abi = Literal["arm64-v8a", "armeabi-v7a", "x86_64", "x86", "riscv64"]
 Os = Literal["linux", "android", "ios"]
 DeviceKind = Literal["local", "board", "phone"]
 Precision = Literal["int4", "int8", "int16", "float16", "bfloat16", "float32"]
-Recipe = Literal[
+RECIPES: Final = (
     "float32", "float16", "int8-dynamic", "int8-weight-only", "int8-static", "int16x8", "int4-weight-only",
     "int4-blockwise", "mixed",
-]  # fmt: skip
+)  # fmt: skip
+Recipe = Annotated[
+    str,
+    Meta(
+        pattern=rf"^({'|'.join(RECIPES)}|.*\.ya?ml)$",
+        description="a built-in recipe, or a recipe's file, named from where the profile lies",
+        extra={"recipes": RECIPES},
+    ),
+]
 Boundary = Literal["soc-rails", "cpu-package", "module-input", "board-input", "battery", "wall"]
 Runtime = Annotated[
     str,
@@ -245,6 +254,9 @@ class Profile(Document, frozen=True, kw_only=True):
         import hashlib  # loads OpenSSL, which most uses of a profile can do without
 
         content = {n: getattr(self, n) for n in Document.__struct_fields__ if n not in _NOT_CONTENT}
+        # where a recipe's file lies is no content; what it says has a hash of its own in every manifest
+        prefer = tuple(one.rpartition("/")[2] for one in self.recipe.prefer)
+        content["recipe"] = replace(self.recipe, prefer=prefer)
         return hashlib.sha256(json.encode(content, order="deterministic")).hexdigest()
 
 
