@@ -122,7 +122,9 @@ def _device_figures(record: Record, samples: Samples, prefix: str, detail: Detai
         plot = plots_device.telemetry(record, samples.telemetry, unit, f"{prefix}d{i}", detail)
         if plot is not None:
             found.append(_with_legend(f"{TITLES.get(unit, 'Readings')} over time", plot))
-    return join(found) if found else None
+    if not found:
+        return None
+    return el("div", found, class_="grid") if detail.few else join(found)
 
 
 def figure(title: str, plot: Plot, legend: Child = None) -> Html:

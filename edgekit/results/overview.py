@@ -12,7 +12,7 @@ from edgekit.results.chapter import figure
 from edgekit.results.facets import Facet, boxes, classes, device_of, recipe_of
 from edgekit.results.markup import Child, Html, el, join
 from edgekit.results.parts import badge, card, centre_us, table
-from edgekit.results.plots import Detail
+from edgekit.results.plots import FULL
 from edgekit.stats.comparing import UnpairedRatio, welch_ratio
 
 MAX_COLUMNS = 8
@@ -34,11 +34,10 @@ def overview(
     names: Sequence[str],
     every: Sequence[Facet],
     linked: int,
-    detail: Detail,
 ) -> Html:
     """Boxes to choose by, the runs as rows, figures, devices against recipes. The first `linked` runs have a chapter."""
-    medians = plots_device.comparison(records[:MAX_DRAWN], names[:MAX_DRAWN], "cmp", detail)
-    spread = plots_many.distributions(samples[:MAX_DRAWN], names[:MAX_DRAWN], "dst", detail)
+    medians = plots_device.comparison(records[:MAX_DRAWN], names[:MAX_DRAWN], "cmp", FULL)
+    spread = plots_many.distributions(samples[:MAX_DRAWN], names[:MAX_DRAWN], "dst", FULL)
     return join(
         [
             el("h2", "Runs"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +43,11 @@ class Plot:
     caption: str
 
 
-def both(detail: Detail, name: str, draw: Any) -> Html:
-    """A wide figure and, where wished, a narrow one; the page's width decides which one shows."""
+def both(detail: Detail, name: str, draw: Callable[[int, str, str], Html]) -> Html:
+    """A wide figure and, where wished, a narrow one; the page's width decides which one shows. Of few figures each is drawn
+    once, at the half width that suits both."""
+    if detail.few:
+        return draw(HALF_PX, f"{name}w", "")
     wide = draw(WIDE_PX, f"{name}w", "wide" if detail.narrow else "")
     return join([wide, draw(NARROW_PX, f"{name}n", "narrow")]) if detail.narrow else wide
 

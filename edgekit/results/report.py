@@ -48,8 +48,7 @@ LEVELS = (
     Level(Detail(450, True), 1000, 1000, runs=20),
     Level(Detail(300, True), 1000, 1000, runs=20),
     Level(Detail(240, False), 1000, 1000, runs=20),
-    Level(Detail(240, True, few=True), 1000, 1000),
-    Level(Detail(240, False, few=True), 1000, 1000),
+    Level(Detail(240, few=True), 1000, 1000),
     Level(Detail(240, False), 6, 60),
     Level(Detail(120, False), 2, 20),
     Level(Detail(60, False), 0, 3),
@@ -140,7 +139,7 @@ def _several(entries: Sequence[Entry], level: Level, total: int) -> list[Child]:
     top = el("header", el("p", "edgekit report", class_="eyebrow"), el("h1", f"{total} runs side by side"))
     samples = [kept for _, kept in entries]
     linked = min(level.detailed, len(entries))
-    body: list[Child] = [top, overview(records, samples, names, every, linked, level.detail)]
+    body: list[Child] = [top, overview(records, samples, names, every, linked)]
     for i, entry in enumerate(entries[:linked]):
         detail = level.detail if i < level.drawn else None
         body.append(_article(entry, names[i], i, detail, every, unfolded=len(entries) <= OPEN_CHAPTERS))
