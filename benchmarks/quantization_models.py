@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from benchmarks.quantization_nets import (
     PIXELS,
     STEM,
     WIDTH,
+    Block,
     Weights,
     as_nchw,
     blocks,
@@ -154,24 +157,52 @@ def _attention(x: Any, name: str, weights: Weights) -> Any:
     return y
 
 
-def with_outliers(weights: Weights, seed: int) -> Weights:
-    """The same function as `mobile`'s, with outlier channels behind the ReLUs inside the blocks.
+def with_outliers(weights: Weights, seed: int, where: str) -> Weights:
+    """The same function as `mobile`'s with outlier channels: one channel in 20 is made 32 to 256 times as large (by no power of
+    two), and the weights that read it as much smaller. The float outputs differ by rounding only; an int8 tensor with one scale for
+    all channels has no steps left for the others.
 
-    relu(s x) = s relu(x) for s > 0: one channel in 20 of each expanding and each depthwise convolution is made 32 to 256 times
-    as large (by no power of two), and the weights that read it as much smaller. The float outputs differ by rounding only; an
-    int8 tensor with one scale for all channels has no steps left for the others.
+    `where`: "inside" the blocks, behind their ReLUs (relu(s x) = s relu(x) for s > 0), where one layer reads what another makes;
+    or in the "stream" between blocks, where additions and several layers read it.
     """
     rng = np.random.default_rng(1000 + seed)
     changed = {name: value.astype(np.float64) for name, value in weights.items()}
+    for channels, makers, readers in _inside() if where == "inside" else _stream():
+        scales = _outlier_scales(channels, rng)
+        for name in makers:
+            changed[f"convs.{name}.conv.weight"] *= scales.reshape(-1, 1, 1, 1)
+            changed[f"convs.{name}.conv.bias"] *= scales
+        for name in readers:
+            axes = (-1, 1, 1, 1) if name.endswith("depthwise") else (1, -1, 1, 1)
+            changed[f"convs.{name}.conv.weight"] /= scales.reshape(axes)
+    return {name: value.astype(np.float32) for name, value in changed.items()}
+
+
+Places = Iterator[tuple[int, list[str], list[str]]]
+"""So many channels, the layers that make them, and those that read them."""
+
+
+def _inside() -> Places:
     for block in blocks():
         expand, depthwise, project = (f"{block.name}_{part}" for part in ("expand", "depthwise", "project"))
-        for first, second in ((expand, depthwise), (depthwise, project)):
-            scales = _outlier_scales(block.inside, rng)
-            changed[f"convs.{first}.conv.weight"] *= scales.reshape(-1, 1, 1, 1)
-            changed[f"convs.{first}.conv.bias"] *= scales
-            axes = (-1, 1, 1, 1) if second == depthwise else (1, -1, 1, 1)
-            changed[f"convs.{second}.conv.weight"] /= scales.reshape(axes)
-    return {name: value.astype(np.float32) for name, value in changed.items()}
+        yield block.inside, [expand], [depthwise]
+        yield block.inside, [depthwise], [project]
+
+
+def _stream() -> Places:
+    """From one block that adds nothing to the next such."""
+    all_ = blocks()
+    for at, block in enumerate(all_):
+        if block.residual:
+            continue
+        adding = list(_while_residual(all_[at + 1 :]))
+        after = all_[at + 1 + len(adding) :][:1]
+        readers = [f"{one.name}_expand" for one in (*adding, *after)] + ([] if after else ["head"])
+        yield block.out, [f"{one.name}_project" for one in (block, *adding)], readers
+
+
+def _while_residual(rest: Sequence[Block]) -> Iterator[Block]:
+    return takewhile(lambda block: block.residual, rest)
 
 
 def _outlier_scales(channels: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -123,7 +123,7 @@ def _made(tool: str, scheme: str, format_: str, make: Callable[[], Path | None])
         with _silenced():
             path = make()
     except Exception as error:  # each tool has its own; the table says so
-        return Made(tool, scheme, format_, failed=" ".join(f"{type(error).__name__}: {error}".split())[:300])
+        return Made(tool, scheme, format_, failed=" ".join(f"{type(error).__name__}: {error}".split())[:160])
     return Made(tool, scheme, format_, path)
 
 
@@ -145,8 +145,10 @@ def accepting() -> Profile:
     return msgspec.structs.replace(profile, recipe=recipe, precisions={})
 
 
-def by_edgekit(sources: Sources, scheme: str, start: Path) -> Path:
+def by_edgekit(sources: Sources, scheme: str, start: Path) -> Path | None:
     """With the profile of this machine where that takes it: `auto` then has these conversions from the cache."""
+    if scheme == "int4-weight-only" and start.suffix == ".onnx":
+        return None
     try:
         return _converted(sources, scheme, start, load_profile(PROFILE))
     except (InputError, VerificationError):
@@ -237,11 +239,12 @@ def _by_ort(sources: Sources, scheme: str, start: Path) -> Path | None:
         return None
     path, ready = sources.folder / f"{ORT}-{scheme}.onnx", sources.folder / f"{ORT}-ready.onnx"
     with quiet():
-        quant_pre_process(str(start), str(ready))
+        if scheme != "int4-blockwise":  # it joins MatMul and Add, and MatMulNBits is made of MatMul only
+            quant_pre_process(str(start), str(ready))
         if scheme == "int8-dynamic":
             quantization.quantize_dynamic(ready, path)
         elif scheme == "int4-blockwise":
-            engine = matmul_nbits_quantizer.MatMulNBitsQuantizer(onnx.load(ready))
+            engine = matmul_nbits_quantizer.MatMulNBitsQuantizer(onnx.load(start))
             engine.process()
             onnx.save(engine.model.model, path)
         else:

@@ -205,7 +205,7 @@ def main() -> None:
     ):
         for kind, make in makers.items():
             rows: dict[str, list[str]] = {
-                name: [] for name in ("load s", "insert /s", "bytes a run", *QUERIES)
+                name: [] for name in ("load s", "insert /s", "bytes a run", *QUERIES, "processor share")
             }
             for count in counts:
                 print(f"{kind}, {count:,} runs", file=sys.stderr, flush=True)

@@ -5,7 +5,7 @@ What is imported counts wherever it stands: in a function, behind TYPE_CHECKING,
 * texts that name a module (`"edgekit.api.models"`, `f"edgekit.cli.commands.{name}"`, code for another Python),
 * texts that name a file of the project's Python or scripts (`"litert_runner.py"`, `scripts / "fuzz_agent"`),
 * plug-ins: a module that loads some takes all that pyproject.toml registers in the groups that it names,
-* `"edgekit"` as a command in tests, and `import edgekit`: the whole product,
+* `"edgekit"`, `"bin/edgekit"` and `f"{folder}/edgekit"` as a command in tests, and `import edgekit`: the whole product,
 * conftest.py of every folder above, and what lies in a package beside its Python (recipes, style sheets).
 
 Text of documentation does not count. The answer may be too large, never too small: where a rule cannot tell, it takes
@@ -36,7 +36,9 @@ SCRIPTS = ("scripts", "benchmarks", "examples")
 
 _DOTTED = re.compile(rf"\b({'|'.join(PACKAGES)})((?:\.\w+)*)(\.?)(?!\w)")
 _FILE = re.compile(r"[\w*]*\.py\b")
-_WHOLE = re.compile(r"^edgekit$|/edgekit$|\bimport edgekit\b(?!\.)|\bfrom edgekit import|\bedgekit\.\{")
+_WHOLE = re.compile(
+    r"^/?edgekit$|\bbin/edgekit$|\bimport edgekit\b(?!\.)|\bfrom edgekit import|\bedgekit\.\{"
+)
 _MACHINERY = tuple(TESTS / name for name in ("closure.py", "order.py", "passes.py"))
 """Decide which tests run, and name for that what no test uses."""
 _MADE = ("__pycache__", "bin", ".mypy_cache")
@@ -125,7 +127,7 @@ def _add_text(text: str, path: Path, found: Mentions) -> None:
     for name in _FILE.findall(text):
         found.files.add(name.lstrip("*"))
         if name in (".py", "*.py"):
-            found.trees.add(".".join(_dotted(path).split(".")[:2]))
+            found.trees.add(_around(path))
     last = text.rstrip("/").rpartition("/")[2]
     if last and "." not in last:
         found.files.add(last)
@@ -190,6 +192,12 @@ def _dotted(path: Path) -> str:
 def _place(name: str) -> Path:
     root, *rest = name.split(".")
     return PACKAGES[root].joinpath(*rest)
+
+
+def _around(path: Path) -> str:
+    """The package below the root that a module belongs to; for a script, which may look anywhere, the product."""
+    parts = _dotted(path).split(".")
+    return ".".join(parts[:2]) if parts[0] in PACKAGES else "edgekit"
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgekit.api.pipelines import check_options, keep, open_store, release_of
 from edgekit.benchmarking.unplugged import Unplugged, forget, jobs_there, start
-from edgekit.benchmarking.unplugged import collect as collected
+from edgekit.benchmarking.unplugged_left import collect as collected
 from edgekit.devices import Device
 from edgekit.events import Sink, ignore
 

@@ -31,6 +31,19 @@ def notes_of(after: Snapshot) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def mean_frequencies_khz(before: Snapshot, after: Snapshot) -> dict[str, int]:
+    """Of each policy from one snapshot to the other, idle time in it, by how long it was at each frequency: what samples
+    miss is in it. Not of a policy whose times went back or stood still."""
+    found = {}
+    for name, then in after.residencies.items():
+        first = {one.frequency_khz: one.time_us for one in before.residencies.get(name, ())}
+        spent = [(one.frequency_khz, one.time_us - first.get(one.frequency_khz, 0)) for one in then]
+        total_us = sum(time_us for _, time_us in spent)
+        if first and total_us > 0 and all(time_us >= 0 for _, time_us in spent):
+            found[name] = round(sum(khz * time_us for khz, time_us in spent) / total_us)
+    return found
+
+
 def _slowed(telemetry: Sequence[TelemetryPoint], launches: Sequence[Launch]) -> list[str]:
     """Cooling devices that were at work while launches ran."""
     windows = [

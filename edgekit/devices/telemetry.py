@@ -19,7 +19,7 @@ from edgekit.parse.jetson_clocks import JetsonClocks, parse_jetson_clocks
 from edgekit.parse.meminfo import parse_meminfo
 from edgekit.parse.nvpmodel import parse_nvpmodel
 from edgekit.parse.proc_stat import CpuTicks, parse_proc_stat
-from edgekit.parse.sysfs_cpufreq import parse_khz, parse_word
+from edgekit.parse.sysfs_cpufreq import Residency, parse_khz, parse_time_in_state, parse_word
 from edgekit.parse.sysfs_power import parse_reading
 from edgekit.parse.sysfs_thermal import parse_temp
 from edgekit.parse.vcgencmd import parse_get_throttled
@@ -56,6 +56,8 @@ class Sensors:
     commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     cooling: Mapping[str, str] = field(default_factory=dict)
     """What the kernel slows down where it gets hot, to the file of how far it is slowed down now."""
+    residencies: Mapping[str, str] = field(default_factory=dict)
+    """The file of how long each policy was at each frequency since boot."""
 
     def sampled(self) -> tuple[str, ...]:
         """Files to read again and again during a run: cheap ones."""
@@ -63,7 +65,8 @@ class Sensors:
 
     def snapshot(self) -> tuple[str, ...]:
         """Files to read once before and once after."""
-        return (*self.sampled(), *self.governors.values(), STAT, MEMINFO, LOADAVG, VMSTAT, BOOT_ID, UPTIME)
+        more = (*self.governors.values(), *self.residencies.values())
+        return (*self.sampled(), *more, STAT, MEMINFO, LOADAVG, VMSTAT, BOOT_ID, UPTIME)
 
 
 def sensors_of(description: Description, sysroot: str = "") -> Sensors:
@@ -93,6 +96,7 @@ def sensors_of(description: Description, sysroot: str = "") -> Sensors:
         governors={name: f"{path}/scaling_governor" for name, path in policies.items()},
         commands=commands,
         cooling=cooling,
+        residencies={name: f"{path}/stats/time_in_state" for name, path in policies.items()},
     )
 
 
@@ -119,6 +123,8 @@ class Snapshot:
     power_mode: str | None = None
     """Of a Jetson: name and number."""
     clocks: JetsonClocks | None = None
+    residencies: Mapping[str, tuple[Residency, ...]] = field(default_factory=dict)
+    """By policy, where the kernel keeps them."""
 
 
 def read_snapshot(
@@ -194,6 +200,11 @@ def read_snapshot(
         status_overridden=overridden,
         power_mode=power_mode,
         clocks=clocks,
+        residencies={
+            name: found
+            for name, path in sensors.residencies.items()
+            if (found := _quiet(parse_time_in_state, files.get(path))) is not None
+        },
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import threading
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -39,8 +39,8 @@ class Readings:
     """All that came so far. Added to by one thread, looked at by another."""
 
     source: Source
-    t_us: list[float] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
+    t_us: array[float] = field(default_factory=lambda: array("d"))
+    values: array[float] = field(default_factory=lambda: array("d"))
     layout: Layout | None = None
     lines: int = 0
     damaged: int = 0
@@ -83,13 +83,13 @@ class Readings:
         with self._lock:
             return len(self.t_us)
 
-    def rails(self, first: int = 0, last: int | None = None) -> Rails | Refused:
-        """Readings `first` to `last`, on the meter's own clock."""
+    def rails(self) -> Rails | Refused:
+        """All readings, on the meter's own clock."""
         import numpy as np
 
         with self._lock:
-            t_us = np.array(self.t_us[first:last], dtype=np.float64)
-            values = np.array(self.values[first:last], dtype=np.float64)
+            t_us = np.array(self.t_us, dtype=np.float64)
+            values = np.array(self.values, dtype=np.float64)
         if self.layout is None:
             return Refused(f"the meter gave no readings{self._why()}")
         if self.damaged > MOST_DAMAGED * self.lines:
@@ -108,11 +108,6 @@ class Readings:
                 return Refused(f"the meter gave {self.count()} readings in time{self._why()}")
             pause.wait(LOOK_SECONDS)
         return None
-
-    def last_us(self) -> float:
-        """The time of the latest reading, on the meter's clock."""
-        with self._lock:
-            return self.t_us[-1] if self.t_us else -math.inf
 
     def _why(self) -> str:
         return f": {self.ended or self.first_damage}" if self.ended or self.first_damage else ""

@@ -69,14 +69,15 @@ def meter_for(
     unplugged_later: bool = False,
 ) -> Offer | Refused:
     """What `choice.choose` says of this device; `power`: the profile's; `entries`: meters beside the device, of edgekit.yaml.
-    Raises InputError E_METER, and E_CONFIG for an entry that cannot be; DeviceLost."""
+    Raises InputError E_METER, and E_CONFIG where that entry cannot be; DeviceLost."""
     power = power or Power()
     named = wanted or power.meter
     if named == NO_METER:
         return choose(wanted, {}, Survey(power=power))
     asked = ALL_LOOKS if named == batterystats.BatteryStatsMeter.name else None
     seen = survey(device, power, asked=asked, unplugged_later=unplugged_later)
-    return choose(wanted, {**look_all(seen), **offers_of(entries or {}, seen)}, seen)
+    beside = {name: entry for name, entry in (entries or {}).items() if name == named}
+    return choose(wanted, {**look_all(seen), **offers_of(beside, seen)}, seen)
 
 
 @contextmanager

@@ -56,9 +56,9 @@ def open_database(place: Place, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Datab
     if path is not None and not path.exists():
         with _errors(place):
             sqlite_file.create(path, initialise)
-    database = _unchecked(place, busy_timeout_s)
-    with database.errors(), database.engine.connect() as connection:
+    with _errors(place), _looking(place, busy_timeout_s).connect() as connection:
         version = _version(connection, place)
+    database = _unchecked(place, busy_timeout_s)
     if version == SCHEMA_VERSION:
         return database
     if not place.is_sqlite:
@@ -70,6 +70,9 @@ def open_database(place: Place, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Datab
 def migrate(place: Place, busy_timeout_s: float = BUSY_TIMEOUT_S) -> tuple[int | None, int]:
     """Make the store's tables, or bring those of an older edgekit up to date, all or nothing: the versions before (None:
     there were none) and after. Raises StoreError as `open_database` does."""
+    if place.path is not None and place.path.exists():
+        with _errors(place), _looking(place, busy_timeout_s).connect() as connection:
+            _version(connection, place)
     database = _unchecked(place, busy_timeout_s)
     with database.writing() as connection:
         if not place.is_sqlite:
@@ -100,6 +103,14 @@ def _unchecked(place: Place, busy_timeout_s: float) -> Database:
     if place.path is not None:
         return Database(place, sqlite_file.make_engine(place.path, busy_timeout_s))
     return Database(place, postgres.make_engine(place, busy_timeout_s))
+
+
+def _looking(place: Place, busy_timeout_s: float) -> Engine:
+    """To see what is there. A file that is no store, or a newer one, must stay as it is: setting up a connection that writes
+    would change its header."""
+    if place.path is not None:
+        return sqlite_file.make_reader(place.path, busy_timeout_s)
+    return postgres.make_engine(place, busy_timeout_s)
 
 
 @contextmanager

@@ -7,15 +7,16 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
-import msgspec
-
 from edgekit.errors import InputError
-from edgekit.records import METRICS, Record, Samples, to_builtins, value_of
+from edgekit.records import METRICS, Record, Samples, decode, value_of
 from edgekit.records.metrics import column_of
+from edgekit.results.interchange import google_benchmark, junit
+from edgekit.results.lines import line_of
 
-Format = Literal["jsonl", "csv", "json"]
-FORMATS: tuple[Format, ...] = ("jsonl", "csv", "json")
-Entry = tuple[Record, Samples | None]
+Format = Literal["jsonl", "csv", "json", "google-benchmark", "junit"]
+FORMATS: tuple[Format, ...] = ("jsonl", "csv", "json", "google-benchmark", "junit")
+Entry = tuple[bytes, Samples | None]
+"""A record's JSON, as it was kept."""
 
 _SAMPLE_COLUMNS = ("run", "kind", "launch", "index", "t_us", "name", "value", "unit", "path")
 # A spreadsheet takes a cell that begins so for a formula (CWE-1236), and device names are not ours.
@@ -25,8 +26,9 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def export(entries: Iterable[Entry], format: Format) -> Iterator[str]:  # noqa: A002
     """Pieces of text that make one document, in the order given.
 
-    - `jsonl`: one record per line, as `edgekit bench --json` prints it; with samples it has one more key,
-      "samples": {"unit": "us", "launches": [[...]], "telemetry": [{name, unit, path, t_us, value}]}.
+    - `jsonl`: one record per line, byte for byte as it was kept; with samples it has two more keys (see
+      `edgekit.results.lines`).
+    - `google-benchmark`: launches as repetitions; `junit`: a suite a run, with the record in it. Neither has samples.
     - `json`: {"records": [...]} of the same objects.
     - `csv`: without samples one row per record: what and where, then every metric in its unit; with samples
       one row per sample ("latency") or reading ("telemetry"). An unknown value is an empty cell. A text that
@@ -38,27 +40,15 @@ def export(entries: Iterable[Entry], format: Format) -> Iterator[str]:  # noqa: 
         return _json_document(entries)
     if format == "csv":
         return _csv(entries)
+    if format == "google-benchmark":
+        return iter([google_benchmark(decode(data) for data, _ in entries)])
+    if format == "junit":
+        return iter([junit(data for data, _ in entries)])
     raise InputError(f"no export format called '{format}'", hint=f"there are: {', '.join(FORMATS)}")
 
 
-def _json(record: Record, samples: Samples | None) -> str:
-    plain = to_builtins(record)
-    if samples is not None:
-        plain["samples"] = {
-            "unit": "us",
-            "launches": [launch.tolist() for launch in samples.launches],
-            "telemetry": [
-                {
-                    "name": series.name,
-                    "unit": series.unit,
-                    "path": series.path,
-                    "t_us": series.t_us.tolist(),
-                    "value": series.value.tolist(),  # NaN becomes null
-                }
-                for series in samples.telemetry
-            ],
-        }
-    return msgspec.json.encode(plain).decode()
+def _json(data: bytes, samples: Samples | None) -> str:
+    return line_of(data, samples).decode()
 
 
 def _json_document(entries: Iterable[Entry]) -> Iterator[str]:
@@ -71,7 +61,8 @@ def _json_document(entries: Iterable[Entry]) -> Iterator[str]:
 
 def _csv(entries: Iterable[Entry]) -> Iterator[str]:
     first = True
-    for record, samples in entries:
+    for data, samples in entries:
+        record = decode(data)
         if first:
             yield _line(_SAMPLE_COLUMNS if samples is not None else _record_columns())
             first = False
@@ -100,7 +91,7 @@ def _record_row(record: Record) -> list[Any]:
         record.verdict.state,
     ]
     values = [value_of(record, name) for name in METRICS]
-    return [*map(_safe, identity), record.latency.launches, record.latency.count, *values]
+    return [*map(spreadsheet_safe, identity), record.latency.launches, record.latency.count, *values]
 
 
 def _sample_lines(run: str, samples: Samples) -> Iterator[str]:
@@ -109,7 +100,17 @@ def _sample_lines(run: str, samples: Samples) -> Iterator[str]:
         yield _lines(rows)
     for series in samples.telemetry:
         yield _lines(
-            (run, "telemetry", None, k, p.t_us, _safe(p.name), _number(p.value), _safe(p.unit), _safe(p.path))
+            (
+                run,
+                "telemetry",
+                None,
+                k,
+                p.t_us,
+                spreadsheet_safe(p.name),
+                _number(p.value),
+                spreadsheet_safe(p.unit),
+                spreadsheet_safe(p.path),
+            )
             for k, p in enumerate(series.points())
         )
 
@@ -118,7 +119,8 @@ def _number(value: float) -> float | None:
     return value if value == value else None
 
 
-def _safe(text: str | None) -> str | None:
+def spreadsheet_safe(text: str | None) -> str | None:
+    """A text that a spreadsheet would take for a formula gets a ' before it."""
     return f"'{text}" if text is not None and text.startswith(_FORMULA_STARTS) else text
 
 

@@ -37,6 +37,17 @@ def make_engine(path: Path, busy_timeout_s: float) -> Engine:
     return engine
 
 
+def make_reader(path: Path, busy_timeout_s: float) -> Engine:
+    """An engine that only reads, and changes nothing by being there."""
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    return create_engine(
+        URL.create("sqlite+pysqlite", database=str(path)),
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        creator=lambda: sqlite3.connect(uri, uri=True, timeout=busy_timeout_s, isolation_level=None),
+    )
+
+
 def _set_up(connection: sqlite3.Connection, _: object) -> None:
     """WAL: readers never wait for writers. FULL: what was added survives a power cut."""
     for pragma in (
@@ -123,7 +134,7 @@ def mapped(error: DBAPIError, path: Path) -> EdgekitError:
         )
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return damaged(path, str(original))
-    if code == sqlite3.SQLITE_READONLY:
+    if code == sqlite3.SQLITE_READONLY or (code in _MAYBE_FULL and not os.access(path.parent, os.W_OK)):
         return StoreError(
             text,
             code="E_STORE_READ_ONLY",

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
 
-from sqlalchemy import select
-
-from edgekit.errors import InputError
-from edgekit.records import Record, Samples, Series, decode, encode, unpack_floats
-from edgekit.records.packed import unpack
-from edgekit.records.samples import MAX_UNPACKED_BYTES
-from edgekit.results import asking, baselines, tables
+from edgekit.records import Record, Samples, decode, encode
+from edgekit.results import asking, baselines
 from edgekit.results.adding import BATCH, add_entries, batches
 from edgekit.results.asking import RunRow, Trend
 from edgekit.results.database import BUSY_TIMEOUT_S, open_database
@@ -21,9 +15,9 @@ from edgekit.results.export import Format, export
 from edgekit.results.filters import Filter, parse_filters
 from edgekit.results.naming import resolved
 from edgekit.results.place import place_of
+from edgekit.results.reading import record_bytes, samples_of
 from edgekit.results.rows import entry_of
 from edgekit.results.select import Cursor
-from edgekit.results.sqlite_file import damaged
 
 Filters = Iterable[str | Filter]
 
@@ -141,21 +135,7 @@ class Store:
     def get_bytes(self, run: str) -> tuple[bytes, str]:
         """A record's JSON, byte for byte as it was added, and its seal: the sha256 of these bytes, which is checked."""
         with self.database.reading() as connection:
-            run_id = resolved(connection, run)
-            row = connection.execute(
-                select(tables.records.c.json_packed, tables.records.c.sha256)
-                .join(tables.run_rows)
-                .where(tables.run_rows.c.id == run_id)
-            ).one_or_none()
-        if row is None:
-            raise damaged(self.place.shown, f"run {run_id} has no record")
-        try:
-            data = unpack(row.json_packed, MAX_UNPACKED_BYTES)
-        except ValueError as error:
-            raise damaged(self.place.shown, f"record {run_id}: {error}") from error
-        if sha256(data).hexdigest() != row.sha256:
-            raise damaged(self.place.shown, f"record {run_id} does not have its hash")
-        return data, str(row.sha256)
+            return record_bytes(connection, resolved(connection, run), self.place.shown)
 
     def seals(self, ids: Sequence[str]) -> dict[str, str]:
         """The seals of those runs of these ids that are there."""
@@ -165,34 +145,7 @@ class Store:
     def samples(self, run: str) -> Samples:
         """All samples of a run, named as `resolve` takes it. Empty where they were pruned."""
         with self.database.reading() as connection:
-            run_id = resolved(connection, run)
-            key = select(tables.run_rows.c.key).where(tables.run_rows.c.id == run_id).scalar_subquery()
-            launches = connection.execute(
-                select(tables.latencies)
-                .where(tables.latencies.c.run_key == key)
-                .order_by(tables.latencies.c.launch)
-            ).all()
-            series = connection.execute(
-                select(tables.telemetry)
-                .where(tables.telemetry.c.run_key == key)
-                .order_by(tables.telemetry.c.series)
-            ).all()
-        try:
-            return Samples(
-                launches=tuple(unpack_floats(row.us_packed) for row in launches),
-                telemetry=tuple(
-                    Series(
-                        name=row.name,
-                        unit=row.unit,
-                        path=row.path,
-                        t_us=unpack_floats(row.t_us_packed),
-                        value=unpack_floats(row.value_packed),
-                    )
-                    for row in series
-                ),
-            )
-        except InputError as error:
-            raise damaged(self.place.shown, f"samples of {run_id}: {error.message}") from error
+            return samples_of(connection, resolved(connection, run), self.place.shown)
 
     def set_baseline(self, run: str, *, force: bool = False) -> Record:
         """Make a run the baseline of its model's name, profile and runtime. Returns its record.
@@ -227,8 +180,21 @@ class Store:
         """Pieces of one document (see `edgekit.results.export`); no `runs`: all, oldest first. The runs are
         looked up at once, so that a wrong name fails before anything is written."""
         ids = tuple(self.resolve(run) for run in runs) or self.ids()
-        entries = ((self.get(run), self.samples(run) if with_samples else None) for run in ids)
-        return export(entries, format)
+        return export(self._entries(ids, with_samples), format)
+
+    def entries(
+        self, runs: Sequence[str] = (), *, with_samples: bool = True
+    ) -> Iterator[tuple[bytes, Samples | None]]:
+        """Records as they were added, byte for byte, and their samples; of one moment; no `runs`: all, oldest first. What
+        another store's `add_many` takes."""
+        return self._entries(tuple(self.resolve(run) for run in runs) or self.ids(), with_samples)
+
+    def _entries(self, ids: Sequence[str], with_samples: bool) -> Iterator[tuple[bytes, Samples | None]]:
+        place = self.place.shown
+        with self.database.reading() as connection:
+            for run in ids:
+                samples = samples_of(connection, run, place) if with_samples else None
+                yield record_bytes(connection, run, place)[0], samples
 
     def ids(self, filters: Filters = ()) -> tuple[str, ...]:
         """Ids of the runs that meet the filters, oldest first."""

@@ -1,7 +1,7 @@
 """A run on its way from one store to another: the record's JSON, byte for byte, and its samples, exactly. Pure.
 
 One JSON object: {"record": {...}, "samples": {"launches": [F], "telemetry": [{"name", "unit", "path", "t_us": F, "value": F}]}}
-where F is Base64 of zlib of little-endian float64, as the store keeps them; samples may be null.
+where F is Base64 of zlib of little-endian float64, which any language reads without edgekit; samples may be null.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import zlib
 
 import msgspec
 import numpy as np
+from numpy.typing import ArrayLike
 
 from edgekit.errors import InputError
-from edgekit.records import Samples, Series, pack_floats
+from edgekit.records import Samples, Series
 
 MAX_SAMPLES_BYTES = 512 << 20
 """Of one run, unpacked: 64 million values."""
@@ -44,13 +45,17 @@ class SentRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     samples: SentSamples | None = None
 
 
+def _floats(values: ArrayLike) -> bytes:
+    return zlib.compress(np.ascontiguousarray(values, dtype="<f8").tobytes(), level=6)
+
+
 def packed(record: bytes, samples: Samples) -> bytes:
     """A run to send. `record`: its JSON as the store keeps it."""
     telemetry = tuple(
-        SentSeries(one.name, one.unit, one.path, pack_floats(one.t_us), pack_floats(one.value))
+        SentSeries(one.name, one.unit, one.path, _floats(one.t_us), _floats(one.value))
         for one in samples.telemetry
     )
-    sent = SentSamples(tuple(pack_floats(launch) for launch in samples.launches), telemetry)
+    sent = SentSamples(tuple(_floats(launch) for launch in samples.launches), telemetry)
     return msgspec.json.encode(SentRun(msgspec.Raw(record), sent))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -10,10 +13,11 @@ from edgekit.api.devices import connect
 from edgekit.benchmarking import BenchOptions
 from edgekit.benchmarking.plan import make_plan
 from edgekit.benchmarking.ready import made_ready
+from edgekit.clock import Deadline
 from edgekit.config import Config, DeviceEntry, UsbPort
 from edgekit.devices import Device
 from edgekit.profiles import load_profile
-from tests.cli.running import MODEL, edgekit
+from tests.cli.running import MODEL, argv, edgekit, environment
 from tests.devices.hub import Hub
 from tests.meters import trees
 
@@ -119,3 +123,38 @@ def test_the_meter_is_chosen_once_it_does_not_charge_any_more(tmp_path: Path) ->
     assert done.error()["code"] == "E_METER"
     assert "the battery is charging" in done.error()["message"]
     assert text(tmp_path, "input_suspend") == "0"
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_measurement_that_is_ended_gives_the_port_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
+) -> None:
+    """By itself where it can, else by the next command that opens a device."""
+    hub = Hub(tmp_path)
+    monkeypatch.setenv("EDGEKIT_DATA_DIR", str(tmp_path / "data"))
+    phone(tmp_path).close()
+    (tmp_path / "edgekit.yaml").write_text(
+        f'devices:\n  it: {{address: "local:", root: "{tmp_path}/device", sysroot: "{tmp_path}/tree", '
+        'usb_port: {location: "1-1", port: 2}}\n'
+    )
+    command = argv(
+        "bench", MODEL, "-d", "it", "--charging", "off", "--ready-timeout", "0", "--min-seconds", "60"
+    )
+    running = subprocess.Popen(
+        command,
+        env=environment({"PATH": hub.path}),
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = Deadline.after(120)
+    while "off" not in hub.actions and not deadline.expired() and running.poll() is None:
+        time.sleep(0.05)
+    assert hub.actions == ["off"]
+    time.sleep(0.5)
+    running.send_signal(how)
+    assert running.wait(60) in (143, -signal.SIGKILL)
+    if how == signal.SIGKILL:
+        assert hub.actions == ["off"]
+        edgekit("meters", "-d", "it", cwd=tmp_path, env={"PATH": hub.path}).ok()
+    assert hub.actions == ["off", "on"]

@@ -115,7 +115,7 @@ def test_a_pi_5_with_its_pmic(board: Board) -> None:
     program.chmod(0o755)
     path = {"PATH": f"{program.parent}:{os.environ['PATH']}"}
     with loaded(board.root, lambda busy, _: in_place(core, "6.22421000\n" if busy else "1.22421000\n")):
-        record = board.bench("--min-seconds", "3", env=path)
+        record = board.bench("--min-seconds", "5", env=path)
     check_energy(record, "rpi-pmic", 5 * 861.733, 7239.82 - 5 * 861.733)
 
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgekit.api.devices import connect
+from edgekit.config import Config, DeviceEntry
+from edgekit.events import ignore
+from edgekit.meters.base import Source
+from edgekit.meters.external import stream_offer
+from edgekit.meters.taking import metered
+from edgekit.stats.traces import Refused
 from tests.cli.running import MODEL, edgekit
 from tests.meters.boards import LAUNCHES, Board
 from tests.meters.simulated_meter import BUSY_MW, IDLE_MW
@@ -49,17 +57,17 @@ def check(record: Mapping[str, Any]) -> dict[str, Any]:
     assert energy["idle_power_mw"] == pytest.approx(IDLE_MW, rel=0.02)
     assert energy["mean_power_mw"] == pytest.approx(BUSY_MW, rel=0.04)
     mean_us = sum(one["wall_us"] for one in record["launches"]) / record["latency"]["count"]
-    assert energy["per_inference_uj"] == pytest.approx((BUSY_MW - IDLE_MW) * mean_us / 1000, rel=0.06)
+    assert energy["per_inference_uj"] == pytest.approx((BUSY_MW - IDLE_MW) * mean_us / 1000, rel=0.1)
     return energy
 
 
 def test_a_command_whose_clock_is_late_and_drifts(bench: Bench) -> None:
-    """1000 s behind, 0.3 % slow, and its lines come 2.5 s late."""
+    """1000 s behind, 0.6 % slow, and its lines come 2.5 s late."""
     bench.wired(
-        command=bench.simulator("--offset", "1000", "--drift", "0.003", "--late", "2.5"), boundary="wall"
+        command=bench.simulator("--offset", "1000", "--drift", "0.006", "--late", "2.5"), boundary="wall"
     )
-    energy = check(bench.board.bench("--meter", "bench-supply"))
-    assert energy["clock_drift"] == pytest.approx(0.003, abs=0.0015)
+    energy = check(bench.board.bench("--meter", "bench-supply", "--min-seconds", "2"))
+    assert energy["clock_drift"] == pytest.approx(0.006, abs=0.003)
 
 
 def test_a_meter_that_is_wired_to_another_device_is_an_error_before_anything_is_measured(
@@ -69,6 +77,19 @@ def test_a_meter_that_is_wired_to_another_device_is_an_error_before_anything_is_
     error = bench.error()
     assert error["code"] == "E_METER_SILENT"
     assert "the marker before the launches was not found" in error["message"]
+
+
+def test_a_meter_that_ends_meanwhile_is_a_reason(bench: Bench) -> None:
+    """Its readings are for nothing without the second marker: what the launches took cannot be told."""
+    end = bench.board.folder / "end"
+    source = Source(argv=tuple(bench.simulator("--stop", str(end))))
+    offer = replace(stream_offer("bench-supply", source, "wall", "nothing"), idle_s=1.0)
+    config = Config(devices={"it": DeviceEntry(address="local:", root=bench.board.root)})
+    with connect("it", config=config) as device, metered(device, offer, ignore, required=True) as taken:
+        end.touch()
+    assert isinstance(taken.found, Refused)
+    assert "the marker after the launches was not found" in taken.found.reason
+    assert "ended with exit code 0" in taken.found.reason
 
 
 def test_a_meter_that_does_not_answer_is_an_error_with_what_it_said(bench: Bench) -> None:

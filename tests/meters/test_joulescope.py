@@ -10,54 +10,19 @@ import sys
 
 import pytest
 
-from edgekit.clock import Deadline
-from edgekit.meters.base import Missing, Offer, Survey
-from edgekit.meters.choice import choose
-from edgekit.meters.joulescope import LIBRARY, RATE_HZ, JoulescopeMeter, line_of, settings_of
-from edgekit.meters.stream import streaming
+from edgekit.meters.joulescope import LIBRARY, RATE_HZ, line_of, settings_of
 from edgekit.parse.meter_stream import layout_of, read_line
-from edgekit.profiles.schema import Power
-from edgekit.registry import load
-from edgekit.stats.traces import Refused
-
-needs_library = pytest.mark.skipif(
-    importlib.util.find_spec(LIBRARY) is None, reason=f"{LIBRARY} is not installed"
-)
+from tests.meters.contract import InstrumentContract
 
 
-def test_without_the_library_the_reason_is_the_command_that_brings_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, LIBRARY, None)
-    found = load("meters", "joulescope")().look(Survey())
-    assert isinstance(found, Missing)
-    assert LIBRARY in found.reason
-    assert found.needed == "pip install 'edgekit-sdk[joulescope]'"
+class TestJoulescope(InstrumentContract):
+    name = "joulescope"
+    library = LIBRARY
+    extra = "joulescope"
+    absent = f"0 Joulescopes: {LIBRARY} finds none"
 
 
-@needs_library
-def test_it_is_taken_on_request_only_and_says_what_it_is_wired_to() -> None:
-    seen = Survey(power=Power(boundary="battery"))
-    offer = JoulescopeMeter().look(seen)
-    assert isinstance(offer, Offer)
-    assert (offer.boundary, offer.meter) == ("battery", "joulescope")
-    assert isinstance(choose(None, {"joulescope": offer}, seen), Refused)
-    assert choose("joulescope", {"joulescope": offer}, seen) is offer
-    assert isinstance(JoulescopeMeter().look(Survey(simulated=True)), Missing)
-
-
-@needs_library
-def test_the_real_library_finds_no_instrument_and_the_reason_says_so() -> None:
-    offer = JoulescopeMeter().look(Survey())
-    assert isinstance(offer, Offer)
-    assert offer.source is not None
-    with streaming(offer.source) as readings:
-        found = readings.wait_for(1, Deadline.after(60))
-    assert isinstance(found, Refused)
-    assert f"0 Joulescopes: {LIBRARY} finds none" in found.reason
-
-
-@needs_library
+@pytest.mark.skipif(importlib.util.find_spec(LIBRARY) is None, reason=f"{LIBRARY} is not installed")
 def test_the_library_has_what_the_program_calls() -> None:
     """Names and forms of the installed release, so that another one that lacks them is noticed here."""
     code = (

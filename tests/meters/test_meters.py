@@ -17,7 +17,7 @@ from edgekit.profiles.schema import Power
 from edgekit.registry import plugins
 from edgekit.stats.traces import Refused, Trace
 from tests.meters import trees
-from tests.meters.contract import MeterContract
+from tests.meters.contract import InstrumentContract, MeterContract
 from tests.meters.trees import surveyed
 from tests.parse.outputs import output
 
@@ -237,10 +237,12 @@ class TestSim(MeterContract):
 
 
 def test_every_built_in_meter_has_its_contract() -> None:
-    from tests.meters import test_command_meters
+    from tests.meters import test_command_meters, test_joulescope
 
     assert test_command_meters
-    tested = {one.name for one in MeterContract.__subclasses__()}
+    assert test_joulescope
+    contracts = (*MeterContract.__subclasses__(), *InstrumentContract.__subclasses__())
+    tested = {one.name for one in contracts}
     assert tested == set(plugins("meters"))
 
 

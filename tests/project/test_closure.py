@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests import closure as rules
+from tests import passes
 from tests.closure import ROOT, closure
-
-pytestmark = pytest.mark.base
 
 CONVERTS = ROOT / "tests" / "conversion" / "test_matrix.py"
 COMMANDS = ROOT / "tests" / "failures" / "test_bad_input.py"
@@ -90,6 +89,13 @@ def test_a_change_concerns_those_that_can_run_it() -> None:
     ]
     assert everything <= commands
     assert not [name for name in pure if name.startswith(("edgekit/conversion", "edgekit/models"))]
+
+
+def test_every_file_whose_passes_are_kept_can_be_judged() -> None:
+    """Whatever others write there: an answer, and the file itself in it."""
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        if str(path.relative_to(ROOT)).startswith((*passes.LONG, *passes.FOLDERS)):
+            assert path in closure(path)
 
 
 def test_the_products_own_init_is_lazy() -> None:

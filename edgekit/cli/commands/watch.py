@@ -40,13 +40,18 @@ def watch(session: Session, period: float, count: int | None, meter: str | None,
         raise click.UsageError("--json takes --count, and no --jsonl")
     with connect(one_device(session), config=session.config, sink=session.sink) as device:
         profile = profile_for(device, session.profile, config=session.config, sink=session.sink)
-        found = meter_for(device, profile.power if profile is not None else None, meter)
+        found = meter_for(
+            device, profile.power if profile is not None else None, meter, session.config.meters
+        )
         moments = looks(device, meter=found, period_s=period, count=count)
         if session.json:
             session.emit({"device": device.address, "moments": list(moments)})
             return
-        if isinstance(found, Refused) and not jsonl:
-            session.console.print(f"power: {found.reason}", markup=False)
+        if not jsonl and (isinstance(found, Refused) or not found.paths):
+            why = (
+                found.reason if isinstance(found, Refused) else f"{found.meter} is no file there to look into"
+            )
+            session.console.print(f"power: {why}", markup=False)
         for moment in moments if jsonl or not session.console.is_terminal else ():
             click.echo(as_line(moment) if jsonl else in_words(moment))
         if session.console.is_terminal and not jsonl:

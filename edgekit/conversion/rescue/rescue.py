@@ -92,7 +92,7 @@ def _equalized(job: Job, prepared: Prepared, samples: Samples) -> tuple[Prepared
         return prepared, ()
     changed = prepared.request.folder / "equalized.tflite"
     changed.write_bytes(found.data)
-    words = f"cross-layer equalization of {found.links} pairs of layers (float outputs bit for bit equal)"
+    words = f"cross-layer equalization of {found.links} groups of layers (float outputs bit for bit equal)"
     return replace(prepared, path=changed), (words,)
 
 

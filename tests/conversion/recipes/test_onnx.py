@@ -290,3 +290,25 @@ def test_b2_b3_damage_is_seen(
     assert (caught.value.code, caught.value.exit_code) == (code, 7)
     assert says in caught.value.message
     assert not (tmp_path / "o.ekm").exists()
+
+
+def test_b2_b2_a_dense_layer_of_matmul_and_add_is_one_gemm(tmp_path: Path) -> None:
+    """B2-b2: ONNX Runtime has an integer kernel with a bias for Gemm only. What is between the two nodes is not rounded then;
+    what comes out has its name, and the weights are checked as ever."""
+    source, _ = net_and_data("encoder", "onnx", tmp_path)
+    before = types(onnx.load(str(source)))
+    artifact, model = made(tmp_path, "encoder", "int8-static")
+    after = types(model)
+    layers = after["Gemm"] - before.get("Gemm", 0)
+    assert layers >= 6
+    assert (before["MatMul"] - after["MatMul"], before["Add"] - after["Add"]) == (layers, layers)
+    assert artifact.manifest.verification.state == "passed"
+    _, dynamic = made(tmp_path / "again", "encoder", "int8-dynamic")
+    assert types(dynamic).get("Gemm", 0) <= before.get("Gemm", 0)
+
+
+def test_b2_b2_a_rule_that_keeps_the_add_in_float_keeps_the_pair_apart(tmp_path: Path) -> None:
+    rules = "rules:\n  - {target: onnx, op: Add, scheme: float}\n"
+    _, model = made(tmp_path, "encoder", STATIC + rules)
+    assert types(model)["MatMul"] > 0
+    assert types(model).get("Gemm", 0) <= 1

@@ -1,0 +1,95 @@
+"""Runs for sharing: without serials, hosts, users, folders of users, and exact times. Pure, but for the key.
+
+The same device has the same pseudonym in one export and another in the next: it is made with a key that is thrown away. A
+redacted record is another record, with an id and a seal of its own. What people put into labels and models' names stays,
+but for labels that name a person or a machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from edgekit.records import Record, Samples, decode, encode, to_builtins
+
+REDACTED = "[redacted]"
+_LABELS = re.compile(r"user|owner|author|host|hostname|machine|serial|email|ip", re.IGNORECASE)
+_HOME = re.compile(r"(/(?:home|Users)/)[^/\s:\"']+")
+_IPV4 = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b(?!\.?\d)")
+_MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_ADDRESS = re.compile(
+    r"(?P<scheme>[a-z+]+):(?://)?(?:(?P<user>[^@/]+)@)?(?P<host>[^/?]*)(?:/(?P<rest>[^?]*))?.*", re.DOTALL
+)
+_KEEP_VERSIONS = ("version", "edgekit_version", "kernel", "os", "libc", "schema", "sha256")
+"""Four numbers with points may be a version there."""
+_LEAST_LETTERS = 3
+"""Shorter names (a host `pi`, a user `me`) are not looked for inside of other words."""
+
+
+def redacted_entries(
+    entries: Iterable[tuple[bytes, Samples | None]], key: bytes | None = None
+) -> Iterator[tuple[bytes, Samples | None]]:
+    """Samples stay as they are: they are times of the device's own clock, since it started."""
+    own = key if key is not None else secrets.token_bytes(32)
+    for data, samples in entries:
+        yield encode(redacted(decode(data), own)), samples
+
+
+def redacted(record: Record, key: bytes) -> Record:
+    """The record without what names a person, a machine or a moment. The day stays."""
+    hidden = _secrets(record.device.address)
+    plain: Any = _walk(to_builtins(record), "", hidden)
+    day = record.started_at[:10]
+    plain["id"] = f"{day.replace('-', '')}-000000000-{_pseudonym(key, record.id)}"
+    plain["started_at"] = f"{day}T00:00:00.000Z"
+    scheme = record.device.address.partition(":")[0]
+    plain["device"]["address"] = (
+        record.device.address
+        if scheme in ("local", "sim")
+        else f"{scheme}:{_pseudonym(key, record.device.address)}"
+    )
+    if record.device.fingerprint is not None:
+        plain["device"]["fingerprint"] = _pseudonym(key, record.device.fingerprint)
+    plain["labels"] = {
+        name: REDACTED if _LABELS.fullmatch(name) else value for name, value in plain["labels"].items()
+    }
+    for event in plain["events"]:
+        event["at"] = None
+    return msgspec.convert(plain, Record)
+
+
+def _secrets(address: str) -> tuple[str, ...]:
+    """The parts of an address that name something, the longest first; the address itself too."""
+    match = _ADDRESS.fullmatch(address)
+    if match is None or match["scheme"] in ("local", "sim"):
+        return ()
+    host = match["host"] or ""
+    parts = {address, host, host.rpartition(":")[0], match["user"] or "", match["rest"] or ""}
+    return tuple(sorted((part for part in parts if len(part) >= _LEAST_LETTERS), key=len, reverse=True))
+
+
+def _walk(value: Any, name: str, hidden: tuple[str, ...]) -> Any:
+    if isinstance(value, str):
+        return value if name in _KEEP_VERSIONS else _clean(value, hidden)
+    if isinstance(value, Mapping):
+        return {_clean(key, hidden): _walk(one, key, hidden) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_walk(one, name, hidden) for one in value]
+    return value
+
+
+def _clean(text: str, hidden: tuple[str, ...]) -> str:
+    for part in hidden:
+        text = text.replace(part, REDACTED)
+    text = _HOME.sub(rf"\1{REDACTED}", text)
+    return _IPV4.sub(REDACTED, _MAIL.sub(REDACTED, text))
+
+
+def _pseudonym(key: bytes, text: str) -> str:
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:12]

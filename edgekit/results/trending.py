@@ -1,0 +1,54 @@
+"""One metric over time, with the runs marked that changed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from edgekit.records.metrics import Metric
+from edgekit.results.asking import RunRow
+
+RUNS_BEFORE = 5
+"""A change is against so many valid runs: one of them alone may have been an odd one."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """`change`: the run's 95 % interval of latency lies beyond those of all five valid runs before it; None elsewhere, and
+    for metrics that have no interval."""
+
+    run: str
+    started_at: str
+    version: str | None
+    verdict: str
+    value: float | None
+    ci95_low: float | None
+    ci95_high: float | None
+    change: Literal["better", "worse"] | None
+
+    @property
+    def words(self) -> tuple[str, str, str | None, str]:
+        return self.run, self.started_at, self.version, self.verdict
+
+
+def points_of(runs: Sequence[RunRow], wanted: Metric) -> tuple[Point, ...]:
+    """Oldest first, as `runs` are. An interval is known of the median (or mean) latency only."""
+    has_interval = wanted.name in ("median_latency", "mean_latency", "p50_latency")
+    before: list[tuple[float, float]] = []
+    found = []
+    for run in runs:
+        low, high = (run.ci95_low_us, run.ci95_high_us) if has_interval else (None, None)
+        change: Literal["better", "worse"] | None = None
+        if low is not None and high is not None:
+            recent = before[-RUNS_BEFORE:]
+            if len(recent) == RUNS_BEFORE:
+                if low > max(one[1] for one in recent):
+                    change = "worse"
+                elif high < min(one[0] for one in recent):
+                    change = "better"
+            if run.verdict == "valid":
+                before.append((low, high))
+        value = run.metrics[wanted.name]
+        found.append(Point(run.id, run.started_at, run.model_version, run.verdict, value, low, high, change))
+    return tuple(found)
