@@ -57,7 +57,7 @@ def convert_auto(
     from edgekit.conversion.convert import Conversion, find_target, output_folder
 
     target = find_target(profile, wishes.get("to"))
-    recipes = _possible(target, profile)
+    recipes = possible_recipes(target, profile)
     labels = {what: label for label, what in recipes.items()}
     made: dict[str, Artifact] = {}
     candidates = []
@@ -83,7 +83,7 @@ def convert_auto(
     return Conversion(artifact, {}, auto=Auto(picked, tuple(candidates)))
 
 
-def _possible(target: Target, profile: Profile | None) -> dict[str, str]:
+def possible_recipes(target: Target, profile: Profile | None) -> dict[str, str]:
     """What the target makes and a runtime of the profile takes: the built-in recipes, and those that the profile prefers;
     float32 first. Recipes as `load_recipe` takes them, by what they are called: a file that is called like another one goes by its path."""
     from edgekit.conversion.recipes import RECIPES, allowed, load_recipe

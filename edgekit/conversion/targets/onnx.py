@@ -18,6 +18,7 @@ from edgekit.conversion.targets.onnx_calibrate import find_ranges
 from edgekit.conversion.targets.onnx_check import check_file
 from edgekit.conversion.targets.onnx_gemm import with_gemms
 from edgekit.conversion.targets.onnx_layout import check, permuted
+from edgekit.conversion.targets.onnx_norm import fold_norms
 from edgekit.conversion.targets.onnx_plan import lift_constants, named, plan_for
 from edgekit.conversion.targets.onnx_quantize import quantize, raised
 from edgekit.conversion.targets.torch_layout import for_layout
@@ -210,6 +211,7 @@ def _integers(
         model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
     model, raising = raised(model, recipe.name)
     lift_constants(model)
+    norms = fold_norms(model)
     named(model)
     plan = plan_for(recipe, model)
     if not plan.schemes:
@@ -226,7 +228,8 @@ def _integers(
     before.CopyFrom(model)
     after = quantize(model, plan, ranges)
     stored = check_file(plan, before, after, ranges)
-    found, notes = None, (*raising, *plan.notes())
+    folding = (f"{norms} BatchNormalization put into the weights of the Conv before",) if norms else ()
+    found, notes = None, (*raising, *folding, *plan.notes())
     if (share := plan.share(before)) < 0.5:
         notes = (*notes, f"only {100 * share:.0f} % of the weights are integers now")
     if gatherer is not None:

@@ -6,7 +6,9 @@ import os
 
 import pytest
 
-from tests.conversion.recipe_matrix import Cell, cells, expected, run_cell
+from edgekit.conversion.routes import ROUTES
+from tests.conversion.nets import NETS
+from tests.conversion.recipe_matrix import SOURCES, Cell, cells, expected, run_cell
 
 pytest.importorskip("ai_edge_quantizer.quantizer")
 
@@ -14,7 +16,7 @@ pytest.importorskip("ai_edge_quantizer.quantizer")
 def _parameters() -> list[object]:
     found: list[object] = []
     for cell in cells():
-        usual = cell.target in ("tflite", "onnx") and cell.net in ("mobilenet", "lstm")
+        usual = cell.target in ("tflite", "onnx") and cell.net in ("mobilenet", "lstm") and not cell.source
         marks = [pytest.mark.heavy, *([] if usual else [pytest.mark.matrix])]
         found.append(pytest.param(cell, id=cell.key, marks=marks))
     return found
@@ -31,6 +33,14 @@ def test_cell(cell: Cell, request: pytest.FixtureRequest) -> None:
         assert found.size_bytes == pytest.approx(wanted.size_bytes, rel=0.02)
     if found.snr_db is not None and wanted.snr_db is not None and wanted.snr_db < 60:
         assert found.snr_db == pytest.approx(wanted.snr_db, abs=2)
+
+
+def test_every_way_is_covered() -> None:
+    """B2-b1: each way from a source to a target that a tool makes, quantized, with each net among them."""
+    ways = {(source, target) for (source, target), route in ROUTES.items() if route.tool is not None}
+    seen = {(one.source or SOURCES[one.target], one.target) for one in cells() if one.recipe != "float32"}
+    assert ways <= seen, ways - seen
+    assert {one.net for one in cells() if one.source} == set(NETS)
 
 
 def test_the_table_is_whole() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from edgekit.conversion import ConvertOptions
 from edgekit.conversion import convert as work
 from edgekit.conversion.recipes import load_recipe
+from edgekit.conversion.rescue import why_not
 from edgekit.conversion.rescue.equalize import equalized
 from edgekit.conversion.rescue.layers import eased, wider_scheme
 from edgekit.conversion.rescue.links import find_links
@@ -157,6 +159,18 @@ def test_a_price_in_time_is_measured_each_time(tmp_path: Path) -> None:
     assert cached == [False, False, False, True, False]
     assert weighed == [(found.size_bytes_before, found.size_bytes)] * 3
     assert any("on board: 20 us became 25 (+25.0 %)" in note for note in done.artifact.manifest.notes)
+
+
+@pytest.mark.parametrize(
+    ("target", "says"), [("coreml", "not for coreml"), ("executorch", "not for executorch")]
+)
+def test_other_formats_are_refused_with_the_reason(target: str, says: str) -> None:
+    """B2.5: what cannot be looked into here is not rescued, and the failure says so."""
+    job: Any = SimpleNamespace(
+        target=SimpleNamespace(format={"executorch": "pte"}.get(target, "mlpackage"), name=target)
+    )
+    result: Any = SimpleNamespace(recipe=load_recipe("int8-static"))
+    assert why_not(job, result) == f"--rescue is for tflite and onnx, {says}"
 
 
 class IntegersOnly:
