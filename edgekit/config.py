@@ -6,6 +6,7 @@
     devices:
       pi: ssh://pi@rpi5
       bench: {address: "adb:0123", profile: pixel-8, root: /data/local/tmp/edgekit, sysroot: /mnt/recorded}
+      phone: {address: "adb:192.168.1.7:5555", usb_port: {location: "1-1", port: 2}}      # of uhubctl
     runtimes:                         # tools of your own (docs/runtimes.md)
       benchmark-model: {binary: ./benchmark_model, sha256: 0123..., version: "2.17"}
     meters:                           # power meters beside a device (docs/measuring.md)
@@ -31,6 +32,13 @@ MAX_CONFIG_BYTES = 1 << 20
 MAX_DEPTH = 12
 
 
+class UsbPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The port of a USB hub that a device hangs on, as `uhubctl` names it; its power can be cut (`bench --charging off`)."""
+
+    location: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,3}(-[0-9]{1,3}(\.[0-9]{1,3})*)?$")]
+    port: Annotated[int, msgspec.Meta(ge=1, le=255)]
+
+
 class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry of `devices:`."""
 
@@ -38,6 +46,7 @@ class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     profile: str | None = None
     root: str | None = None
     sysroot: str | None = None
+    usb_port: UsbPort | None = None
 
 
 class RuntimeEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.cache import cache_dir
+from edgekit.config import FILE_NAME, user_config_dir
 from tests import order, passes
 
 os.environ["EDGEKIT_CACHE_DIR"] = str(cache_dir())
@@ -57,10 +58,10 @@ def _root_of_this_process(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_local(_own_folders: None, _root_of_this_process: Path) -> None:
     """`local:` has a folder of this process's own, by the user's settings: two that measure at once would wait for
     each other's lease."""
-    folder = Path(os.environ["XDG_CONFIG_HOME"]) / "edgekit"
-    folder.mkdir(parents=True, exist_ok=True)
+    settings = user_config_dir() / FILE_NAME
+    settings.parent.mkdir(parents=True, exist_ok=True)
     entry = json.dumps({"address": "local:", "root": str(_root_of_this_process)})
-    (folder / "edgekit.yaml").write_text(f'devices: {{"local:": {entry}}}\n', encoding="utf-8")
+    settings.write_text(f'devices: {{"local:": {entry}}}\n', encoding="utf-8")
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -53,7 +53,8 @@ def watch(
         raise InputError(
             "the time of a simulated device does not pass by itself", code="E_WATCH", hint="give --count 10"
         )
-    offer = meter if isinstance(meter, Offer) else None
+    # a meter beside the device is not asked here
+    offer = meter if isinstance(meter, Offer) and meter.source is None else None
     sensors = device.sensors.sampled()
     if offer is None and not sensors:
         raise DeviceError(

@@ -70,7 +70,8 @@ def measure_configurations(
     check_cpus(plan.cpus, device)
     chosen = chosen_for(release, device, profile, options)
     own_inputs = load_inputs(release, device, options)
-    meter = meter_of(chosen, device, profile, options)
+    # a battery tells the device's power only once it does not charge any more
+    meter = None if plan.charging == "off" else meter_of(chosen, device, profile, options)
     started_at = utc_now()
     with ExitStack() as stack:
         stack.enter_context(device.leased(f"measure {release.manifest.name}", options.lease_wait_seconds))
@@ -82,6 +83,8 @@ def measure_configurations(
             _Entrant(LaunchSeries(release, structs.replace(one, threads=count), installed, device, folder))
             for one, count, folder in zip(plans, threads, scratch, strict=True)
         ]
+        if meter is None:
+            meter = meter_of(chosen, device, profile, options)
         with metered(device, meter, sink, required=options.meter is not None) as energy:
             before = device.snapshot(files_first=False)
             with sampled(device) as telemetry:

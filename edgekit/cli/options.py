@@ -200,8 +200,8 @@ measure_options = _all(
     ),
     click.option(
         "--charging",
-        type=click.Choice(["yes", "no", "any"]),
-        help="Android: wait until it charges, or does not.",
+        type=click.Choice(["yes", "no", "off", "any"]),
+        help="Android: wait until it charges, or does not; off: see to it, by its charger's setting or its USB port's power.",
     ),
     click.option(
         "--min-battery",

@@ -40,6 +40,7 @@ from edgekit.models.artifact import (
     is_artifact,
 )
 from edgekit.models.info import Signature, TensorSpec
+from edgekit.names import checked_name
 
 if TYPE_CHECKING:
     from edgekit.conversion.auto import Auto
@@ -175,12 +176,8 @@ def _disk_full(error: ToolError) -> HostDiskFull | None:
 
 
 def _checked(name: str | None) -> str | None:
-    """The name as devices take it. The layer of devices is loaded only for this."""
-    if name is None:
-        return None
-    from edgekit.devices.layout import checked_name
-
-    return checked_name(name, "model name")
+    """The name as devices take it."""
+    return None if name is None else checked_name(name, "model name")
 
 
 def safe_name(name: str) -> str:

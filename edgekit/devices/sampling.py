@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from edgekit.agent.answers import Content, Sample
 from edgekit.devices.device import Device
 from edgekit.devices.telemetry import Sensors, cooling_of, frequency_of, temperature_of
 from edgekit.records import TelemetryPoint
@@ -34,28 +33,27 @@ def sampled(device: Device) -> Iterator[Series]:
     with device.agent.sample(paths, period_ms=PERIOD_MS) as stream:
         yield series
         for sample in stream.stop():
-            series.points += [_point(sample, item, device.sensors) for item in sample.files]
+            series.points += [
+                point_of(sample.boottime_ns / 1000, item.path, item.text, device.sensors)
+                for item in sample.files
+            ]
 
 
-def _point(sample: Sample, item: Content, sensors: Sensors) -> TelemetryPoint:
+def point_of(t_us: float, path: str, text: str | None, sensors: Sensors) -> TelemetryPoint:
     """NaN where the file could not be read or makes no sense."""
-    name, unit, value = _told(item, sensors)
+    name, unit, value = _told(path, text, sensors)
     return TelemetryPoint(
-        t_us=sample.boottime_ns / 1000,
-        name=name,
-        value=float("nan") if value is None else float(value),
-        unit=unit,
-        path=item.path,
+        t_us=t_us, name=name, value=float("nan") if value is None else float(value), unit=unit, path=path
     )
 
 
-def _told(item: Content, sensors: Sensors) -> tuple[str, str, int | None]:
+def _told(sampled: str, text: str | None, sensors: Sensors) -> tuple[str, str, int | None]:
     for names, unit, read in (
         (sensors.zones, "mC", temperature_of),
         (sensors.frequencies, "kHz", frequency_of),
         (sensors.cooling, COOLING, cooling_of),
     ):
         for name, path in names.items():
-            if path == item.path:
-                return name, unit, read(item.text)
-    return item.path, "", None
+            if path == sampled:
+                return name, unit, read(text)
+    return sampled, "", None

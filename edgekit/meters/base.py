@@ -42,6 +42,8 @@ class Survey:
     """Of commands that ended well, by name: pmic_read_adc."""
     sysroot: str = ""
     simulated: bool = False
+    unplugged_later: bool = False
+    """What is plugged in now will be out when it is measured: that is looked at in the readings only."""
     power: Power = field(default=Power())
     """What the profile knows."""
 

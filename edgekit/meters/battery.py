@@ -65,9 +65,9 @@ class BatteryMeter:
 
     def look(self, seen: Survey) -> Offer | Missing:
         if seen.power.current_unit is None and _has(seen, "power_now"):
-            gauge = _gauge(self.name, seen, "power_now")
+            gauge = find_gauge(self.name, seen, "power_now")
             return gauge if isinstance(gauge, Missing) else self._power(gauge)
-        gauge = _gauge(self.name, seen, "current_now")
+        gauge = find_gauge(self.name, seen, "current_now")
         if isinstance(gauge, Missing):
             return gauge
         unit = seen.power.current_unit
@@ -75,7 +75,7 @@ class BatteryMeter:
             return Missing(
                 self.name,
                 "whether its current is in uA or mA differs between makers, and the profile does not say",
-                "power: {current_unit: uA} (or mA) in the profile, after a look at what it reads on battery",
+                "power: {current_unit: uA} (or mA) in the profile: edgekit doctor --calibrate-power finds out which",
             )
         return _offer(
             self.name,
@@ -103,7 +103,7 @@ class BatteryChargeMeter:
     def look(self, seen: Survey) -> Offer | Missing:
         there = [file for file in (*CHARGES, "energy_now") if _has(seen, file)]
         file = there[0] if there else CHARGES[0]
-        gauge = _gauge(self.name, seen, file)
+        gauge = find_gauge(self.name, seen, file)
         if isinstance(gauge, Missing):
             return gauge
         return _offer(
@@ -123,7 +123,7 @@ def _has(seen: Survey, file: str) -> bool:
     )
 
 
-def _gauge(meter: str, seen: Survey, file: str) -> Gauge | Missing:
+def find_gauge(meter: str, seen: Survey, file: str) -> Gauge | Missing:
     """The only battery, where `file` of it can be read and it is what feeds the device."""
     supplies = seen.of_class(SUPPLIES)
     kinds = {
@@ -145,8 +145,8 @@ def _gauge(meter: str, seen: Survey, file: str) -> Gauge | Missing:
     if voltage_uv is not None and not VOLTAGES_UV[0] <= voltage_uv <= VOLTAGES_UV[1]:
         return Missing(meter, f"{folder}/voltage_now is {voltage_uv}, which is no battery's voltage in uV")
     plugs = [path for path, kind in kinds.items() if kind != "battery" and "online" in supplies[path]]
-    why = _not_discharging(files.get("status"), {path: supplies[path].get("online") for path in plugs})
-    if why is not None:
+    why = not_discharging(files.get("status"), {path: supplies[path].get("online") for path in plugs})
+    if why is not None and not seen.unplugged_later:
         return Missing(meter, why, "unplug it: adb over Wi-Fi, or a USB port whose power can be switched off")
     return Gauge(
         folder=seen.on_device(folder),
@@ -169,7 +169,7 @@ def _offer(meter: str, paths: tuple[str, ...], **more: Any) -> Offer:
     )
 
 
-def _not_discharging(status: str | None, online: Mapping[str, str | None]) -> str | None:
+def not_discharging(status: str | None, online: Mapping[str, str | None]) -> str | None:
     """Why the battery's current is not what the device takes; None where it is."""
     said = quiet(parse_battery_status, status)
     if said != "discharging":
@@ -183,7 +183,7 @@ def _not_discharging(status: str | None, online: Mapping[str, str | None]) -> st
 def _doubt(gauge: Gauge, readings: Sequence[Reading]) -> Refused | None:
     for reading in readings:
         plugs = {path.removesuffix("/online"): reading.texts.get(path) for path in gauge.plugs}
-        if (why := _not_discharging(reading.texts.get(gauge.status), plugs)) is not None:
+        if (why := not_discharging(reading.texts.get(gauge.status), plugs)) is not None:
             return Refused(why)
     return None
 

@@ -35,7 +35,8 @@ class BatteryStatsMeter:
     def look(self, seen: Survey) -> Offer | Missing:
         if quiet(parse_batterystats, seen.outputs.get(OUTPUT)) is None:
             return Missing(self.name, "`dumpsys batterystats` gives no estimate of power use")
-        if (why := _not_on_battery(quiet(parse_dumpsys_battery, seen.outputs.get(BATTERY)))) is not None:
+        why = _not_on_battery(quiet(parse_dumpsys_battery, seen.outputs.get(BATTERY)))
+        if why is not None and not seen.unplugged_later:
             return Missing(self.name, why, "unplug it, and reach it by adb over Wi-Fi")
         return Offer(
             meter=self.name,

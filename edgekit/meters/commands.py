@@ -25,11 +25,25 @@ _STAMP = "read -r up rest < /proc/uptime"
 
 def command_loop(commands: Mapping[str, Sequence[str]], sleep_ms: int) -> tuple[str, ...]:
     """Commands by name, one after the other, again and again. For `LOOP`."""
-    body = [f'{_STAMP}; echo "{BEGIN} $up"']
+    return ("sh", "-c", loop_script((), commands, sleep_ms))
+
+
+def loop_script(files: Sequence[str], commands: Mapping[str, Sequence[str]], sleep_ms: int) -> str:
+    """`look_script` again and again."""
+    return f"while :; do {look_script(files, commands)}; sleep {sleep_ms / 1000:g}; done"
+
+
+def look_script(files: Sequence[str], commands: Mapping[str, Sequence[str]]) -> str:
+    """One look at files, each under its path, and commands, each under its name; of files without a process each."""
     # the echo behind ends an output's last line, where it has no end of its own
+    body = [f'{_STAMP}; echo "{BEGIN} $up"']
+    body += [
+        f"echo {shlex.quote(f'{OUTPUT} {path}')}; "
+        f'while IFS= read -r line; do echo "$line"; done 2>/dev/null < {shlex.quote(path)}; echo'
+        for path in files
+    ]
     body += [f"echo {OUTPUT} {name}; {shlex.join(argv)} 2>/dev/null; echo" for name, argv in commands.items()]
-    body += [f'{_STAMP}; echo "{END} $up"', f"sleep {sleep_ms / 1000:g}"]
-    return ("sh", "-c", f"while :; do {'; '.join(body)}; done")
+    return "; ".join([*body, f'{_STAMP}; echo "{END} $up"'])
 
 
 def line_stream(argv: Sequence[str]) -> tuple[str, ...]:

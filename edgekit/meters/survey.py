@@ -52,7 +52,13 @@ LOOKS = (
 ALL_LOOKS = frozenset(look.output for look in LOOKS)
 
 
-def survey(device: Device, power: Power | None = None, *, asked: frozenset[str] | None = None) -> Survey:
+def survey(
+    device: Device,
+    power: Power | None = None,
+    *,
+    asked: frozenset[str] | None = None,
+    unplugged_later: bool = False,
+) -> Survey:
     """Look for all that a built-in meter could use; what cannot be read is an unknown. `power`: the profile's; `asked`:
     which commands to run (ALL_LOOKS), by their outputs, instead of those that are quick. Raises DeviceLost."""
     root = device.target.sysroot.rstrip("/")
@@ -80,6 +86,7 @@ def survey(device: Device, power: Power | None = None, *, asked: frozenset[str] 
         outputs=_outputs(device, asked),
         sysroot=root,
         simulated=device.simulated,
+        unplugged_later=unplugged_later,
         power=power or Power(),
     )
 

@@ -61,7 +61,12 @@ class Taken:
 
 
 def meter_for(
-    device: Device, power: Power | None, wanted: str | None, entries: Mapping[str, MeterEntry] | None = None
+    device: Device,
+    power: Power | None,
+    wanted: str | None,
+    entries: Mapping[str, MeterEntry] | None = None,
+    *,
+    unplugged_later: bool = False,
 ) -> Offer | Refused:
     """What `choice.choose` says of this device; `power`: the profile's; `entries`: meters beside the device, of edgekit.yaml.
     Raises InputError E_METER, and E_CONFIG for an entry that cannot be; DeviceLost."""
@@ -69,7 +74,8 @@ def meter_for(
     named = wanted or power.meter
     if named == NO_METER:
         return choose(wanted, {}, Survey(power=power))
-    seen = survey(device, power, asked=ALL_LOOKS if named == batterystats.BatteryStatsMeter.name else None)
+    asked = ALL_LOOKS if named == batterystats.BatteryStatsMeter.name else None
+    seen = survey(device, power, asked=asked, unplugged_later=unplugged_later)
     return choose(wanted, {**look_all(seen), **offers_of(entries or {}, seen)}, seen)
 
 

@@ -99,7 +99,7 @@ Meter = Annotated[
         "meters",
         (
             *("odpm", "rapl", "power-stats", "hwmon", "ina3221-iio", "tegrastats", "rpi-pmic"),
-            *("battery", "battery-charge", "batterystats"),
+            *("battery", "battery-charge", "batterystats", "joulescope"),
             "none",
         ),
         "what tells power there, as `bench --meter` names it; none: nothing is to",
@@ -190,7 +190,7 @@ class Bench(_Section, frozen=True, kw_only=True):
     cool_to_mc: TemperatureMc | None = field(default=None, name="cool_to")
     cool_timeout_us: TimeUs | None = field(default=None, name="cool_timeout")
     screen: Literal["on", "off"] | None = None
-    charging: Literal["yes", "no"] | None = None
+    charging: Literal["yes", "no", "off"] | None = None
     min_battery: Ratio | None = None
     """With `screen` and `charging`: what an Android device is waited for to be, for `ready_timeout` each time."""
     ready_timeout_us: TimeUs | None = field(default=None, name="ready_timeout")
@@ -209,6 +209,8 @@ class Power(_Section, frozen=True, kw_only=True):
     """Which of the meter's rails to add up, where its own choice will not do (docs/measuring.md)."""
     current_unit: Literal["uA", "mA"] | None = None
     discharge_sign: Literal[-1, 1] | None = None
+    charging_off: dict[KnobPath, KnobValue] = {}
+    """Kernel settings that keep it from charging, for `charging: off`; the first that edgekit knows, where there are none."""
 
 
 class Document(_Section, frozen=True, kw_only=True):

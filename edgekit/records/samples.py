@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgekit.errors import InputError
+from edgekit.records.packed import pack, unpack
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,21 +79,20 @@ def series_of(points: Iterable[TelemetryPoint]) -> tuple[Series, ...]:
 
 
 def pack_floats(values: ArrayLike) -> bytes:
-    """zlib of little-endian float64; exact."""
+    """Little-endian float64, packed; exact."""
     import numpy as np
 
-    return zlib.compress(np.ascontiguousarray(values, dtype="<f8").tobytes(), level=6)
+    return pack(np.ascontiguousarray(values, dtype="<f8").tobytes())
 
 
 def unpack_floats(blob: bytes) -> Floats:
     """The inverse of `pack_floats`. Raises InputError (E_SAMPLES) for damaged bytes."""
     import numpy as np
 
-    inflate = zlib.decompressobj()
     try:
-        raw = inflate.decompress(blob, MAX_UNPACKED_BYTES)
-    except zlib.error as error:
+        raw = unpack(blob, MAX_UNPACKED_BYTES)
+    except ValueError as error:
         raise InputError(f"damaged samples: {error}", code="E_SAMPLES") from error
-    if not inflate.eof or inflate.unused_data or len(raw) % 8:
+    if len(raw) % 8:
         raise InputError("damaged samples: wrong length", code="E_SAMPLES")
     return np.frombuffer(raw, dtype="<f8").astype(np.float64)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from edgekit.errors import InputError
 from edgekit.records.metrics import Metric, metric
 from edgekit.results.filters import SERIES_WORDS, Filter
 from edgekit.results.select import Cursor, conditions_of, newest_keys, newest_of_each
-from edgekit.results.tables import METRIC_COLUMNS, labels, run_rows, series
+from edgekit.results.tables import METRIC_COLUMNS, labels, records, run_rows, series
 
 BEST_BY = ("median_latency", "energy_per_inference", "accuracy", "model_size")
+Costs = tuple[float | None, ...]
+Item = TypeVar("Item")
 _AT_ONCE = 5000
 """Rows read by one statement; SQLite takes 32,766 parameters."""
 
@@ -72,16 +74,19 @@ class Trend:
     runs: tuple[RunRow, ...]
 
 
-_COLUMNS = (
-    *(run_rows.c[name] for name in ("id", "started_at", "started_s", "model_version", "model_sha256")),
-    *(run_rows.c[name] for name in ("launches", "count", "ci95_low_us", "ci95_high_us")),
-    *(run_rows.c[column] for column in METRIC_COLUMNS.values()),
-    *(series.c[name] for name in ("project", "recipe", "profile", "soc", "abi", "runtime", "verdict")),
-    *(series.c[name] for name in ("runtime_version", "device_model")),
-    series.c.model.label("model_name"),
-    series.c.device.label("device_address"),
+_COMMON = tuple(series.c[name] for name in ("project", "model", "recipe", "profile", "device", "runtime"))
+"""What runs share that differ in time only; a verdict and the runtime's version may change."""
+_WORDS = (
+    *(run_rows.c[name] for name in ("id", "started_at", "started_s")),
+    *(series.c[name] for name in ("project", "model")),
+    *(run_rows.c[name] for name in ("model_version", "model_sha256")),
+    *(series.c[name] for name in ("recipe", "profile", "device", "device_model", "soc", "abi")),
+    *(series.c[name] for name in ("runtime", "runtime_version", "verdict")),
+    *(run_rows.c[name] for name in ("launches", "count")),
 )
-_SAME = tuple(name for name in RunRow.__dataclass_fields__ if name in {column.key for column in _COLUMNS})
+"""In the order of `RunRow`."""
+_COLUMNS = (*_WORDS, run_rows.c.ci95_low_us, run_rows.c.ci95_high_us)
+_METRICS = tuple(run_rows.c[column] for column in METRIC_COLUMNS.values())
 
 
 def list_runs(
@@ -95,9 +100,9 @@ def rows_of(connection: Connection, keys: Sequence[int]) -> tuple[RunRow, ...]:
     """The runs of these keys, in this order."""
     found: dict[int, RunRow] = {}
     for some in _batched(keys):
-        query = select(run_rows.c.key, *_COLUMNS).join(series).where(run_rows.c.key.in_(some))
-        for row in connection.execute(query).mappings():
-            found[row["key"]] = _row(row)
+        query = select(run_rows.c.key, *_COLUMNS, *_METRICS).join(series)
+        for row in connection.execute(query.where(run_rows.c.key.in_(some))):
+            found[row[0]] = _row(row[1:])
     return tuple(found[key] for key in keys)
 
 
@@ -121,16 +126,35 @@ def trends(connection: Connection, filters: Sequence[Filter], limit: int) -> tup
 
 
 def candidates(connection: Connection, filters: Sequence[Filter]) -> tuple[RunRow, ...]:
-    """The newest run that is not invalid of every model, recipe, profile, device and runtime that the filters name."""
+    """The newest run that is not invalid of every model, recipe, profile, device and runtime that the filters name,
+    newest first."""
+    return rows_of(connection, [key for key, _ in _newest(connection, filters, ())])
+
+
+def best(connection: Connection, filters: Sequence[Filter], metrics: Sequence[Metric]) -> tuple[RunRow, ...]:
+    """Those of the candidates that no other one beats."""
+    columns = [run_rows.c[METRIC_COLUMNS[one.name]] for one in metrics]
+    found = _newest(connection, filters, columns)
+    front = _front((key, _costs(values, metrics)) for key, values in found)
+    return rows_of(connection, front)
+
+
+def _newest(
+    connection: Connection, filters: Sequence[Filter], columns: Sequence[ColumnElement[Any]]
+) -> list[tuple[int, tuple[Any, ...]]]:
+    """Keys and values of the candidates, newest first."""
     wanted = conditions_of((*filters, Filter("verdict", "!=", ("invalid",))))
+    query = select(run_rows.c.key, *_COMMON, *columns)
     if wanted.of_runs or wanted.until_s is not None:
-        rows = list_runs(connection, (*filters, Filter("verdict", "!=", ("invalid",))), _AT_ONCE)
+        keys = newest_keys(connection, wanted, _AT_ONCE)
+        query = query.join(series).where(run_rows.c.key.in_(keys))
     else:
-        rows = rows_of(connection, connection.scalars(newest_of_each(wanted)).all())
-    newest: dict[tuple[Any, ...], RunRow] = {}
-    for row in sorted(rows, key=lambda one: (one.started_s, one.id)):
-        newest[_common(row)] = row
-    return tuple(reversed(newest.values()))
+        query = newest_of_each(query, wanted)
+    newest: dict[tuple[Any, ...], tuple[int, tuple[Any, ...]]] = {}
+    end = 1 + len(_COMMON)
+    for row in connection.execute(query.order_by(run_rows.c.started_s.desc(), run_rows.c.id.desc())):
+        newest.setdefault(tuple(row[1:end]), (row[0], tuple(row[end:])))
+    return list(newest.values())
 
 
 def metrics_of(names: Sequence[str]) -> tuple[Metric, ...]:
@@ -141,15 +165,7 @@ def metrics_of(names: Sequence[str]) -> tuple[Metric, ...]:
 def pareto(rows: Iterable[RunRow], metrics: Sequence[Metric]) -> tuple[RunRow, ...]:
     """Those that no other one beats: another is better in one metric, no worse in any, and knows all that this one
     knows. One that knows none of the metrics is left out. Pure."""
-    costs = [(row, tuple(_cost(row, one) for one in metrics)) for row in rows]
-    costs = [(row, cost) for row, cost in costs if any(value is not None for value in cost)]
-    # whatever beats another comes before it in this order, so that only those kept need be looked at
-    costs.sort(key=lambda pair: tuple((value is None, value or 0.0) for value in pair[1]))
-    front: list[tuple[RunRow, tuple[float | None, ...]]] = []
-    for row, cost in costs:
-        if not any(_beats(other, cost) for _, other in front):
-            front.append((row, cost))
-    return tuple(row for row, _ in front)
+    return tuple(_front((row, _costs([row.metrics[one.name] for one in metrics], metrics)) for row in rows))
 
 
 def words(connection: Connection, field: str) -> tuple[str, ...]:
@@ -174,16 +190,23 @@ def count_runs(connection: Connection) -> int:
     return connection.scalar(select(func.count()).select_from(run_rows)) or 0
 
 
-def _row(row: Mapping[Any, Any]) -> RunRow:
-    metrics = {name: row[column] for name, column in METRIC_COLUMNS.items()}
+def seals_of(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """sha256 of the records of these runs; those that are not there are left out."""
+    found: dict[str, str] = {}
+    for some in _batched(ids):
+        query = select(run_rows.c.id, records.c.sha256).join(records).where(run_rows.c.id.in_(some))
+        found.update((row.id, row.sha256) for row in connection.execute(query))
+    return found
+
+
+def _row(values: Sequence[Any]) -> RunRow:
+    metrics = dict(zip(METRIC_COLUMNS, values[len(_COLUMNS) :], strict=True))
+    low_us, high_us = values[len(_WORDS) : len(_COLUMNS)]
     rss = metrics["peak_rss"]
-    return RunRow(
-        **{name: row[name] for name in _SAME if name != "peak_rss_bytes"},
-        median_us=metrics["median_latency"],
-        p99_us=metrics["p99_latency"],
-        peak_rss_bytes=None if rss is None else int(rss),
-        metrics=metrics,
-    )
+    median_us, p99_us = metrics["median_latency"], metrics["p99_latency"]
+    rss_bytes = None if rss is None else int(rss)
+    known: tuple[Any, ...] = (*values[: len(_WORDS)], median_us, low_us, high_us, p99_us, rss_bytes, metrics)
+    return RunRow(*known)
 
 
 def _common(row: RunRow) -> tuple[str | None, ...]:
@@ -204,12 +227,26 @@ def _trend(rows: tuple[RunRow, ...]) -> Trend:
     )
 
 
-def _cost(row: RunRow, wanted: Metric) -> float | None:
-    value = row.metrics[wanted.name]
-    return value if value is None or wanted.lower_is_better else -value
+def _costs(values: Sequence[float | None], metrics: Sequence[Metric]) -> Costs:
+    """The lower the better, of any metric."""
+    return tuple(
+        value if value is None or metric.lower_is_better else -value
+        for value, metric in zip(values, metrics, strict=True)
+    )
 
 
-def _beats(other: tuple[float | None, ...], cost: tuple[float | None, ...]) -> bool:
+def _front(found: Iterable[tuple[Item, Costs]]) -> list[Item]:
+    known = [pair for pair in found if any(value is not None for value in pair[1])]
+    # whatever beats another comes before it in this order, so that only those kept need be looked at
+    known.sort(key=lambda pair: tuple((value is None, value or 0.0) for value in pair[1]))
+    front: list[tuple[Item, Costs]] = []
+    for item, costs in known:
+        if not any(_beats(other, costs) for _, other in front):
+            front.append((item, costs))
+    return [item for item, _ in front]
+
+
+def _beats(other: Costs, cost: Costs) -> bool:
     better = False
     for theirs, mine in zip(other, cost, strict=True):
         if mine is None:
@@ -221,6 +258,6 @@ def _beats(other: tuple[float | None, ...], cost: tuple[float | None, ...]) -> b
     return better
 
 
-def _batched(keys: Sequence[int]) -> Iterable[Sequence[int]]:
+def _batched(keys: Sequence[Item]) -> Iterable[Sequence[Item]]:
     for begin in range(0, len(keys), _AT_ONCE):
         yield keys[begin : begin + _AT_ONCE]

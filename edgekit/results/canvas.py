@@ -129,7 +129,9 @@ def to_svg(drawing: Any, name: str, label: str, class_: str = "") -> Html:
     body = re.sub(r'(id="|href="#|url\(#)(?=[mpC])', rf"\g<1>{name}-", body)
     body = re.sub(r"font-family: [^;\"]*;? ?", "", body)
     body = re.sub(r' transform="rotate\(-0 [^"]*"', "", body)
-    body = re.sub(r"(\d\.\d)\d{2,}", r"\1", body)
+    body = re.sub(
+        r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d)\d{2,}", r"\1", tag[0]), body
+    )  # labels keep theirs
     body = re.sub(r"\s*\n\s*", " ", body).replace("> <", "><")
     body = tidy(_MARKER.sub(lambda match: f"var({_NAMES[match.group()]})", body))
     opening = f'<svg viewBox="{view.group(1)}" class="{text(class_)}" role="img" aria-label="{text(label)}">'

@@ -15,9 +15,8 @@ from edgekit.errors import InputError
 from edgekit.records import METRICS, Record, value_of
 from edgekit.results import wording as w
 from edgekit.results.facets import device_of, recipe_of
-from edgekit.results.overview import WARNING, launch_values, versus
+from edgekit.results.overview import WARNING, against, versus
 from edgekit.results.parts import centre_us, title_of
-from edgekit.stats.unpaired import unpaired_ratio
 
 MAX_LAUNCHES = 40
 MAX_OPERATORS = 60
@@ -53,7 +52,6 @@ def _escaped(match: re.Match[str]) -> str:
 
 def _together(records: Sequence[Record]) -> str:
     """One row a run; the first is what the others are compared with."""
-    first = launch_values(records[0])
     rows = [
         (
             record.id,
@@ -63,7 +61,7 @@ def _together(records: Sequence[Record]) -> str:
             record.runtime.name,
             record.verdict.state,
             w.time(centre_us(record)),
-            "–" if record is records[0] else versus(unpaired_ratio(first, launch_values(record))),
+            "–" if record is records[0] else versus(against(records[0], record)),
         )
         for record in records
     ]

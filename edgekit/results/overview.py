@@ -13,7 +13,7 @@ from edgekit.results.facets import Facet, boxes, classes, device_of, recipe_of
 from edgekit.results.markup import Child, Html, el, join
 from edgekit.results.parts import badge, card, centre_us, table
 from edgekit.results.plots import Detail
-from edgekit.stats.unpaired import UnpairedRatio, unpaired_ratio
+from edgekit.stats.comparing import UnpairedRatio, welch_ratio
 
 MAX_COLUMNS = 8
 """So many runs stand side by side as columns with all their metrics."""
@@ -67,7 +67,6 @@ def runs(records: Sequence[Record], names: Sequence[str], every: Sequence[Facet]
     scale = w.time_scale(next((value for value in centres if value), None))
     limits = _limits(records)
     picks = range(min(len(records), MAX_REFERENCES))
-    launches = [launch_values(record) for record in records]
     with_energy = any(record.energy.per_inference_uj is not None for record in records)
     with_accuracy = any(record.accuracy.value is not None for record in records)
     rows: list[Html] = []
@@ -89,7 +88,7 @@ def runs(records: Sequence[Record], names: Sequence[str], every: Sequence[Facet]
             [
                 el(
                     "span",
-                    "–" if k == i else versus(unpaired_ratio(launches[k], launches[i])),
+                    "–" if k == i else versus(against(records[k], record)),
                     class_=f"vs vs-{k}",
                 )
                 for k in picks
@@ -134,13 +133,28 @@ def launch_values(record: Record) -> list[float]:
     return [value for value in found if value]
 
 
+def against(reference: Record, record: Record) -> UnpairedRatio | None:
+    """The run's launches over the reference's; None where a side has none, or one tells medians and one tells means."""
+    if reference.latency.ci95_of != record.latency.ci95_of:
+        return None
+    step_us = max(one.latency.resolution_us or 0.0 for one in (reference, record))
+    return welch_ratio(launch_values(reference), launch_values(record), step_us)
+
+
+def differs(found: UnpairedRatio) -> bool | None:
+    """Whether the interval leaves out 1; None where there is none."""
+    if found.ci95_low is None or found.ci95_high is None:
+        return None
+    return not found.ci95_low <= 1 <= found.ci95_high
+
+
 def versus(found: UnpairedRatio | None) -> str:
     """A ratio with its interval, in words."""
     if found is None:
         return w.UNKNOWN
     if found.ci95_low is None or found.ci95_high is None:
         return f"{w.significant(found.ratio, 3)} ×"
-    mark = "" if found.differs else " ="
+    mark = "" if differs(found) else " ="
     interval = f"{w.significant(found.ci95_low, 3)} to {w.significant(found.ci95_high, 3)}"
     return f"{w.significant(found.ratio, 3)} ×{mark} ({interval})"
 
@@ -219,8 +233,8 @@ def _row(records: Sequence[Record], names: Sequence[str], runs: Sequence[int | N
 
 
 def _difference(first: Record, record: Record) -> list[str]:
-    found = unpaired_ratio(launch_values(first), launch_values(record))
+    found = against(first, record)
     if found is None:
         return []
-    equal = " (no difference seen)" if found.differs is False else ""
+    equal = " (no difference seen)" if differs(found) is False else ""
     return [f"{w.significant(found.ratio, 3)} ×{equal}"]

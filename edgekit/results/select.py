@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select, union_all
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exists, func, or_, select
 
 from edgekit.results.filters import COUNTS, RUN_WORDS, SERIES_WORDS, Filter
 from edgekit.results.tables import METRIC_COLUMNS, labels, run_rows, series
@@ -104,29 +104,17 @@ def newest_keys(
         query = select(run_rows.c.key).where(run_rows.c.series_id.in_(chosen), *on_runs)
         return connection.scalars(query.order_by(*order).limit(limit)).all()
     columns = (run_rows.c.key, run_rows.c.started_s, run_rows.c.id)
-    pieces = [
-        select(
-            select(*columns)
-            .where(run_rows.c.series_id == one, *on_runs)
-            .order_by(*order)
-            .limit(limit)
-            .subquery()
-        )
-        for one in ids
-    ]
-    merged = union_all(*pieces).subquery()
-    return connection.scalars(
-        select(merged.c.key).order_by(merged.c.started_s.desc(), merged.c.id.desc()).limit(limit)
-    ).all()
+    one = bindparam("one", type_=run_rows.c.series_id.type)
+    piece = select(*columns).where(run_rows.c.series_id == one, *on_runs).order_by(*order).limit(limit)
+    rows = [row for id_ in ids for row in connection.execute(piece, {"one": id_})]
+    rows.sort(key=lambda row: (row.started_s, row.id), reverse=True)
+    return [row.key for row in rows[:limit]]
 
 
-def newest_of_each(wanted: Conditions) -> Select[Any]:
-    """Keys of the newest run of every series that is asked for."""
-    return (
-        select(run_rows.c.key)
-        .join(series, and_(series.c.id == run_rows.c.series_id, series.c.last_s == run_rows.c.started_s))
-        .where(*wanted.of_series, *wanted.on_runs())
-    )
+def newest_of_each(query: Select[Any], wanted: Conditions) -> Select[Any]:
+    """Of the query's rows of `run_rows` the newest one of every series that is asked for."""
+    newest = and_(series.c.id == run_rows.c.series_id, series.c.last_s == run_rows.c.started_s)
+    return query.join_from(series, run_rows, newest).where(*wanted.of_series, *wanted.on_runs())
 
 
 def _series_columns(field: str) -> tuple[ColumnElement[Any], ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -12,6 +11,8 @@ from sqlalchemy import select
 
 from edgekit.errors import InputError
 from edgekit.records import Record, Samples, Series, decode, encode, unpack_floats
+from edgekit.records.packed import unpack
+from edgekit.records.samples import MAX_UNPACKED_BYTES
 from edgekit.results import asking, baselines, tables
 from edgekit.results.adding import BATCH, add_entries, batches
 from edgekit.results.asking import RunRow, Trend
@@ -100,7 +101,7 @@ class Store:
         """The newest runs that no other one beats in all `metrics`: the Pareto front. Raises InputError E_METRIC."""
         wanted, by = _parsed(filters), asking.metrics_of(metrics)
         with self.database.reading() as connection:
-            return asking.pareto(asking.candidates(connection, wanted), by)
+            return asking.best(connection, wanted, by)
 
     def candidates(self, filters: Filters = ()) -> tuple[RunRow, ...]:
         """What `best` chooses from: the newest run of each model, recipe, profile, device and runtime, invalid ones left
@@ -142,19 +143,24 @@ class Store:
         with self.database.reading() as connection:
             run_id = resolved(connection, run)
             row = connection.execute(
-                select(tables.records.c.json_zlib, tables.records.c.sha256)
+                select(tables.records.c.json_packed, tables.records.c.sha256)
                 .join(tables.run_rows)
                 .where(tables.run_rows.c.id == run_id)
             ).one_or_none()
         if row is None:
             raise damaged(self.place.shown, f"run {run_id} has no record")
         try:
-            data = zlib.decompress(row.json_zlib)
-        except zlib.error as error:
+            data = unpack(row.json_packed, MAX_UNPACKED_BYTES)
+        except ValueError as error:
             raise damaged(self.place.shown, f"record {run_id}: {error}") from error
         if sha256(data).hexdigest() != row.sha256:
             raise damaged(self.place.shown, f"record {run_id} does not have its hash")
         return data, str(row.sha256)
+
+    def seals(self, ids: Sequence[str]) -> dict[str, str]:
+        """The seals of those runs of these ids that are there."""
+        with self.database.reading() as connection:
+            return asking.seals_of(connection, ids)
 
     def samples(self, run: str) -> Samples:
         """All samples of a run, named as `resolve` takes it. Empty where they were pruned."""
@@ -173,14 +179,14 @@ class Store:
             ).all()
         try:
             return Samples(
-                launches=tuple(unpack_floats(row.us_f64_zlib) for row in launches),
+                launches=tuple(unpack_floats(row.us_packed) for row in launches),
                 telemetry=tuple(
                     Series(
                         name=row.name,
                         unit=row.unit,
                         path=row.path,
-                        t_us=unpack_floats(row.t_us_f64_zlib),
-                        value=unpack_floats(row.value_f64_zlib),
+                        t_us=unpack_floats(row.t_us_packed),
+                        value=unpack_floats(row.value_packed),
                     )
                     for row in series
                 ),

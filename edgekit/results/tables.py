@@ -119,7 +119,7 @@ records = Table(
     _of_run(),
     Column("sha256", Words(), nullable=False),
     Column("samples_sha256", Words()),
-    Column("json_zlib", LargeBinary, nullable=False),
+    Column("json_packed", LargeBinary, nullable=False),
 )
 """`sha256`: of the record's JSON as it was added: its seal. `samples_sha256`: see `edgekit.results.rows.samples_seal`."""
 
@@ -139,7 +139,7 @@ latencies = Table(
     _of_run(),
     Column("launch", Integer, primary_key=True, autoincrement=False),
     Column("count", Integer, nullable=False),
-    Column("us_f64_zlib", LargeBinary, nullable=False),
+    Column("us_packed", LargeBinary, nullable=False),
 )
 
 telemetry = Table(
@@ -151,8 +151,8 @@ telemetry = Table(
     Column("unit", Words(), nullable=False),
     Column("path", Words(), nullable=False),
     Column("count", Integer, nullable=False),
-    Column("t_us_f64_zlib", LargeBinary, nullable=False),
-    Column("value_f64_zlib", LargeBinary, nullable=False),
+    Column("t_us_packed", LargeBinary, nullable=False),
+    Column("value_packed", LargeBinary, nullable=False),
 )
 
 baselines = Table(

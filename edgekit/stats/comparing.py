@@ -29,6 +29,16 @@ class PairedRatio:
     pairs: int
 
 
+@dataclass(frozen=True)
+class UnpairedRatio:
+    """b over a. All but `ratio` are None with fewer than two values on a side."""
+
+    ratio: float
+    ci95_low: float | None
+    ci95_high: float | None
+    p_value: float | None
+
+
 def paired_ratio(a_us: Sequence[float], b_us: Sequence[float], step_us: float = 0.0) -> PairedRatio:
     """`a_us[i]` and `b_us[i]` are the medians of the launches of pair i, above 0. Student's t on the logarithms of
     their ratios: what slows both launches of a pair down cancels out.
@@ -93,6 +103,38 @@ def welch_p_slower(old_us: Sequence[float], new_us: Sequence[float]) -> float | 
     df = total**2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, (old, new), strict=True))
     central = t_central_probability(abs(difference) / math.sqrt(total), min(MAX_DF, max(1, int(df))))
     return (1 - central) / 2 if difference > 0 else (1 + central) / 2
+
+
+def welch_ratio(a_us: Sequence[float], b_us: Sequence[float], step_us: float = 0.0) -> UnpairedRatio | None:
+    """b over a of two runs that were not interleaved: `a_us[i]`, `b_us[i]` are medians of launches, above 0. Welch's t on
+    their logarithms, degrees of freedom rounded down, two-sided; rounding to multiples of `step_us` as in `paired_ratio`.
+
+    What changed between the two runs (heat, other load) is in the ratio: it does not cancel out as it does in pairs. None
+    without a launch on a side or with a value of 0.
+    """
+    if not a_us or not b_us or min(*a_us, *b_us) <= 0:
+        return None
+    sides = [[math.log(value) for value in side] for side in (a_us, b_us)]
+    means = [math.fsum(side) / len(side) for side in sides]
+    difference = means[1] - means[0]
+    if min(map(len, sides)) < 2:
+        return UnpairedRatio(math.exp(difference), None, None, None)
+    parts = [_deviation(side) ** 2 / len(side) for side in sides]
+    error = math.sqrt(sum(parts))
+    rounding = sum(-math.log1p(-min(0.5, step_us / 2 / min(side))) for side in (a_us, b_us))
+    beyond = max(0.0, abs(difference) - rounding)
+    if error <= 0:
+        low, high = math.exp(difference - rounding), math.exp(difference + rounding)
+        return UnpairedRatio(math.exp(difference), low, high, 0.0 if beyond else 1.0)
+    spread = sum(part**2 / (len(side) - 1) for part, side in zip(parts, sides, strict=True))
+    df = min(MAX_DF, max(1, int(sum(parts) ** 2 / spread)))
+    half = t_quantile(CONFIDENCE, df) * error + rounding
+    return UnpairedRatio(
+        ratio=math.exp(difference),
+        ci95_low=math.exp(difference - half),
+        ci95_high=math.exp(difference + half),
+        p_value=max(0.0, 1 - t_central_probability(beyond / error, df)),
+    )
 
 
 def _reach(pairs: int) -> float:

@@ -42,7 +42,7 @@ def test_the_profile_s_meter_is_not_replaced_by_another() -> None:
     assert "the profile's meter rpi-pmic cannot measure" in chosen(trees.INA219, power=power)
     assert "there is: hwmon" in chosen(trees.INA219, power=power)
     assert chosen(trees.INA219, wanted="hwmon", power=power) == "hwmon"
-    assert "no plug-in of that name" in chosen({}, power=Power(meter="joulescope"))
+    assert "no plug-in of that name" in chosen({}, power=Power(meter="no-such-meter"))
 
 
 def test_on_a_simulated_device_the_profile_s_meter_is_one_in_name() -> None:

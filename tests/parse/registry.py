@@ -179,6 +179,7 @@ SAMPLES: tuple[Sample, ...] = (
     *_of("trtexec.parse_trtexec", "trtexec_84", "trtexec_10"),
     *_of("trtexec_json.parse_trtexec_times", "trtexec_times"),
     *_of("trtexec_json.parse_trtexec_profile", "trtexec_profile", "trtexec_profile_old"),
+    *_of("uhubctl.parse_new_status", "uhubctl_off", "uhubctl_usb3"),
     *_of("uname.parse_uname", "uname_pi5", "uname_short"),
     *_of("vcgencmd.parse_get_throttled", "vcgencmd_get_throttled"),
     *_of("vcgencmd.parse_measure_temp", "vcgencmd_measure_temp"),

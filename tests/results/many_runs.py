@@ -46,7 +46,9 @@ def variant(
             "device": msgspec.structs.replace(record.device, model=DEVICES[i // 3 % 4]),
             "verdict": r.Verdict(state=STATES[i % 4], reasons=("the device was hot",) if i % 4 > 1 else ()),  # type: ignore[arg-type]
             "energy": r.Energy(meter="sim", boundary="soc-rails", per_inference_uj=2000 * factor),
-            "accuracy": r.Accuracy(metric="top1", value=0.9 + 0.001 * i, source_value=0.95, golden="passed"),
+            "accuracy": r.Accuracy(
+                metric="top1", value=0.9 + 0.001 * (i % 50), source_value=0.95, golden="passed"
+            ),
             **changes,
         },
     )

@@ -221,12 +221,12 @@ def test_samples_with_a_flipped_bit_are_told_as_damage(store: Store, real: Real)
     record, samples = real
     store.add(record, samples)
     with sqlite3.connect(store.path) as raw:
-        (blob,) = raw.execute("SELECT us_f64_zlib FROM latencies WHERE launch = 2").fetchone()
+        (blob,) = raw.execute("SELECT us_packed FROM latencies WHERE launch = 2").fetchone()
         bad = bytearray(blob)
         bad[len(bad) // 2] ^= 4
-        raw.execute("UPDATE latencies SET us_f64_zlib = ? WHERE launch = 2", (bytes(bad),))
-        (text,) = raw.execute("SELECT json_zlib FROM records").fetchone()
-        raw.execute("UPDATE records SET json_zlib = ?", (text[:-10],))
+        raw.execute("UPDATE latencies SET us_packed = ? WHERE launch = 2", (bytes(bad),))
+        (text,) = raw.execute("SELECT json_packed FROM records").fetchone()
+        raw.execute("UPDATE records SET json_packed = ?", (text[:-10],))
     raw.close()
     for read in (store.samples, store.get):
         with pytest.raises(StoreError) as caught:

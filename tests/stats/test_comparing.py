@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from edgekit.stats.comparing import paired_ratio, pairs_needed, welch_p_slower
+from edgekit.stats.comparing import UnpairedRatio, paired_ratio, pairs_needed, welch_p_slower, welch_ratio
 
 pytestmark = pytest.mark.base
 
@@ -54,3 +54,32 @@ def test_welch_is_one_sided_and_knows_unequal_scatter() -> None:
     assert welch_p_slower([1, 1], [2, 2]) == 0.0
     assert welch_p_slower([1, 1], [1, 1]) == 1.0
     assert welch_p_slower([1], [2, 2]) is None
+
+
+def test_welch_s_ratio_is_two_sided_with_an_interval() -> None:
+    """Logs 0, 1, 2 against 3, 4, 5: difference 3, error sqrt(2/3), t = 3.6742, 4 degrees of freedom: p = 0.021312 (D3.3)."""
+    old, new = [math.exp(v) for v in (0, 1, 2)], [math.exp(v) for v in (3, 4, 5)]
+    found = welch_ratio(old, new)
+    half = 2.776445 * math.sqrt(2 / 3)
+    assert found is not None
+    assert found.ratio == pytest.approx(math.exp(3))
+    assert found.p_value == pytest.approx(0.021312, abs=1e-5)
+    assert (found.ci95_low, found.ci95_high) == (
+        pytest.approx(math.exp(3 - half), rel=1e-5),
+        pytest.approx(math.exp(3 + half), rel=1e-5),
+    )
+    back = welch_ratio(new, old)
+    assert back is not None
+    assert back.ratio == pytest.approx(1 / found.ratio)
+
+
+def test_what_rounding_alone_can_make_is_no_difference() -> None:
+    same = welch_ratio([10.0] * 5, [11.0] * 5, step_us=1.0)
+    assert same is not None
+    assert same.p_value == 1.0
+    sure = welch_ratio([10.0] * 5, [11.0] * 5)
+    assert sure is not None
+    assert sure.p_value == 0.0
+    assert welch_ratio([1.0], [2.0, 2.0]) == UnpairedRatio(2.0, None, None, None)
+    assert welch_ratio([], [1.0]) is None
+    assert welch_ratio([0.0, 1.0], [1.0, 1.0]) is None

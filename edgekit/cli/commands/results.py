@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgekit.cli.commands.results_push import push
 from edgekit.cli.common import Session, command, device_option
 
 if TYPE_CHECKING:
@@ -254,3 +255,6 @@ def _show(session: Session, record: Record) -> None:
 def _printable(text: str) -> str:
     """Names come from devices and models: what would steer the terminal is shown by its number."""
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+
+
+results.add_command(push)

@@ -51,6 +51,20 @@ _METRICS = {
 }
 
 
+_SAME = {
+    "records": {"sha256": "sha256", "json_packed": "json_zlib"},
+    "latencies": {"launch": "launch", "count": "count", "us_packed": "us_f64_zlib"},
+    "telemetry": {
+        **{name: name for name in ("series", "name", "unit", "path", "count")},
+        "t_us_packed": "t_us_f64_zlib",
+        "value_packed": "value_f64_zlib",
+    },
+    "baselines": {name: name for name in ("model_name", "profile", "runtime")},
+    "labels": {"key": "key", "value": "value"},
+}
+"""Columns that go on, by their new name. Blobs stay as they are: zlib is still read."""
+
+
 def upgrade() -> None:
     connection = op.get_bind()
     _put_aside(connection)
@@ -113,7 +127,7 @@ def _create() -> None:
         of_run(),
         sa.Column("sha256", sa.Text, nullable=False),
         sa.Column("samples_sha256", sa.Text),
-        sa.Column("json_zlib", sa.LargeBinary, nullable=False),
+        sa.Column("json_packed", sa.LargeBinary, nullable=False),
     )
     op.create_table(
         "labels",
@@ -128,7 +142,7 @@ def _create() -> None:
         of_run(),
         sa.Column("launch", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("count", sa.Integer, nullable=False),
-        sa.Column("us_f64_zlib", sa.LargeBinary, nullable=False),
+        sa.Column("us_packed", sa.LargeBinary, nullable=False),
     )
     op.create_table(
         "telemetry",
@@ -136,8 +150,8 @@ def _create() -> None:
         sa.Column("series", sa.Integer, primary_key=True, autoincrement=False),
         *(sa.Column(name, sa.Text, nullable=False) for name in ("name", "unit", "path")),
         sa.Column("count", sa.Integer, nullable=False),
-        sa.Column("t_us_f64_zlib", sa.LargeBinary, nullable=False),
-        sa.Column("value_f64_zlib", sa.LargeBinary, nullable=False),
+        sa.Column("t_us_packed", sa.LargeBinary, nullable=False),
+        sa.Column("value_packed", sa.LargeBinary, nullable=False),
     )
     op.create_table(
         "baselines",
@@ -169,20 +183,14 @@ def _copy(connection: sa.Connection) -> None:
             {"at": row["started_s"], "id": known[key]},
         )
         _insert(connection, "run_rows", {**_run_row(row, record), "series_id": known[key]})
-    for table, columns in (
-        ("records", "sha256, json_zlib"),
-        ("latencies", "launch, count, us_f64_zlib"),
-        ("telemetry", "series, name, unit, path, count, t_us_f64_zlib, value_f64_zlib"),
-        ("baselines", "model_name, profile, runtime"),
-        ("labels", "key, value"),
-    ):
+    for table, columns in _SAME.items():
         if not sa.inspect(connection).has_table(f"v1_{table}"):
             continue
-        chosen = ", ".join(f"old.{name.strip()}" for name in columns.split(","))
-        more = (", started_s", ", r.started_s") if table == "labels" else ("", "")
+        more = {"started_s": "r.started_s"} if table == "labels" else {}
+        chosen = {**{new: f"old.{name}" for new, name in columns.items()}, **more}
         connection.execute(
             sa.text(
-                f"INSERT INTO {table} (run_key, {columns}{more[0]}) SELECT r.key, {chosen}{more[1]}"
+                f"INSERT INTO {table} (run_key, {', '.join(chosen)}) SELECT r.key, {', '.join(chosen.values())}"
                 f" FROM v1_{table} AS old JOIN run_rows AS r ON r.id = old.run_id"
             )
         )
