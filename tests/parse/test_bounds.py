@@ -34,6 +34,7 @@ from edgekit.parse.stat_line import parse_stat_line
 from edgekit.parse.sysfs_cpufreq import parse_word
 from edgekit.parse.sysfs_power import parse_reading
 from edgekit.parse.sysfs_thermal import parse_temp
+from edgekit.parse.trtexec import parse_trtexec
 from edgekit.parse.trtexec_json import Query, timed_queries
 from edgekit.parse.uname import abi_of
 from edgekit.parse.vcgencmd import parse_get_throttled, parse_measure_temp, parse_measure_volts
@@ -73,7 +74,7 @@ def test_statistics_that_are_just_possible() -> None:
 def test_benchmark_model_more() -> None:
     text = output("benchmark_model_2024")
     replacing = "INFO: Replacing {} out of 9 node(s) with delegate (X) node, yielding 1 partitions.\n"
-    many = parse_benchmark_model("".join(replacing.format(n) for n in (5, 3, 5)) + text)
+    many = parse_benchmark_model("".join(replacing.format(n) for n in (5, 3)) + text)
     assert (many.replaced_nodes, many.total_nodes) == (5, 9)
     assert parse_benchmark_model("".join(replacing.format(n) for n in (3, 5)) + text).replaced_nodes == 5
     idle = text.replace("count=37 first=14744 curr=15520 min=13164 max=18295 avg=13764.3 std=967", "count=0")
@@ -576,3 +577,44 @@ def test_more_of_power_stats_and_os_release() -> None:
     )
     assert parse_power_stats(uid_first) == parse_power_stats(text)
     assert parse_os_release("ID=a\r\nNAME=b\r\n").id == "a"
+
+
+def test_summaries_of_trtexec_more() -> None:
+    text = output("trtexec_10")
+    passed = "&&&& PASSED TensorRT.trtexec [TensorRT v{}]"
+    for digits, version in (("8502", "8.5.2"), ("9999", "9.9.99"), ("10000", "1.0.0"), ("100900", "10.9.0")):
+        assert parse_trtexec(text.replace(passed.format("100900"), passed.format(digits))).version == version
+    median = "median = 7.16092 ms"
+    line = next(
+        number for number, row in enumerate(text.splitlines(), 1) if median in row and "] Latency:" in row
+    )
+    assert refusal(parse_trtexec, text.replace(median, "median = x ms", 1)) == (
+        "trtexec",
+        line,
+        "'x' is not a number",
+    )
+    rare = parse_trtexec(text.replace(median, f"percentile(12.5%) = 7 ms, {median}", 1))
+    assert rare == parse_trtexec(text)
+    assert refusal(parse_trtexec, text.replace("130.298 qps", "x qps"))[::2] == (
+        "trtexec",
+        "'x' is not a number",
+    )
+    assert refusal(parse_trtexec, text.replace("130.298 qps", "x qps"))[1] is not None
+    assert parse_trtexec(text.replace("130.298 qps", "0 qps")).throughput_qps is None
+    assert (
+        refusal(parse_trtexec, text.replace("130.298 qps", "1 more qps"))[2] == "'1 more qps' as throughput"
+    )
+    other = text.replace(
+        "] Total Host Walltime: 3.00082 s",
+        "] Total Host Walltime: min = 1 ms\n[10/03/2024-10:47:59] [I] Total Host Walltime: min = 1 ms",
+    )
+    assert parse_trtexec(other) == parse_trtexec(text)
+    assert parse_trtexec(text.replace("Inference Streams: 1", "Streams: 1")).streams is None
+
+
+def test_the_same_value_in_every_inference() -> None:
+    """`count=1` and "(all same)" beside a minimum: the line's own values count."""
+    one = parse_stat_line("t", "count=1 first=5 curr=7 min=4 max=9 avg=6")
+    assert one is not None
+    assert (one.first_us, one.min_us, one.max_us, one.avg_us) == (5.0, 4.0, 9.0, 6.0)
+    assert refusal(parse_stat_line, "t", "count=1\tcurr=7") == ("t", None, "'1\tcurr=7' is not a count")

@@ -6,12 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.timeout(900)
 ROOT = Path(__file__).parents[2]
 
 
 def run(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts" / argv[0]), *argv[1:]]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=280)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=800)
 
 
 def test_mutants_of_one_module_are_killed_or_known(tmp_path: Path) -> None:
