@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgekit.api import (
         bench,
         bench_threads,
+        calibrate_power,
         compare,
         connect,
         convert,
@@ -41,6 +42,7 @@ __all__ = [
     "__version__",
     "bench",
     "bench_threads",
+    "calibrate_power",
     "compare",
     "connect",
     "convert",

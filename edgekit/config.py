@@ -2,12 +2,16 @@
 
     device: pi                        # used where no -d is given
     profile: my-board.yaml            # used where no -p is given
+    recipe: int8-mine.yaml            # tried first where no --recipe is given, before what the profile prefers
     results: /data/edgekit.sqlite     # the store; or postgresql://HOST/DATABASE, without a password
     devices:
       pi: ssh://pi@rpi5
       bench: {address: "adb:0123", profile: pixel-8, root: /data/local/tmp/edgekit, sysroot: /mnt/recorded}
+      phone: {address: "adb:192.168.1.7:5555", usb_port: {location: "1-1", port: 2}}      # of uhubctl
     runtimes:                         # tools of your own (docs/runtimes.md)
       benchmark-model: {binary: ./benchmark_model, sha256: 0123..., version: "2.17"}
+    meters:                           # power meters beside a device (docs/measuring.md)
+      bench-supply: {command: [./read_supply, --json], boundary: board-input}
 
 `sysroot` is put before every /sys and /proc/sys path of telemetry and knobs on that device: a recorded tree
 can stand in for the real one.
@@ -29,13 +33,22 @@ MAX_CONFIG_BYTES = 1 << 20
 MAX_DEPTH = 12
 
 
+class UsbPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The port of a USB hub that a device hangs on, as `uhubctl` names it; its power can be cut (`bench --charging off`)."""
+
+    location: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,3}(-[0-9]{1,3}(\.[0-9]{1,3})*)?$")]
+    port: Annotated[int, msgspec.Meta(ge=1, le=255)]
+
+
 class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry of `devices:`."""
 
     address: str
     profile: str | None = None
+    recipe: str | None = None
     root: str | None = None
     sysroot: str | None = None
+    usb_port: UsbPort | None = None
 
 
 class RuntimeEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,14 +67,33 @@ class RuntimeEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     program: str | None = None
 
 
+class MeterEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One entry of `meters:`: a power meter beside the device, whose readings this host sees as lines.
+
+    `command` prints them, or `file` grows by them. `columns`: names of its columns to edgekit's (`Current(uA): current_ua`);
+    `voltage`: of a meter that tells its current only; `boundary`: what it is wired to; `excluded`: what is not behind it;
+    `start_timeout`: until its first readings are there; `late`: by how much they may come late."""
+
+    command: tuple[str, ...] = ()
+    file: str | None = None
+    columns: dict[str, str] = {}
+    voltage: str | None = None
+    boundary: str = "board-input"
+    excluded: str | None = None
+    start_timeout: str = "10s"
+    late: str = "30s"
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one edgekit.yaml says, or all of them merged."""
 
     device: str | None = None
     profile: str | None = None
+    recipe: str | None = None
     results: str | None = None
     devices: dict[str, DeviceEntry | str] = {}
     runtimes: dict[str, RuntimeEntry] = {}
+    meters: dict[str, MeterEntry] = {}
 
     def entry(self, name: str) -> DeviceEntry | None:
         """The entry of that name, a bare address made into one."""
@@ -96,7 +128,9 @@ def read_config(path: Path) -> Config:
         config = msgspec.convert(_load(data), Config)
     except (yaml.YAMLError, ValueError) as error:  # of msgspec too; of a date or a number that cannot be
         raise InputError(
-            f"{path}: {error}", code="E_CONFIG", hint="keys: device, profile, results, devices, runtimes"
+            f"{path}: {error}",
+            code="E_CONFIG",
+            hint="keys: device, profile, recipe, results, devices, runtimes, meters",
         ) from error
     return _rooted(config, path.parent)
 
@@ -132,10 +166,12 @@ def _rooted(config: Config, folder: Path) -> Config:
 
     def file(text: str | None) -> str | None:
         is_path = text is not None and ("/" in text or text.endswith((".yaml", ".yml")))
-        return str(folder / expanded(text, "the profile")) if text is not None and is_path else text
+        return str(folder / expanded(text, "the file")) if text is not None and is_path else text
 
     devices = {
-        name: entry if isinstance(entry, str) else msgspec.structs.replace(entry, profile=file(entry.profile))
+        name: entry
+        if isinstance(entry, str)
+        else msgspec.structs.replace(entry, profile=file(entry.profile), recipe=file(entry.recipe))
         for name, entry in config.devices.items()
     }
     results = config.results
@@ -147,12 +183,25 @@ def _rooted(config: Config, folder: Path) -> Config:
         else entry
         for name, entry in config.runtimes.items()
     }
+    meters = {
+        name: msgspec.structs.replace(
+            entry,
+            command=tuple(
+                str(folder / expanded(word, "the command")) if index == 0 and "/" in word else word
+                for index, word in enumerate(entry.command)
+            ),
+            file=str(folder / expanded(entry.file, "the file")) if entry.file is not None else None,
+        )
+        for name, entry in config.meters.items()
+    }
     return Config(
         device=config.device,
         profile=file(config.profile),
+        recipe=file(config.recipe),
         results=results,
         devices=devices,
         runtimes=runtimes,
+        meters=meters,
     )
 
 
@@ -161,9 +210,11 @@ def merge(over: Config, under: Config) -> Config:
     return Config(
         device=over.device or under.device,
         profile=over.profile or under.profile,
+        recipe=over.recipe or under.recipe,
         results=over.results or under.results,
         devices={**under.devices, **over.devices},
         runtimes={**under.runtimes, **over.runtimes},
+        meters={**under.meters, **over.meters},
     )
 
 
@@ -174,6 +225,7 @@ def load_config(start: Path | None = None) -> Config:
     config = Config(
         device=env("EDGEKIT_DEVICE"),
         profile=env("EDGEKIT_PROFILE"),
+        recipe=env("EDGEKIT_RECIPE"),
         results=_place(results) if results else None,
     )
     project = find_upward(start) if (start := start or _here()) else None

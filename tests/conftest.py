@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from edgekit.cache import cache_dir
-from tests import passes
+from edgekit.config import FILE_NAME, user_config_dir
+from tests import order, passes
 
 os.environ["EDGEKIT_CACHE_DIR"] = str(cache_dir())
 """Settled before any test gives the product another HOME."""
 
-pytest_plugins = ["tests.targets.fixtures"]
+pytest_plugins = ["tests.targets.fixtures", "tests.browsing"]
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """A shell ignores SIGINT for what it starts in the background, and so would everything that tests start."""
+    if config.getoption("dist", "no") == "loadfile" and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(order.SecondsKept())
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a worker: the order in which files are handed out (tests/order.py)."""
+    worker = getattr(config, "workerinput", {})
+    if "test_seconds" in worker:
+        items[:] = order.arranged(items, worker["test_seconds"], workers=worker["workercount"])
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +47,21 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
         if n in ("EDGEKIT_DEVICE", "ANDROID_SERIAL", "EDGEKIT_PROFILE", "EDGEKIT_RESULTS")
     ]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def _root_of_this_process(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("local")
+
+
+@pytest.fixture
+def own_local(_own_folders: None, _root_of_this_process: Path) -> None:
+    """`local:` has a folder of this process's own, by the user's settings: two that measure at once would wait for
+    each other's lease."""
+    settings = user_config_dir() / FILE_NAME
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    entry = json.dumps({"address": "local:", "root": str(_root_of_this_process)})
+    settings.write_text(f'devices: {{"local:": {entry}}}\n', encoding="utf-8")
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -55,12 +82,17 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
         report.outcome = "failed"
         report.longrepr = f"skipped under CI: {report.longrepr}"
     if report.when == "call" and report.passed and (mark := passes.mark(item)) is not None:
-        mark.touch()
+        if unforeseen := passes.beyond(item):
+            report.outcome = "failed"
+            report.longrepr = f"tests/closure.py does not know that this file reaches {', '.join(unforeseen)}"
+        else:
+            mark.touch()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """A long test that passed with this very content is not run again (tests/passes.py)."""
+    passes.begin(item)
     mark = passes.mark(item)
     if mark is None or not mark.exists():
         return None

@@ -1,10 +1,10 @@
 """Tests that take long and passed once are not run again while nothing that they depend on has changed.
 
-Two groups. Converters (`heavy`) depend on edgekit's code that converts and looks into models, the plug-in in ios_export, what
-their tests share, the profiles. Cuts, fuzzing and whole devices (LONG, by file) depend on all of edgekit, the native
-sources, the targets, and the kernel. Both depend on the test's own file, every installed package with its version, and
-Python itself. All that is hashed; a mark in the cache is named by that hash and the test. `EDGEKIT_TEST_ALL=1` runs
-all the same; the summary tells how many were not run again.
+Two groups. Converters (`heavy`) and agents, transports, whole devices, cuts, fuzzing (LONG, by file). A test depends on its own file
+and all Python that this can reach (tests/closure.py), the data that lies beside, every installed package with its
+version, and Python itself; those of LONG on the native sources, every script, the kernel and the system's packages,
+too. All that is hashed; a mark in the cache is named by that hash and the test. `EDGEKIT_TEST_ALL=1` runs all the
+same; the summary tells how many were not run again.
 """
 
 from __future__ import annotations
@@ -21,71 +21,82 @@ from pathlib import Path
 import pytest
 
 from edgekit.cache import cache_dir
+from tests.closure import PACKAGES, ROOT, closure
 
-ROOT = Path(__file__).parents[1]
 FOLDERS = ("tests/conversion", "tests/ios_export", "tests/models", "tests/profiles")
 """Where heavy tests depend on nothing but what is hashed: no device, no transport, no agent."""
-DEPENDS_ON = (
+DATA = (
     *FOLDERS,
-    "tests/conftest.py",
-    "tests/passes.py",
-    "edgekit/api",
-    "edgekit/cli",
-    "edgekit/conversion",
-    "edgekit/models",
-    "edgekit/profiles",
-    "edgekit/devices/layout.py",
-    "ios_export/edgekit_ios",
     "device_profiles",
     "examples",
-    "scripts/capability_tables",
     "pyproject.toml",
+    "ios_export/pyproject.toml",
+    "scripts/capability_tables",
 )
-_TOP = "edgekit"  # its single modules: errors, cache, registry, ...
+"""Besides the Python that a test reaches."""
 LONG = (
-    "tests/agent/test_fuzz.py",
+    "tests/agent/",
     "tests/benchmarks/",
     "tests/deployment/test_store_machine.py",
     "tests/failures/",
     "tests/faults/",
     "tests/runner/",
     "tests/test_targets/",
+    "tests/transports/",
 )
-LONG_DEPENDS_ON = (
+LONG_DATA = (
     "benchmarks",
     "device_profiles",
-    "edgekit",
     "examples",
     "native",
     "pyproject.toml",
+    "ios_export/pyproject.toml",
     "scripts",
     "tests",
 )
+_SYSTEM = Path("/var/lib/dpkg/status")
+"""Every package of a Debian system, with its version."""
+_OURS = tuple(f"{name}." for name in PACKAGES)
 _MADE = ("__pycache__", "bin")
 """Folders of files that are made from others."""
 
 
 @cache
-def _content(group: str) -> str:
+def _content(group: str, test_file: Path) -> str:
+    digest = hashlib.sha256(f"{_surroundings(group)}\0".encode())
+    for path in sorted(closure(test_file)):
+        _add(digest, path)
+    return digest.hexdigest()
+
+
+@cache
+def _surroundings(group: str) -> str:
+    """Of all that is the same for the tests of a group."""
     digest = hashlib.sha256(f"{group} {sys.version}".encode())
     if group == "long":
         digest.update(platform.release().encode())
-    for path in sorted(_files(group)):
-        digest.update(f"{path.relative_to(ROOT)}\0".encode())
-        digest.update(path.read_bytes())
+        digest.update(_SYSTEM.read_bytes() if _SYSTEM.is_file() else b"")
+    for path in sorted(_data(LONG_DATA if group == "long" else DATA)):
+        _add(digest, path)
     for name in sorted({f"{d.metadata['Name']}=={d.version}" for d in metadata.distributions()}):
         digest.update(f"{name}\0".encode())
     return digest.hexdigest()
 
 
-def _files(group: str) -> set[Path]:
-    """Without test files: each test depends on its own."""
-    names = LONG_DEPENDS_ON if group == "long" else DEPENDS_ON
-    files: list[Path] = [ROOT / name for name in names if (ROOT / name).is_file()]
-    files += [path for name in names for path in _below(ROOT / name)]
-    if group != "long":
-        files += (ROOT / _TOP).glob("*.py")
-    return {path for path in files if not path.name.startswith("test_")}
+def _add(digest: hashlib._Hash, path: Path) -> None:
+    digest.update(f"{path.relative_to(ROOT)}\0{_sha256(path)}\0".encode())
+
+
+@cache
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _data(names: Iterable[str]) -> set[Path]:
+    """Python of the tests is no data: of that, a test depends on what it reaches."""
+    files = {ROOT / name for name in names if (ROOT / name).is_file()}
+    files |= {path for name in names for path in _below(ROOT / name)}
+    return {path for path in files if path.suffix != ".py" or not path.is_relative_to(ROOT / "tests")}
 
 
 def _below(folder: Path) -> Iterable[Path]:
@@ -104,8 +115,28 @@ def mark(item: pytest.Item) -> Path | None:
         group = "heavy"
     else:
         return None
-    name = hashlib.sha256(item.path.read_bytes() + item.nodeid.encode()).hexdigest()[:32]
-    return cache_dir("test-passes", _content(group)[:32]) / name
+    name = hashlib.sha256(item.nodeid.encode()).hexdigest()[:32]
+    return cache_dir("test-passes", _content(group, item.path)[:32]) / name
+
+
+_BEFORE = pytest.StashKey[tuple[Path, frozenset[str]]]()
+
+
+def begin(item: pytest.Item) -> None:
+    """Note which modules there are before the first test of a file runs."""
+    if item.session.stash.get(_BEFORE, (None, None))[0] != item.path:
+        item.session.stash[_BEFORE] = (item.path, frozenset(sys.modules))
+
+
+def beyond(item: pytest.Item) -> list[str]:
+    """Modules of the project that this file's tests imported, and that tests/closure.py did not foresee: it is wrong."""
+    known = closure(item.path)
+    found = []
+    for name in set(sys.modules) - item.session.stash[_BEFORE][1]:
+        file = getattr(sys.modules.get(name), "__file__", None) if name.startswith(_OURS) else None
+        if file and Path(file).is_relative_to(ROOT) and Path(file) not in known:
+            found.append(name)
+    return sorted(found)
 
 
 def report_again(item: pytest.Item, nextitem: pytest.Item | None) -> None:

@@ -57,6 +57,14 @@ class Running:
         finally:
             self.close()
 
+    def poll(self) -> bool:
+        """Hand what has come to the callbacks, without waiting. False when it has ended. Raises DeviceLost."""
+        while not self._pending.finished and self._pending.has_answer():
+            frame = self._pending.next(Deadline.after(0.0))
+            if frame.type != Type.RESULT:
+                self._take(frame)
+        return not self._pending.finished
+
     def cancel(self) -> None:
         """SIGTERM, a second later SIGKILL, to its process group. `wait` then returns `cancelled`."""
         self._link.cancel(self._pending)

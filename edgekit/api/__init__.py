@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgekit.api.calibrating import calibrate_power
     from edgekit.api.comparing import compare
     from edgekit.api.configurations import bench_threads
     from edgekit.api.devices import connect
@@ -31,6 +32,7 @@ _HOME = {
     "plan_push": ("edgekit.api.pushing", "plan_push"),
     "bench": ("edgekit.api.pipelines", "bench"),
     "bench_threads": ("edgekit.api.configurations", "bench_threads"),
+    "calibrate_power": ("edgekit.api.calibrating", "calibrate_power"),
     "compare": ("edgekit.api.comparing", "compare"),
     "run": ("edgekit.api.pipelines", "run"),
     "power_meters": ("edgekit.api.metering", "power_meters"),
@@ -47,6 +49,7 @@ _HOME = {
 __all__ = [
     "bench",
     "bench_threads",
+    "calibrate_power",
     "compare",
     "connect",
     "convert",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from edgekit.errors import (
     EdgekitError,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edgekit.conversion.targets.base import Target
     from edgekit.deployment import Release
     from edgekit.devices import Device
-    from edgekit.models import Artifact
+    from edgekit.models import Artifact, ModelInfo
     from edgekit.profiles import Profile
 
 AUTO = "auto"
@@ -58,15 +58,18 @@ def convert_auto(
 
     target = find_target(profile, wishes.get("to"))
     recipes = _possible(target, profile)
+    labels = {what: label for label, what in recipes.items()}
     made: dict[str, Artifact] = {}
     candidates = []
-    for i, recipe in enumerate(recipes):
+    for i, (recipe, what) in enumerate(recipes.items()):
         sink(Event("convert", f"recipe {recipe}", i, len(recipes), "recipes"))
-        candidates.append(_try(recipe, made, source, profile=profile, name=name, sink=sink, wishes=wishes))
+        asked: ConvertWishes = {**wishes, "recipe": what}
+        candidates.append(_try(recipe, made, source, profile=profile, name=name, sink=sink, wishes=asked))
     sink(Event("convert", "", len(recipes), len(recipes), "recipes"))
     if device is not None:
         candidates = _measured(candidates, made, device, profile, options, sink)
-    limits, prefer = _limits(profile), tuple(profile.recipe.prefer) if profile is not None else ()
+    wished = profile.recipe.prefer if profile is not None else ()
+    limits, prefer = _limits(profile), tuple(labels[what] for what in wished if what in labels)
     picked = pick(candidates, limits, prefer)
     if picked is None:
         reasons = "; ".join(f"{recipe}: {why}" for recipe, why in reasons_against(candidates, limits).items())
@@ -80,22 +83,22 @@ def convert_auto(
     return Conversion(artifact, {}, auto=Auto(picked, tuple(candidates)))
 
 
-def _possible(target: Target, profile: Profile | None) -> list[str]:
+def _possible(target: Target, profile: Profile | None) -> dict[str, str]:
     """What the target makes and a runtime of the profile takes: the built-in recipes, and those that the profile prefers;
-    float32 first."""
+    float32 first. Recipes as `load_recipe` takes them, by what they are called: a file that is called like another one goes by its path."""
     from edgekit.conversion.recipes import RECIPES, allowed, load_recipe
     from edgekit.conversion.recipes.choose import not_made
 
     preferred = profile.recipe.prefer if profile is not None else ()
-    found = [FIRST]
-    for name in dict.fromkeys((*RECIPES, *preferred)):
-        recipe = load_recipe(name)
+    found = {FIRST: FIRST}
+    for what in dict.fromkeys((*RECIPES, *preferred)):
+        recipe = load_recipe(what)
         if (
-            name != FIRST
+            what != FIRST
             and allowed(recipe, profile)
             and not_made(recipe, target.recipes, target.name) is None
         ):
-            found.append(name)
+            found[recipe.name if recipe.name not in found else what] = what
     return found
 
 
@@ -113,9 +116,8 @@ def _try(
     from edgekit.api.models import convert
     from edgekit.conversion.auto import Candidate
 
-    asked: Any = {**wishes, "recipe": recipe}
     try:
-        artifact = convert(source, profile=profile, name=name, sink=sink, **asked)
+        artifact = convert(source, profile=profile, name=name, sink=sink, **wishes)
     except (VerificationError, ModelError, InputError, ToolError) as error:
         if recipe == FIRST:
             raise
@@ -166,7 +168,7 @@ def _measured(
     try:
         for recipe, artifact in made.items():
             try:
-                placed[recipe] = _put(artifact, device, name, profile, asked, sink)
+                placed[recipe] = put_candidate(artifact, device, name, profile, asked, sink)
             except EdgekitError as error:
                 if not isinstance(error, InputError | GateError | VerificationError) and not _too_large(
                     error
@@ -177,14 +179,20 @@ def _measured(
             raise next(iter(refused.values()))
         laps = race(list(placed.values()), device, profile=profile, options=asked, sink=sink)
     finally:
-        _take_away(device, name, sink)
+        take_away(device, name, sink)
     ran = dict(zip(placed, laps, strict=True))
     return [_with(one, ran.get(one.recipe), refused.get(one.recipe)) for one in candidates]
 
 
-def _put(
-    artifact: Artifact, device: Device, name: str, profile: Profile | None, options: BenchOptions, sink: Sink
+def put_candidate(
+    artifact: Artifact | ModelInfo,
+    device: Device,
+    name: str,
+    profile: Profile | None,
+    options: BenchOptions,
+    sink: Sink,
 ) -> Release:
+    """A model on the device under a name that is for measuring only: not active, not tried."""
     from edgekit.api.pushing import push
     from edgekit.deployment import release_on_device
 
@@ -206,7 +214,7 @@ def _too_large(error: EdgekitError) -> bool:
     return error.code in TOO_LARGE_THERE
 
 
-def _take_away(device: Device, name: str, sink: Sink) -> None:
+def take_away(device: Device, name: str, sink: Sink) -> None:
     """Where that fails, as the device is gone, it is told and no error: one that is under way says more."""
     from edgekit.deployment.switching import remove
 

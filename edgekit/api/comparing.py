@@ -32,15 +32,17 @@ def compare(
 
     `a`, `b`: as `bench` takes them. `options.launches`: the number of pairs (default 5). `resolution`: the share that
     should be seen (0.02 is 2 %): a pilot then says how many pairs that takes. `store`: as for `bench`; both records are
-    kept. Raises what `bench` raises; slower is an answer, no error.
+    kept. Raises what `bench` raises, and InputError E_PLAN for what is told of one model only (a sustained load, operators, a
+    score, energy, gates); slower is an answer, no error.
     """
     from edgekit.benchmarking import BenchOptions as Options
-    from edgekit.benchmarking.compare import compare_releases
+    from edgekit.benchmarking.compare import check_wishes, compare_releases
     from edgekit.benchmarking.comparison import check_resolution
 
     asked = options if options is not None else Options()
     check_options(profile, asked)
     check_resolution(resolution)
+    check_wishes(asked)
     place = None if store is True or store is False else store
     if store is not False:
         open_store(place)

@@ -13,7 +13,7 @@ import msgspec
 from edgekit.cache import cache_dir, data_dir
 from edgekit.config import Config
 from edgekit.errors import DeviceError, EdgekitError, HostError
-from edgekit.events import Sink
+from edgekit.events import Sink, ignore
 
 SPARE_BYTES = 1 << 30
 ABIS = ("x86_64", "arm64-v8a", "armeabi-v7a")
@@ -27,14 +27,15 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int = 0
 
 
-def check_host(config: Config) -> list[Check]:
-    """This host: Python, disk, tools, binaries, extras, settings."""
+def check_host(config: Config, sink: Sink = ignore) -> list[Check]:
+    """This host: Python, disk, tools, binaries, extras, settings. Switches on the USB ports that a crash left off."""
     checks = [
         _python(),
         _disk(),
         _native(),
         _tool("ssh", "OpenSSH's client: apt install openssh-client"),
         _adb(),
+        _usb_power(sink),
     ]
     for extra, module in (
         ("litert", "ai_edge_quantizer"),
@@ -113,6 +114,22 @@ def _adb() -> Check:
     except EdgekitError as error:
         return Check(what="adb", state="warning", message=error.message, hint=error.hint)
     return Check(what="adb", state="ok", message=f"{len(found)} devices attached")
+
+
+def _usb_power(sink: Sink) -> Check:
+    from edgekit.devices.usb_power import given_back, notes
+
+    ports = notes()
+    back = given_back(sink)
+    left = len(notes()) if ports else 0
+    if not ports:
+        return Check(what="USB ports left off", state="ok", message="none")
+    return Check(
+        what="USB ports left off",
+        state="warning",
+        message=f"{back} switched on now" + (f", {left} in use or not to be switched" if left else ""),
+        hint="edgekit doctor again, or uhubctl -a on" if left else None,
+    )
 
 
 def check_device(address: str, config: Config, sink: Sink) -> list[Check]:

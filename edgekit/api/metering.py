@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from edgekit.benchmarking.energy import TRIM
+from edgekit.config import MeterEntry, load_config
 from edgekit.devices import Device
 from edgekit.meters.base import Missing, Offer
 from edgekit.meters.choice import choose, look_all
-from edgekit.meters.survey import survey
+from edgekit.meters.external import offers_of
+from edgekit.meters.survey import ALL_LOOKS, survey
 from edgekit.stats.traces import MIN_READINGS, Refused
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ class MeterRow(msgspec.Struct, frozen=True, kw_only=True):
     excluded: str | None = None
     resolution: str | None = None
     period_us: float | None = None
+    """None: known once it runs, as of a meter beside the device."""
     min_launch_us: float | None = None
     """The timed part of a launch has to be this long at least (--min-seconds)."""
     idle_us: float | None = None
@@ -45,10 +49,14 @@ class PowerMeters(msgspec.Struct, frozen=True, kw_only=True):
     """Why it takes none."""
 
 
-def power_meters(device: Device, *, profile: Profile | None = None) -> PowerMeters:
-    """Look at the device through every meter that is installed. Changes nothing there. Raises DeviceLost."""
-    seen = survey(device, profile.power if profile is not None else None)
-    found = look_all(seen)
+def power_meters(
+    device: Device, *, profile: Profile | None = None, entries: Mapping[str, MeterEntry] | None = None
+) -> PowerMeters:
+    """Look at the device through every meter that is installed, and those of edgekit.yaml (`entries`; None: as it lies here).
+    Changes nothing there. Raises InputError E_CONFIG, DeviceLost."""
+    seen = survey(device, profile.power if profile is not None else None, asked=ALL_LOOKS)
+    beside = offers_of(load_config().meters if entries is None else entries, seen)
+    found = {**look_all(seen), **beside}
     picked = choose(None, found, seen)
     rows = tuple(_row(name, one) for name, one in found.items())
     if isinstance(picked, Refused):
@@ -59,6 +67,7 @@ def power_meters(device: Device, *, profile: Profile | None = None) -> PowerMete
 def _row(name: str, found: Offer | Missing) -> MeterRow:
     if isinstance(found, Missing):
         return MeterRow(name=name, available=False, reason=found.reason, needed=found.needed)
+    period_us = found.period_ms * 1000.0 if found.source is None else None
     return MeterRow(
         name=name,
         available=True,
@@ -67,7 +76,7 @@ def _row(name: str, found: Offer | Missing) -> MeterRow:
         rails=found.rails,
         excluded=found.excluded,
         resolution=found.resolution,
-        period_us=found.period_ms * 1000.0,
-        min_launch_us=MIN_READINGS * found.period_ms * 1000.0 / (1 - 2 * TRIM),
+        period_us=period_us,
+        min_launch_us=None if period_us is None else MIN_READINGS * period_us / (1 - 2 * TRIM),
         idle_us=found.idle_s * 1e6,
     )

@@ -43,7 +43,7 @@ def convert(
     `source`: a .tflite, .onnx, .pt2, TorchScript or Keras file, a SavedModel folder, or `package.module:factory`.
     `profile`: a loaded one, or a name or file. `wishes`: the fields of ConvertOptions (recipe, calibration, evaluation,
     to, layout, shapes, trust, cache). `output`: the artifact's folder (default: one in the cache). With recipe "auto" every
-    recipe that is possible is made, and measured where there is a `device`; it is used for nothing else.
+    recipe that is possible is made, and measured where there is a `device`; with `rescue` its price is measured there.
 
     Raises ModelError, ProfileError, InputError for what is given; MissingExtra where a framework is missing;
     VerificationError where the result is wrong or its accuracy dropped too far.
@@ -66,7 +66,7 @@ def converted(
 ) -> Conversion:
     """`convert`, with the time that each phase took and, where asked for, the trace of both models.
 
-    `device`, `bench`: where and how recipe "auto" measures."""
+    `device`, `bench`: where and how recipe "auto", and what a rescue costs, is measured."""
     from edgekit.api.auto import AUTO, convert_auto
     from edgekit.conversion import ConvertOptions
     from edgekit.conversion import convert as work
@@ -91,6 +91,11 @@ def converted(
             sink=sink,
             **wishes,
         )
+    weigh = None
+    if device is not None and options.rescue:
+        from edgekit.api.rescue_price import weigher
+
+        weigh = weigher(device, resolved, bench, sink)
     return work(
         source,
         profile=resolved,
@@ -98,6 +103,7 @@ def converted(
         output=target,
         name=name,
         debug_layers=debug_layers,
+        weigh=weigh,
         sink=sink,
     )
 
@@ -163,6 +169,7 @@ def conversion_document(artifact: Artifact, seconds: float, done: Conversion | N
         "profile": manifest.profile,
         "verification": manifest.verification,
         "boundary": manifest.boundary,
+        "rescue": manifest.rescue,
         "notes": list(manifest.notes),
         "seconds": seconds,
         **more,

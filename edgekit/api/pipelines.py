@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from edgekit.api.gating import gates_of, measured, require_baseline
-from edgekit.api.models import conversion_document, converted, refuse_options
+from edgekit.api.models import conversion_document, converted, prepare, refuse_options
 from edgekit.api.pushing import push
 from edgekit.cache import atomic_write, check_writable, data_dir
 from edgekit.deployment import PushResult, Release, release_on_device
@@ -89,7 +89,9 @@ def release_of(
     options: BenchOptions,
     sink: Sink,
 ) -> Release:
-    """The release on the device that is meant: found there, or put there (not activated)."""
+    """The release on the device that is meant: found there, or put there (not activated), if it can be measured as asked."""
+    from edgekit.benchmarking.abilities import check_abilities
+
     if isinstance(target, Release):
         return target
     if isinstance(target, PushResult):
@@ -101,8 +103,11 @@ def release_of(
             name = ""
         if name:
             return release_on_device(device, name, version)
+    ready = prepare(target, profile=profile, sink=sink)
+    model_format = ready.manifest.format if isinstance(ready, Artifact) else ready.format
+    check_abilities(model_format, device, profile, options)
     sent = push(
-        target,
+        ready,
         device,
         profile=profile,
         activate=False,
@@ -210,6 +215,7 @@ def run(
 ) -> RunOutcome:
     """Convert (`wishes` say how), verify, push, measure, keep and report, in one go."""
     from edgekit.benchmarking import BenchOptions as Options
+    from edgekit.benchmarking.abilities import check_abilities
     from edgekit.conversion.options import ConvertOptions
     from edgekit.results.report import write_report
 
@@ -227,6 +233,7 @@ def run(
         done = converted(model, profile=profile, name=name, device=device, bench=asked, sink=sink, **wishes)
         artifact = done.artifact
     convert_seconds = time.monotonic() - started
+    check_abilities(artifact.manifest.format, device, profile, asked)
     pushed = push(
         artifact,
         device,

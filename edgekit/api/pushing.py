@@ -143,9 +143,11 @@ def _push_by_shell(
     named = profile or target.profile or (config.profile if config is not None else None)
     chosen = None
     if named is not None:
+        from edgekit.api.devices import default_recipe, with_recipe
         from edgekit.profiles import load_profile
 
-        chosen = load_profile(named)
+        recipe = default_recipe(target.recipe, config) if config is not None else target.recipe
+        chosen = with_recipe(load_profile(named), recipe)
     ready = prepared(chosen)
     activate = wishes.get("activate", True)
     if activate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 from collections.abc import Iterator
 
@@ -9,10 +10,11 @@ import msgspec
 
 from edgekit.agent.answers import Sample
 from edgekit.devices import Device
-from edgekit.devices.telemetry import frequency_of, temperature_of
+from edgekit.devices.telemetry import UPTIME, cooling_of, frequency_of, temperature_of
 from edgekit.errors import DeviceError, InputError
 from edgekit.meters.base import Offer, Rails, Reading
-from edgekit.stats.traces import Refused, unwrapped
+from edgekit.meters.commands import Tail
+from edgekit.stats.traces import GAP_PERIODS, Refused, unwrapped
 
 LEAST_S, MOST_S = 0.1, 3600.0
 
@@ -29,13 +31,15 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     rails_mw: dict[str, float | None] = {}
     missed: int = 0
     """Looks that did not happen since the first, because the device or the link was busy."""
+    cooling: dict[str, int | None] = {}
+    """How far the kernel slows something down because it is hot; 0 is not at all."""
 
 
 def watch(
     device: Device, *, meter: Offer | Refused, period_s: float = 1.0, count: int | None = None
 ) -> Iterator[Moment]:
-    """Look every `period_s`, `count` times or until the caller stops. A meter that is read by a command shows
-    nothing here.
+    """Look every `period_s`, `count` times or until the caller stops. A meter that is read by a command tells at its
+    own pace: what it told last, until that is GAP_PERIODS of its periods old.
 
     Raises InputError E_WATCH for a period that cannot be, and for a simulated device without `count`, whose time
     does not pass by itself; DeviceError E_NO_SENSORS where there is nothing to look at; DeviceLost."""
@@ -49,22 +53,80 @@ def watch(
         raise InputError(
             "the time of a simulated device does not pass by itself", code="E_WATCH", hint="give --count 10"
         )
-    offer = meter if isinstance(meter, Offer) and meter.paths else None
-    paths = dict.fromkeys((*device.sensors.sampled(), *(offer.paths if offer else ())))
-    if not paths:
+    # a meter beside the device is not asked here
+    offer = meter if isinstance(meter, Offer) and meter.source is None else None
+    sensors = device.sensors.sampled()
+    if offer is None and not sensors:
         raise DeviceError(
             "the device shows neither heat nor frequencies nor power",
             code="E_NO_SENSORS",
             hint="edgekit meters says what power would need; heat and frequencies come from the kernel's drivers",
             device=device.address,
         )
-    before: Reading | None = None
-    with device.agent.sample(tuple(paths), period_ms=round(period_s * 1000), count=count or 0) as samples:
+    # the agent samples files only: its own clock is one
+    paths = tuple(dict.fromkeys((*sensors, *(offer.paths if offer else ())))) or (UPTIME,)
+    power: _Files | _Command = _Command(device, offer) if offer and offer.argv else _Files(offer)
+    with (
+        power,
+        device.agent.sample(paths, period_ms=round(period_s * 1000), count=count or 0) as samples,
+    ):
         for sample in samples:
             reading = Reading(sample.boottime_ns / 1000, {item.path: item.text for item in sample.files})
-            rails = rails_mw(offer, before, reading) if offer is not None else {}
-            yield _moment(device, sample, reading, rails)
-            before = reading
+            yield _moment(device, sample, reading, power.rails_mw(reading))
+
+
+class _Files:
+    """The power that files tell."""
+
+    def __init__(self, offer: Offer | None) -> None:
+        self._offer = offer
+        self._before: Reading | None = None
+
+    def __enter__(self) -> _Files:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing goes on there."""
+
+    def rails_mw(self, now: Reading) -> dict[str, float | None]:
+        if self._offer is None:
+            return {}
+        before, self._before = self._before, now
+        return rails_mw(self._offer, before, now)
+
+
+class _Command:
+    """The power that a command tells, which goes on beside the samples."""
+
+    def __init__(self, device: Device, offer: Offer) -> None:
+        assert offer.printed is not None
+        self._offer = offer
+        self._tail = Tail(offer.printed)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._text = ""
+        self._last: Reading | None = None
+        self._told: dict[str, float | None] = dict.fromkeys(offer.rails)
+        self._running = device.agent.start_run(list(offer.argv), on_stdout=self._take, keep_bytes=0)
+
+    def __enter__(self) -> _Command:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+    def _take(self, data: bytes) -> None:
+        self._text += self._decoder.decode(data)
+
+    def rails_mw(self, now: Reading) -> dict[str, float | None]:
+        self._running.poll()
+        text, self._text = self._text, ""
+        for reading in self._tail.feed(text):
+            self._told = rails_mw(self._offer, self._last, reading)
+            self._last = reading
+        fresh_us = GAP_PERIODS * self._offer.period_ms * 1000
+        if self._last is None or now.t_us - self._last.t_us > fresh_us:
+            return dict.fromkeys(self._offer.rails)
+        return self._told
 
 
 def _moment(device: Device, sample: Sample, reading: Reading, rails: dict[str, float | None]) -> Moment:
@@ -81,6 +143,7 @@ def _moment(device: Device, sample: Sample, reading: Reading, rails: dict[str, f
         power_mw=sum(known) if known and len(known) == len(rails) else None,
         rails_mw=rails,
         missed=sample.missed,
+        cooling={name: cooling_of(reading.texts.get(path)) for name, path in sensors.cooling.items()},
     )
 
 

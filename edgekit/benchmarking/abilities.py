@@ -34,10 +34,22 @@ def runtime_wish(options: BenchOptions) -> RuntimeWish:
     )
 
 
+def check_abilities(
+    model_format: str, device: Device, profile: Profile | None, options: BenchOptions
+) -> None:
+    """What can be told before the model is sent: is there a runtime, and can it do all that is asked?
+
+    Raises InputError as `chosen_for`, but for whether the model fits.
+    """
+    chosen = choose(device, model_format, profile, runtime_wish(options))
+    require_abilities(chosen, options, simulated=device.simulated)
+    check_streams(chosen.runtime, chosen.runtime.name, options.streams)
+
+
 def chosen_for(release: Release, device: Device, profile: Profile | None, options: BenchOptions) -> Chosen:
     """The runtime that measures this release there, one that can do all that is asked of it.
 
-    Raises InputError as `choose`, E_TOOL_OPTION and E_STREAMS; GateError and DeviceError for a model that cannot fit there.
+    Raises InputError as `choose`, E_TOOL_OPTION, E_METER and E_STREAMS; GateError and DeviceError for a model that cannot fit there.
     """
     chosen = choose(device, release.manifest.format, profile, runtime_wish(options))
     check_fits_there(release.manifest, profile, device)
@@ -47,7 +59,7 @@ def chosen_for(release: Release, device: Device, profile: Profile | None, option
 
 
 def require_abilities(chosen: Chosen, options: BenchOptions, *, simulated: bool = False) -> None:
-    """Raises InputError E_TOOL_OPTION for what this runtime cannot do, with what can; and for what a simulated device
+    """Raises InputError E_TOOL_OPTION or E_METER for what this runtime cannot do, with what can; and for what a simulated device
     cannot."""
     runtime = chosen.runtime
     if options.op_profile and simulated:
@@ -80,23 +92,26 @@ def require_abilities(chosen: Chosen, options: BenchOptions, *, simulated: bool 
             code="E_TOOL_OPTION",
             hint="choose a runtime with outputs: docs/runtimes.md",
         )
+    if isinstance(runtime, ToolRuntime) and options.meter not in (None, NO_METER):
+        raise InputError(
+            _no_energy(runtime.name),
+            code="E_METER",
+            hint="leave out --meter, or choose one of edgekit's runners: docs/runtimes.md",
+        )
+
+
+def _no_energy(name: str) -> str:
+    return f"{name} does not tell when its timed inferences began and ended, so there is no energy of one"
 
 
 def meter_of(
     chosen: Chosen, device: Device, profile: Profile | None, options: BenchOptions
 ) -> Offer | Refused:
     """What measures energy, or why nothing does. Raises InputError E_METER where the meter that was asked for cannot."""
-    name = chosen.runtime.name
-    if isinstance(chosen.runtime, ToolRuntime) and options.meter != NO_METER:
-        why = f"{name} does not tell when its timed inferences began and ended, so there is no energy of one"
-        if options.meter is None:
-            return Refused(why)
-        raise InputError(
-            why,
-            code="E_METER",
-            hint="leave out --meter, or choose one of edgekit's runners: docs/runtimes.md",
-        )
-    return meter_for(device, profile.power if profile is not None else None, options.meter)
+    if isinstance(chosen.runtime, ToolRuntime) and options.meter is None:
+        return Refused(_no_energy(chosen.runtime.name))
+    entries = options.meters if options.meters is not None else load_config().meters
+    return meter_for(device, profile.power if profile is not None else None, options.meter, entries)
 
 
 def require_comparable(a: Chosen, b: Chosen) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from edgekit._version import __version__
 from edgekit.benchmarking.evaluation import Evaluated
 from edgekit.benchmarking.evidence import Seen
+from edgekit.benchmarking.held_back import mean_frequencies_khz
 from edgekit.benchmarking.memory import memory_part
 from edgekit.benchmarking.plan import BenchPlan
 from edgekit.benchmarking.streams import throughput_part
@@ -15,6 +18,7 @@ from edgekit.profiles.facts import DeviceFacts
 from edgekit.records import (
     Accuracy,
     BeforeAfter,
+    Conditions,
     Device,
     Energy,
     Latency,
@@ -109,6 +113,13 @@ def plan_part(plan: BenchPlan, inputs: str) -> Plan:
     )
 
 
+def _after(seen: Seen) -> Conditions:
+    """With the mean frequencies of the whole run."""
+    conditions = seen.after.conditions
+    means = {f"{name}_mean_khz": khz for name, khz in mean_frequencies_khz(seen.before, seen.after).items()}
+    return structs.replace(conditions, other={**conditions.other, **means})
+
+
 def make_record(
     *,
     run_id: str,
@@ -144,7 +155,7 @@ def make_record(
         device=device,
         runtime=runtime,
         plan=plan,
-        conditions=BeforeAfter(before=seen.before.conditions, after=seen.after.conditions),
+        conditions=BeforeAfter(before=seen.before.conditions, after=_after(seen)),
         latency=latency,
         throughput=throughput_part(seen.launches, plan.streams),
         memory=memory_part(seen.launches, runtime.requested_accelerator),

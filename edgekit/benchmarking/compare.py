@@ -22,7 +22,7 @@ from edgekit.benchmarking.evidence import told_step_us
 from edgekit.benchmarking.launches import LaunchSeries, Spread, tell
 from edgekit.benchmarking.measure import Around, check_cpus, judged
 from edgekit.benchmarking.own_inputs import load_inputs, with_inputs
-from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
+from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan, refuse_wishes
 from edgekit.benchmarking.ready import made_ready
 from edgekit.benchmarking.summaries import centre_us
 from edgekit.clock import utc_now
@@ -31,10 +31,24 @@ from edgekit.deployment.runtime_there import install
 from edgekit.devices import Device
 from edgekit.devices.sampling import sampled
 from edgekit.events import Sink, ignore
+from edgekit.meters.choice import NO_METER
 from edgekit.records import Launch, Samples
 
 if TYPE_CHECKING:
     from edgekit.profiles import Profile
+
+
+def check_wishes(options: BenchOptions) -> None:
+    """Raises InputError E_PLAN for what is told of one model, not of two against each other."""
+    asked = {
+        "sustained_minutes": options.sustained_minutes,
+        "op_profile": options.op_profile,
+        "evaluation": options.evaluation,
+        "meter": options.meter not in (None, NO_METER),
+        "gates": options.gates,
+        "baseline": options.baseline is not None,
+    }
+    refuse_wishes(asked, "a comparison", "bench each of the two for that")
 
 
 def compare_releases(
@@ -53,6 +67,7 @@ def compare_releases(
     a difference of that size in 9 of 10 runs; so many are run after it, at most 50. Raises what `measure` raises.
     """
     check_resolution(resolution)
+    check_wishes(options)
     plan = make_plan(profile, options)
     check_cpus(plan.cpus, device)
     chosen = [chosen_for(one, device, profile, options) for one in (a, b)]

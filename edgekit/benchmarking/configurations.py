@@ -13,7 +13,7 @@ from edgekit.benchmarking.gates import parse_gate
 from edgekit.benchmarking.launches import Launches, LaunchSeries, Spread, tell
 from edgekit.benchmarking.measure import Around, check_cpus, judged
 from edgekit.benchmarking.own_inputs import load_inputs, with_inputs
-from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
+from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan, refuse_wishes
 from edgekit.benchmarking.race import DOES_NOT_RUN, shuffled
 from edgekit.benchmarking.ready import made_ready
 from edgekit.clock import utc_now
@@ -41,19 +41,14 @@ def check_configurations(threads: Sequence[int], profile: Profile | None, option
         )
     for count in threads:
         make_plan(profile, structs.replace(options, threads=count))
-    refused = {
+    asked = {
         "--sustained": options.sustained_minutes,
         "--op-profile": options.op_profile,
         "--evaluation": options.evaluation,
         "--streams": options.streams is not None,
         "a gate against a baseline": any(parse_gate(text).baseline for text in options.gates),
     }
-    if asked := [name for name, value in refused.items() if value]:
-        raise InputError(
-            f"{' and '.join(asked)} cannot be had with several thread counts",
-            code="E_PLAN",
-            hint="give one --threads, and a command for each count",
-        )
+    refuse_wishes(asked, "several thread counts", "give one --threads, and a command for each count")
 
 
 def measure_configurations(
@@ -75,7 +70,8 @@ def measure_configurations(
     check_cpus(plan.cpus, device)
     chosen = chosen_for(release, device, profile, options)
     own_inputs = load_inputs(release, device, options)
-    meter = meter_of(chosen, device, profile, options)
+    # a battery tells the device's power only once it does not charge any more
+    meter = None if plan.charging == "off" else meter_of(chosen, device, profile, options)
     started_at = utc_now()
     with ExitStack() as stack:
         stack.enter_context(device.leased(f"measure {release.manifest.name}", options.lease_wait_seconds))
@@ -87,7 +83,9 @@ def measure_configurations(
             _Entrant(LaunchSeries(release, structs.replace(one, threads=count), installed, device, folder))
             for one, count, folder in zip(plans, threads, scratch, strict=True)
         ]
-        with metered(device, meter, sink) as energy:
+        if meter is None:
+            meter = meter_of(chosen, device, profile, options)
+        with metered(device, meter, sink, required=options.meter is not None) as energy:
             before = device.snapshot(files_first=False)
             with sampled(device) as telemetry:
                 _run_rounds(entrants, plan, device, sink)

@@ -51,6 +51,7 @@ def energy_part(taken: Taken | None, launches: Iterable[Launch]) -> Energy:
         window_us=found.window_us,
         period_us=trace.period_us,
         sample_cost_us=taken.sample_cost_us,
+        clock_drift=taken.clock_drift,
     )
 
 

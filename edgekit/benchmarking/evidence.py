@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgekit.benchmarking.held_back import doubts_of, notes_of
 from edgekit.benchmarking.plan import BenchPlan
 from edgekit.benchmarking.summaries import hidden_drift
 from edgekit.benchmarking.verdict import Evidence
@@ -84,8 +85,8 @@ def evidence_of(plan: BenchPlan, latency: Latency, seen: Seen, temperature_limit
         cooled=seen.cooled,
         simulated=seen.simulated,
         sustained_slowdown=seen.sustained.worst_over_first if seen.sustained is not None else None,
-        not_set=seen.not_set,
-        unmet=seen.unmet,
+        not_set=(*seen.not_set, *notes_of(seen.after)),
+        unmet=(*seen.unmet, *doubts_of(seen.before, seen.after, seen.telemetry, seen.launches)),
     )
 
 

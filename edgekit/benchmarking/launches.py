@@ -21,7 +21,7 @@ from edgekit.deployment.runtime_there import Installed
 from edgekit.deployment.streams_there import launch_streams
 from edgekit.devices import Device
 from edgekit.devices.files import stat_many
-from edgekit.errors import DeviceError, DeviceLost, HostError, ModelError, RemoteError
+from edgekit.errors import DeviceError, DeviceFull, DeviceLost, HostError, ModelError, RemoteError
 from edgekit.events import Event, Sink
 from edgekit.parse import ParseError
 from edgekit.records import Launch, LoadTimes, Series
@@ -121,7 +121,7 @@ class LaunchSeries:
         """Start a process and keep what it gave; `order` is its place among all launches of the measurement.
 
         A launch that fails is kept as such; where the first one fails nothing else would do better, and its error
-        is raised: ModelError, RemoteError, ParseError. DeviceLost is always raised, and VerdictError E_ACCELERATOR.
+        is raised: ModelError, RemoteError, ParseError, DeviceFull. DeviceLost is always raised, and VerdictError E_ACCELERATOR.
         """
         import numpy as np
 
@@ -130,7 +130,7 @@ class LaunchSeries:
             part, raw = self._launched(index, order)
         except DeviceLost:
             raise
-        except (ModelError, RemoteError, ParseError) as error:
+        except (ModelError, RemoteError, ParseError, DeviceFull) as error:
             if index == 0:
                 raise
             part = Launch(index=index, order=order, ok=False, error=f"{error.code}: {error.message}")

@@ -61,7 +61,8 @@ def measure(
     chosen = chosen_for(release, device, profile, options)
     data = load_evaluation(release, device, Path(options.evaluation)) if options.evaluation else None
     own_inputs = load_inputs(release, device, options)
-    meter = meter_of(chosen, device, profile, options)
+    # a battery tells the device's power only once it does not charge any more
+    meter = None if plan.charging == "off" else meter_of(chosen, device, profile, options)
     started_at = utc_now()
     with ExitStack() as stack:
         stack.enter_context(device.leased(f"measure {release.manifest.name}", options.lease_wait_seconds))
@@ -69,7 +70,9 @@ def measure(
         scratch = stack.enter_context(device.scratch())
         ready = stack.enter_context(made_ready(device, plan))
         plan = with_inputs(ready.plan, own_inputs, device, scratch)
-        with metered(device, meter, sink) as energy:
+        if meter is None:
+            meter = meter_of(chosen, device, profile, options)
+        with metered(device, meter, sink, required=options.meter is not None) as energy:
             before = device.snapshot(files_first=False)
             with sampled(device) as series:
                 ran = run_launches(release, plan, installed, device, scratch, sink)

@@ -13,7 +13,7 @@ from edgekit.errors import InputError
 from edgekit.units import parse_frequency_khz
 
 if TYPE_CHECKING:
-    from edgekit.config import RuntimeEntry
+    from edgekit.config import MeterEntry, RuntimeEntry
     from edgekit.profiles import Profile
     from edgekit.profiles.schema import Bench
 
@@ -63,7 +63,8 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     frequency: str | None = None
     """`max`, `min`, or one with a unit: what the CPUs are held at."""
     screen: str | None = None
-    """`on`, `off`, or `any`, which overrides the profile; `charging`: `yes`, `no`, `any`. Of Android devices."""
+    """`on`, `off`, or `any`, which overrides the profile; `charging`: `yes`, `no`, `off`, `any`. Of Android devices; `off` of
+    any that has a means for it."""
     charging: str | None = None
     min_battery_percent: float | None = None
     ready_timeout_seconds: float | None = None
@@ -80,6 +81,8 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Flags of a tool that measures (docs/runtimes.md), as it knows them."""
     tools: Mapping[str, RuntimeEntry] | None = None
     """Settings of these tools by name; None: those of edgekit.yaml."""
+    meters: Mapping[str, MeterEntry] | None = None
+    """Meters beside the device by name; None: those of edgekit.yaml."""
     op_profile: bool = False
     """One more launch, that times each operator."""
 
@@ -112,10 +115,20 @@ class BenchPlan(msgspec.Struct, frozen=True, kw_only=True):
     frequency: str | None = None
     screen: str | None = None
     charging: str | None = None
+    """`yes`, `no`: waited for; `off`: brought about, then waited for."""
+    charging_off: Mapping[str, str] = {}
+    """The profile's settings for it."""
     min_battery_percent: float | None = None
     ready_timeout_s: float = DEFAULT_READY_TIMEOUT_US / 1e6
     configurations: tuple[int, ...] = ()
     """Thread counts that are measured side by side, this one's with them; empty: this one alone."""
+
+
+def refuse_wishes(asked: Mapping[str, object], where: str, hint: str) -> None:
+    """Raises InputError E_PLAN where one of these was asked for and cannot be had there: nothing is passed over in
+    silence."""
+    if names := [name for name, value in asked.items() if value]:
+        raise InputError(f"{' and '.join(names)} cannot be had with {where}", code="E_PLAN", hint=hint)
 
 
 def parse_cpus(text: str) -> tuple[int, ...]:
@@ -197,7 +210,10 @@ def make_plan(profile: Profile | None, options: BenchOptions) -> BenchPlan:
         priority=priority,
         frequency=checked_frequency(options.frequency or getattr(bench, "frequency", None)),
         screen=_wish("screen", options.screen or getattr(bench, "screen", None), ("on", "off")),
-        charging=_wish("charging", options.charging or getattr(bench, "charging", None), ("yes", "no")),
+        charging=_wish(
+            "charging", options.charging or getattr(bench, "charging", None), ("yes", "no", "off")
+        ),
+        charging_off=dict(profile.power.charging_off) if profile is not None else {},
         min_battery_percent=_battery(options, bench),
         ready_timeout_s=_ready_timeout_s(options, bench),
     )
@@ -216,12 +232,12 @@ def checked_frequency(text: str | None) -> str | None:
     return text
 
 
-def _wish(name: str, text: str | None, values: tuple[str, str]) -> str | None:
+def _wish(name: str, text: str | None, values: tuple[str, ...]) -> str | None:
     if text is None or text == "any":
         return None
     if text not in values:
         raise InputError(
-            f"{name} is {values[0]}, {values[1]} or any, not '{text[:20]}'",
+            f"{name} is {', '.join(values)} or any, not '{text[:20]}'",
             code="E_PLAN",
             hint=f"like --{name} any",
         )

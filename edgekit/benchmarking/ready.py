@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from msgspec import structs
 
 from edgekit.benchmarking.plan import BenchPlan
 from edgekit.devices import Device
+from edgekit.devices.charging import Means, charging_means, charging_off
 from edgekit.devices.gates import Gate, Wanted, check_gates, wait_for_gates
 from edgekit.devices.knobs import applied
 from edgekit.devices.readiness import cool_down
@@ -41,16 +42,22 @@ def wanted_of(plan: BenchPlan) -> Wanted:
 @contextmanager
 def made_ready(device: Device, plan: BenchPlan) -> Iterator[Ready]:
     """For the time of the block. What takes longest to change is waited for last: heat. Raises DeviceLost."""
-    with applied(
-        device, plan.governor, plan.knobs, privileged=plan.privileged, frequency=plan.frequency
-    ) as knobs:
+    off = charging_means(device, plan.charging_off) if plan.charging == "off" else Means({})
+    wanted = {**plan.knobs, **off.knobs}
+    with ExitStack() as stack:
+        knobs = stack.enter_context(
+            applied(device, plan.governor, wanted, privileged=plan.privileged, frequency=plan.frequency)
+        )
+        charges = (
+            stack.enter_context(charging_off(device, off, knobs.changed)) if plan.charging == "off" else ()
+        )
         nice, refused = _priority(device, plan.priority)
         gates = wait_for_gates(device, wanted_of(plan), plan.ready_timeout_s)
         cooled = cool_down(device, plan.cool_to_mc, plan.cool_timeout_s)
         yield Ready(
             plan=structs.replace(plan, nice=nice),
             cooled=cooled,
-            not_set=(*knobs.not_set, *refused, *_texts(gates, "unknown")),
+            not_set=(*knobs.not_set, *charges, *refused, *_texts(gates, "unknown")),
             unmet=tuple(f"{text} (waited {plan.ready_timeout_s:g} s)" for text in _texts(gates, "not_met")),
         )
 

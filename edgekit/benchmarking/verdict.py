@@ -88,7 +88,7 @@ class Evidence:
     sustained_slowdown: float | None = None
     """Slowest minute of a long load over its first; the latency is of the launches before it."""
     unmet: tuple[str, ...] = ()
-    """What the device was to be (screen, charging, battery) and was not, in words."""
+    """What the device was to be (screen, charging, battery, at full speed) and was not, in words."""
     not_set: tuple[str, ...] = field(default=())
     """Settings that were asked for and could not be made, in words."""
 

@@ -36,9 +36,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("compare", "One model against another on the same device, interleaved."),
     "run": ("run", "Convert, verify, push, measure and report in one go."),
     "meters": ("meters", "What a device can tell of its power, and what more would take."),
+    "unplugged": ("unplugged", "Measure while the cable is out, and fetch the result afterwards."),
     "watch": ("watch", "A device's heat, frequencies and power, live."),
     "results": ("results", "List, show and export kept runs."),
     "report": ("report", "One self-contained HTML page for runs."),
+    "dashboard": ("dashboard", "The results store in a browser; takes runs that others push."),
     "cache": ("cache", "What edgekit keeps on this host; fetch runtimes for offline use."),
     "plugins": ("plugins", "What is registered: sources, targets, transports, runtimes."),
 }

@@ -128,7 +128,7 @@ convert_options = _all(
     click.option(
         "--rescue",
         is_flag=True,
-        help="Where a quantized TFLite model fails its verification: equalize layers, correct biases, keep the worst layers float.",
+        help="Where a quantized TFLite or ONNX model fails its verification: equalize layers, correct biases, keep the worst layers float.",
     ),
     click.option("--trust", is_flag=True, help="Code and pickled objects in the model may run on this host."),
     click.option(
@@ -200,8 +200,8 @@ measure_options = _all(
     ),
     click.option(
         "--charging",
-        type=click.Choice(["yes", "no", "any"]),
-        help="Android: wait until it charges, or does not.",
+        type=click.Choice(["yes", "no", "off", "any"]),
+        help="Android: wait until it charges, or does not; off: see to it, by its charger's setting or its USB port's power.",
     ),
     click.option(
         "--min-battery",
@@ -328,6 +328,7 @@ def bench_options_of(values: dict[str, Any], config: Config) -> Any:
         require_accelerator=values.pop("require_accelerator"),
         runtime_flags=tuple(values.pop("runtime_flags")),
         tools=config.runtimes,
+        meters=config.meters,
         op_profile=values.pop("op_profile", False),
         priority=values.pop("priority"),
         frequency=values.pop("frequency"),

@@ -21,7 +21,7 @@ from edgekit.conversion.checks import require_runnable
 from edgekit.conversion.datasets import load_dataset
 from edgekit.conversion.extras import is_function
 from edgekit.conversion.hosts.base import to_stored
-from edgekit.conversion.job import Job, Result
+from edgekit.conversion.job import Job, Result, Weigh
 from edgekit.conversion.layout import Pairing, pair, with_sizes
 from edgekit.conversion.options import ConvertOptions
 from edgekit.conversion.packing import write
@@ -40,6 +40,7 @@ from edgekit.models.artifact import (
     is_artifact,
 )
 from edgekit.models.info import Signature, TensorSpec
+from edgekit.names import checked_name
 
 if TYPE_CHECKING:
     from edgekit.conversion.auto import Auto
@@ -67,13 +68,15 @@ def convert(
     output: str | Path | None = None,
     name: str | None = None,
     debug_layers: bool = False,
+    weigh: Weigh | None = None,
     sink: Sink = events.ignore,
 ) -> Conversion:
     """Convert, quantize and verify a model; write the artifact `output` (default NAME.ekm in the current folder).
 
     `source`: a model file or folder, or `package.module:factory`. `name`: as a release may be called (InputError
     E_NAME); without it the source's, made into one. A conversion of the same bytes with the same options, tools and
-    data comes from the cache. `debug_layers`: also trace both models operator by operator.
+    data comes from the cache. `debug_layers`: also trace both models operator by operator. `weigh`: told of a rescue, it measures
+    what that costs in time.
 
     The artifact's verification is "passed" or "inconclusive"; a conversion that failed it is not written.
     Raises InputError (data, recipe), ModelError (the source), MissingExtra, ToolError, HostError,
@@ -85,7 +88,13 @@ def convert(
     target = find_target(profile, asked.to)
     require_runnable(profile, target, None, recipe.name if recipe else target.recipes[0])
     key = None if debug_layers else store.key_of(source, asked, target, profile, label)
-    if key is not None and (found := store.recall(key)) is not None:
+    if (
+        key is not None
+        and (found := store.recall(key)) is not None
+        and not (
+            weigh is not None and found.artifact.manifest.rescue is not None
+        )  # its price is another device's
+    ):
         sink(Event("convert", f"{source} was converted before: taken from the cache"))
         artifact = found.copied_to(output_folder(output, found.name))
         return Conversion(artifact, {"cached": 0.0}, cached=True)
@@ -93,13 +102,15 @@ def convert(
     try:
         with host_errors(scratch):
             done = _convert(
-                source, target, recipe, profile, asked, output, label, scratch, debug_layers, sink
+                source, target, recipe, profile, asked, output, label, scratch, debug_layers, weigh, sink
             )
     except ToolError as error:
         raise _disk_full(error) or error from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    if key is not None and key == store.key_of(source, asked, target, profile, label):
+    rescue = done.artifact.manifest.rescue
+    measured = rescue is not None and rescue.latency is not None
+    if key is not None and not measured and key == store.key_of(source, asked, target, profile, label):
         store.remember(key, done.artifact)
     return done
 
@@ -114,6 +125,7 @@ def _convert(
     label: str | None,
     scratch: Path,
     debug_layers: bool,
+    weigh: Weigh | None,
     sink: Sink,
 ) -> Conversion:
     job = _read(source, target, recipe, profile, options, sink)
@@ -126,7 +138,7 @@ def _convert(
     began = time.monotonic()
     verification = _verify(job, result, samples)
     if options.rescue and verification.state == "failed":
-        result, verification = _rescued(job, prepared, result, samples, verification)
+        result, verification = _rescued(job, prepared, result, samples, verification, weigh)
     layers = _layers_of(job, result, samples) if debug_layers else None
     job.seconds["verify"] = time.monotonic() - began
     try:
@@ -164,12 +176,8 @@ def _disk_full(error: ToolError) -> HostDiskFull | None:
 
 
 def _checked(name: str | None) -> str | None:
-    """The name as devices take it. The layer of devices is loaded only for this."""
-    if name is None:
-        return None
-    from edgekit.devices.layout import checked_name
-
-    return checked_name(name, "model name")
+    """The name as devices take it."""
+    return None if name is None else checked_name(name, "model name")
 
 
 def safe_name(name: str) -> str:
@@ -285,10 +293,15 @@ def _opened(job: Job, recipe: Recipe, made: Made, notes: tuple[str, ...]) -> Res
 
 
 def _rescued(
-    job: Job, prepared: Prepared, result: Result, samples: Samples, verification: Verification
+    job: Job,
+    prepared: Prepared,
+    result: Result,
+    samples: Samples,
+    verification: Verification,
+    weigh: Weigh | None,
 ) -> tuple[Result, Verification]:
-    """A result that passes in place of one that failed; the same one where there is none."""
-    from edgekit.conversion.rescue import Edit, Outcome, rescued  # not needed where all is well
+    """A result that passes in place of one that failed, and its price; the same one where there is none."""
+    from edgekit.conversion.rescue import Edit, Outcome, rescued, weighed  # not needed where all is well
 
     def attempt(prepared: Prepared, recipe: Recipe, edit: Edit | None = None) -> Outcome:
         made = job.target.make(prepared, recipe, _stored(job, prepared))
@@ -298,7 +311,9 @@ def _rescued(
         return Outcome(again, _verify(job, again, samples))
 
     found = rescued(job, prepared, samples, Outcome(result, verification), attempt)
-    return (result, verification) if found is None else (found.result, found.verification)
+    if found is None:
+        return result, verification
+    return weighed(found.result, result.made.path, weigh), found.verification
 
 
 def _first_possible(job: Job, prepared: Prepared, choice: Choice) -> tuple[Recipe, Made, tuple[str, ...]]:
@@ -374,12 +389,9 @@ def _layers_of(job: Job, result: Result, samples: Samples) -> LayerReport:
 
 
 def _no_rescue(job: Job, result: Result) -> str:
-    """Why --rescue was asked for and there is no result that passes."""
-    if job.target.format != "tflite":
-        return f"--rescue is for TFLite only, not for {job.target.name}"
-    if result.recipe.arithmetic != "integer":
-        return f"--rescue is for integers only, not for {result.recipe.name}"
-    return "nothing that --rescue tries passes"
+    from edgekit.conversion.rescue import why_not
+
+    return why_not(job, result)
 
 
 def _enforce(verification: Verification, no_rescue: str = "") -> None:
@@ -392,6 +404,6 @@ def _enforce(verification: Verification, no_rescue: str = "") -> None:
     raise VerificationError(
         "; ".join((*verification.reasons, *([no_rescue] if no_rescue else []))),
         code="E_ACCURACY_DROP" if fell else "E_CONVERSION_MISMATCH",
-        hint="--debug-layers tells where source and result part; try another --recipe, --rescue (TFLite), or calibration"
+        hint="--debug-layers tells where source and result part; try another --recipe, --rescue (TFLite, ONNX), or calibration"
         " data that is more like what the model will see",
     )

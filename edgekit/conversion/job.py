@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from edgekit.conversion.calibration import CalibrationData
@@ -15,6 +17,10 @@ from edgekit.conversion.sources.base import LoadedSource
 from edgekit.conversion.targets.base import Made, Target
 from edgekit.conversion.task import UserMetric
 from edgekit.events import Sink
+from edgekit.models.artifact import Rescue, RescueLatency
+
+Weigh = Callable[[Path, Path], RescueLatency | None]
+"""Runs a model's file and the one that replaces it on a device: what the change costs there, None where one does not run."""
 
 
 @dataclass
@@ -35,13 +41,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """A converted model, loaded on this host, and how it is paired with its source."""
+    """A converted model, loaded on this host, and how it is paired with its source. `rescue`: what it took to pass."""
 
     recipe: Recipe
     made: Made
     host: HostModel
     pairing: Pairing
     notes: tuple[str, ...]
+    rescue: Rescue | None = None
 
     def run(self, sample: Any) -> list[Any]:
         """A sample of the source's through the result; outputs in the source's order and layout."""

@@ -63,6 +63,7 @@ def write(
         signature=signature,
         quantization=made.info.quantization if made.info else None,
         ranges=made.ranges,
+        rescue=result.rescue,
         verification=verification,
         golden=golden,
         notes=(

@@ -23,8 +23,8 @@ from edgekit.deployment.switching import LEASE_WAIT_SECONDS
 from edgekit.deployment.victims import Kind, Rules, Victim, choose_victims
 from edgekit.devices import Device
 from edgekit.devices.files import LOOK_SECONDS
-from edgekit.devices.layout import checked_name
 from edgekit.errors import InputError
+from edgekit.names import checked_name
 from edgekit.units import format_size
 
 DELETED_AT_ONCE = 32

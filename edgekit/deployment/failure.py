@@ -18,8 +18,8 @@ from edgekit.clock import utc_now
 from edgekit.deployment.deleting import deletion
 from edgekit.deployment.release import MANIFEST, ReleaseManifest
 from edgekit.devices import Device
-from edgekit.devices.layout import is_name
 from edgekit.errors import DeviceError, EdgekitError
+from edgekit.names import is_name
 
 if TYPE_CHECKING:
     from edgekit.agent.answers import Entry

@@ -29,8 +29,9 @@ from edgekit.deployment.switching import before
 from edgekit.deployment.victims import Item, Kind, Now
 from edgekit.devices import Device
 from edgekit.devices.files import LOOK_SECONDS
-from edgekit.devices.layout import GONE_SUFFIX, TEMPORARY_SUFFIX, Layout, is_name
+from edgekit.devices.layout import Layout
 from edgekit.errors import EdgekitError, ToolError
+from edgekit.names import GONE_SUFFIX, TEMPORARY_SUFFIX, is_name
 
 if TYPE_CHECKING:
     from edgekit.agent.answers import GlobEntry

@@ -16,8 +16,9 @@ from edgekit.deployment.failure import FAILURE, decode_failure
 from edgekit.deployment.release import MANIFEST, ReleaseManifest, decode_manifest
 from edgekit.devices import Device
 from edgekit.devices.files import LOOK_SECONDS, stat_many
-from edgekit.devices.layout import Layout, active_version, checked_name, is_name
+from edgekit.devices.layout import Layout, active_version
 from edgekit.errors import DeviceError, EdgekitError, InputError, VerificationError
+from edgekit.names import checked_name, is_name
 
 if TYPE_CHECKING:
     from edgekit.agent.answers import GlobEntry

@@ -21,8 +21,9 @@ from edgekit.deployment.release import (
 )
 from edgekit.devices import Device
 from edgekit.devices.files import LOOK_SECONDS
-from edgekit.devices.layout import TEMPORARY_SUFFIX, Layout, active_version
+from edgekit.devices.layout import Layout, active_version
 from edgekit.errors import DeviceError, EdgekitError
+from edgekit.names import TEMPORARY_SUFFIX
 
 if TYPE_CHECKING:
     from edgekit.agent.answers import Content, DiskSpace, FileStat, GlobEntry

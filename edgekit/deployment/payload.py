@@ -21,10 +21,11 @@ from edgekit.deployment.release import (
     ReleaseManifest,
     content_sha256,
 )
-from edgekit.devices.layout import checked_name, name_from_file
+from edgekit.devices.layout import name_from_file
 from edgekit.errors import GateError, InputError
 from edgekit.models import Artifact, ModelInfo
 from edgekit.models.artifact import FileEntry, Manifest
+from edgekit.names import checked_name
 
 if TYPE_CHECKING:
     from edgekit.profiles import Profile

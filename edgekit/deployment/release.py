@@ -18,9 +18,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from edgekit.devices.layout import is_name
 from edgekit.errors import DeviceError, InputError
 from edgekit.models.info import ITEM_BYTES
+from edgekit.names import is_name
 
 SCHEMA = "edgekit.release/1"
 MANIFEST = "manifest.json"

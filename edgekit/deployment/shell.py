@@ -37,7 +37,7 @@ from edgekit.deployment.shell_device import Found, ShellDevice
 from edgekit.deployment.shell_lease import shell_lease
 from edgekit.deployment.shell_script import Section
 from edgekit.devices import journal
-from edgekit.devices.layout import LAYOUT_VERSION, Layout, active_version, checked_name, is_layout, is_name
+from edgekit.devices.layout import LAYOUT_VERSION, Layout, active_version, is_layout
 from edgekit.errors import (
     DeviceError,
     DeviceFull,
@@ -47,6 +47,7 @@ from edgekit.errors import (
 )
 from edgekit.events import Event, Sink, ignore
 from edgekit.models import Artifact, ModelInfo
+from edgekit.names import checked_name, is_name
 
 if TYPE_CHECKING:
     from edgekit.profiles import Profile

@@ -19,8 +19,8 @@ from edgekit.deployment.listing import (
     rows_of,
 )
 from edgekit.devices import Device, journal
-from edgekit.devices.layout import checked_name
 from edgekit.errors import DeviceError, InputError, VerificationError
+from edgekit.names import checked_name
 
 LEASE_WAIT_SECONDS = 60.0
 

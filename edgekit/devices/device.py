@@ -24,6 +24,7 @@ from edgekit.devices.layout import LAYOUT_VERSION, Layout, is_layout
 from edgekit.devices.lease import leased
 from edgekit.devices.opening import Target, open_transport, resolve
 from edgekit.devices.telemetry import Sensors, Snapshot, read_snapshot, sensors_of
+from edgekit.devices.usb_power import given_back
 from edgekit.errors import (
     DeviceBusy,
     DeviceError,
@@ -266,6 +267,7 @@ def open_device(
     from edgekit.agent.bootstrap import connect_agent
 
     target = resolve(address, config)
+    given_back(sink)
     deadline = Deadline.after(timeout)
     with ExitStack() as undo:
         transport = open_transport(target, deadline.within(timeout))

@@ -17,6 +17,9 @@ _END = "@@edgekit-end"
 MAX_FILE_BYTES = 65536
 _LIBSTDCXX = "ls -1 /usr/lib/*/libstdc++.so.6.* /usr/lib64/libstdc++.so.6.* /usr/lib/libstdc++.so.6.*"
 
+TOOLS = ("dumpsys", "jetson_clocks", "lshal", "nvpmodel", "tegrastats", "vcgencmd")
+"""Commands of families of devices that tell heat, frequencies or power."""
+_COOLING = "/sys/class/thermal/cooling_device*"
 _POLICIES = "/sys/devices/system/cpu/cpufreq/policy*"
 
 
@@ -28,7 +31,10 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     libstdcxx: tuple[str, ...] = ()
     policies: tuple[str, ...] = ()
     """Folders of cpufreq, with the sysroot before them."""
-    has_vcgencmd: bool = False
+    tools: tuple[str, ...] = ()
+    """Which of TOOLS are installed."""
+    cooling: dict[str, str] = {}
+    """Folders of cooling devices, with the sysroot before them, to what the kernel calls each."""
 
 
 def facts_argv(sysroot: str = "") -> list[str]:
@@ -47,7 +53,13 @@ def facts_argv(sysroot: str = "") -> list[str]:
         lines.append(f"printf '\\n{_MARK}%s\\n' {shlex.quote(key)}; {shlex.join(argv)} 2>/dev/null;")
     lines.append(f"printf '\\n{_MARK}libstdcxx\\n'; {_LIBSTDCXX} 2>/dev/null;")
     lines.append(f"printf '\\n{_MARK}policies\\n'; ls -1d {root}{_POLICIES} 2>/dev/null;")
-    lines.append(f"printf '\\n{_MARK}vcgencmd\\n'; command -v vcgencmd 2>/dev/null;")
+    lines.append(
+        f"printf '\\n{_MARK}tools\\n'; for t in {' '.join(TOOLS)}; do command -v $t >/dev/null 2>&1 && echo $t; done;"
+    )
+    lines.append(
+        f"printf '\\n{_MARK}cooling\\n'; for c in {root}{_COOLING}; do [ -r $c/type ] && read -r t < $c/type && "
+        'echo "$c $t"; done;'
+    )
     lines.append(f"printf '\\n{_END}\\n'")
     return ["sh", "-c", " ".join(lines)]
 
@@ -73,11 +85,12 @@ def read_facts(output: bytes, kind: str, sysroot: str = "", device: str | None =
         if content.strip("\n\0 "):
             texts[path.removeprefix(root) if root else path] = content
     libraries, policies = texts.pop("libstdcxx", "").split(), texts.pop("policies", "").split()
-    vcgencmd = texts.pop("vcgencmd", "").strip()
+    tools, cooling = texts.pop("tools", "").split(), texts.pop("cooling", "").strip().splitlines()
     return Description(
         facts=facts_from_texts(texts, kind="local" if kind == "local" else None),
         getconf=texts.get("getconf GNU_LIBC_VERSION"),
         libstdcxx=tuple(libraries),
         policies=tuple(policies),
-        has_vcgencmd=bool(vcgencmd),
+        tools=tuple(tool for tool in tools if tool in TOOLS),
+        cooling={path: kind for path, _, kind in (line.partition(" ") for line in cooling) if kind},
     )

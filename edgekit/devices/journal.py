@@ -13,7 +13,8 @@ import msgspec
 
 from edgekit.agent import requests
 from edgekit.agent.requests import Request
-from edgekit.devices.layout import Layout, gone_path, is_name
+from edgekit.devices.layout import Layout, gone_path
+from edgekit.names import is_name
 
 SCHEMA = "edgekit.journal/1"
 

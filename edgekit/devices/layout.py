@@ -5,32 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from edgekit.errors import InputError
+from edgekit.names import GONE_SUFFIX, TEMPORARY_SUFFIX, checked_name, is_name
 
 LAYOUT_VERSION = 1
-TEMPORARY_SUFFIX = ".ek-tmp"
-GONE_SUFFIX = ".ek-gone"
-"""Of what is deleted: renamed so at once, then removed. What a cut leaves of it is nobody's."""
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
-
-
-def checked_name(text: str, what: str) -> str:
-    """`text` if it is safe as one path component, else InputError E_NAME.
-
-    Names begin with a letter or digit, so that no name is hidden, an option, or a way out of the folder.
-    """
-    if (
-        not _NAME.fullmatch(text)
-        or text.endswith((TEMPORARY_SUFFIX, GONE_SUFFIX))
-        or text in ("current", "current.log")
-    ):
-        raise InputError(
-            f"'{text}' cannot be a {what}",
-            code="E_NAME",
-            hint="letters, digits and . _ + - only, beginning with a letter or digit, at most 80",
-        )
-    return text
 
 
 def name_from_file(stem: str) -> str:
@@ -52,15 +29,6 @@ def split_release(text: str) -> tuple[str, str | None]:
     """`NAME` or `NAME@VERSION`, both checked."""
     name, sep, version = text.partition("@")
     return checked_name(name, "release name"), checked_name(version, "version") if sep else None
-
-
-def is_name(text: str) -> bool:
-    """Whether `checked_name` would take it: what a device says is a name goes into paths and onto terminals."""
-    try:
-        checked_name(text, "name")
-    except InputError:
-        return False
-    return True
 
 
 def active_version(text: str | None) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgekit.addresses import Address, parse
 from edgekit.clock import Deadline
-from edgekit.config import Config, load_config
+from edgekit.config import Config, UsbPort, load_config
 from edgekit.errors import DeviceError, DeviceNotFound, DeviceOffline, InputError
 from edgekit.transports import Transport, connect
 
@@ -26,6 +26,8 @@ class Target:
     profile: str | None = None
     root: str | None = None
     sysroot: str = ""
+    usb_port: UsbPort | None = None
+    recipe: str | None = None
 
 
 def resolve(text: str, config: Config | None = None) -> Target:
@@ -50,7 +52,7 @@ def resolve(text: str, config: Config | None = None) -> Target:
             hint="an entry of edgekit.yaml is an address: local:, ssh://pi@host, adb:SERIAL",
         )
     root = entry.root and device_root(entry.root, inner.kind, text)
-    return Target(inner, text, entry.profile, root, entry.sysroot or "")
+    return Target(inner, text, entry.profile, root, entry.sysroot or "", entry.usb_port, entry.recipe)
 
 
 def _colon(text: str) -> str:

@@ -1,17 +1,18 @@
-"""Temperatures and frequencies while something runs: read by the agent, with the device's own timestamps."""
+"""Temperatures, frequencies and what is slowed down while something runs: read by the agent, with the device's own timestamps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from edgekit.agent.answers import Content, Sample
 from edgekit.devices.device import Device
-from edgekit.devices.telemetry import frequency_of, temperature_of
+from edgekit.devices.telemetry import Sensors, cooling_of, frequency_of, temperature_of
 from edgekit.records import TelemetryPoint
 
 PERIOD_MS = 500
+COOLING = "state"
+"""The unit of a cooling device's series: steps by which it slows something down."""
 
 
 @dataclass
@@ -25,8 +26,6 @@ class Series:
 def sampled(device: Device) -> Iterator[Series]:
     """Sample the device's sensors for the time of the block. Nothing is read where it has none."""
     series = Series()
-    zones = {path: name for name, path in device.sensors.zones.items()}
-    frequencies = {path: name for name, path in device.sensors.frequencies.items()}
     paths = device.sensors.sampled()
     if not paths:
         yield series
@@ -34,19 +33,27 @@ def sampled(device: Device) -> Iterator[Series]:
     with device.agent.sample(paths, period_ms=PERIOD_MS) as stream:
         yield series
         for sample in stream.stop():
-            series.points += [_point(sample, item, zones, frequencies) for item in sample.files]
+            series.points += [
+                point_of(sample.boottime_ns / 1000, item.path, item.text, device.sensors)
+                for item in sample.files
+            ]
 
 
-def _point(
-    sample: Sample, item: Content, zones: Mapping[str, str], frequencies: Mapping[str, str]
-) -> TelemetryPoint:
+def point_of(t_us: float, path: str, text: str | None, sensors: Sensors) -> TelemetryPoint:
     """NaN where the file could not be read or makes no sense."""
-    zone = item.path in zones
-    value = temperature_of(item.text) if zone else frequency_of(item.text)
+    name, unit, value = _told(path, text, sensors)
     return TelemetryPoint(
-        t_us=sample.boottime_ns / 1000,
-        name=zones[item.path] if zone else frequencies[item.path],
-        value=float("nan") if value is None else float(value),
-        unit="mC" if zone else "kHz",
-        path=item.path,
+        t_us=t_us, name=name, value=float("nan") if value is None else float(value), unit=unit, path=path
     )
+
+
+def _told(sampled: str, text: str | None, sensors: Sensors) -> tuple[str, str, int | None]:
+    for names, unit, read in (
+        (sensors.zones, "mC", temperature_of),
+        (sensors.frequencies, "kHz", frequency_of),
+        (sensors.cooling, COOLING, cooling_of),
+    ):
+        for name, path in names.items():
+            if path == sampled:
+                return name, unit, read(text)
+    return sampled, "", None

@@ -5,6 +5,7 @@ A file that is missing or unreadable is an unknown, never a zero and never an ex
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -14,13 +15,17 @@ from edgekit.parse import ParseError
 from edgekit.parse.dumpsys_battery import parse_dumpsys_battery
 from edgekit.parse.dumpsys_power import parse_dumpsys_power
 from edgekit.parse.dumpsys_thermalservice import SEVERITIES, parse_dumpsys_thermalservice
+from edgekit.parse.jetson_clocks import JetsonClocks, parse_jetson_clocks
 from edgekit.parse.meminfo import parse_meminfo
+from edgekit.parse.nvpmodel import parse_nvpmodel
 from edgekit.parse.proc_stat import CpuTicks, parse_proc_stat
-from edgekit.parse.sysfs_cpufreq import parse_khz, parse_word
+from edgekit.parse.sysfs_cpufreq import Residency, parse_khz, parse_time_in_state, parse_word
+from edgekit.parse.sysfs_power import parse_reading
 from edgekit.parse.sysfs_thermal import parse_temp
 from edgekit.parse.vcgencmd import parse_get_throttled
 from edgekit.parse.vmstat import parse_swapped_pages
 from edgekit.records import Conditions
+from edgekit.records.schema import Scalar
 
 T = TypeVar("T")
 
@@ -30,6 +35,15 @@ STAT = "/proc/stat"
 VMSTAT = "/proc/vmstat"
 UPTIME = "/proc/uptime"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
+_TOOLS = (
+    ("get_throttled", "vcgencmd", "get_throttled"),
+    ("nvpmodel", "nvpmodel", "-q"),
+    ("jetson_clocks", "jetson_clocks", "--show"),
+)
+"""The name of an output, the tool and its arguments, where the tool is installed."""
+_SLOWS_DOWN = re.compile(r"(thermal-)?(cpufreq|devfreq|idle)-.+|cpu-hotplug.*|Processor|intel_powerclamp")
+"""Names of cooling devices that take speed away (drivers/thermal, drivers/acpi); fans and lamps take none."""
+MAX_COOLING = 32
 
 
 @dataclass(frozen=True)
@@ -40,14 +54,19 @@ class Sensors:
     frequencies: Mapping[str, str]
     governors: Mapping[str, str]
     commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    cooling: Mapping[str, str] = field(default_factory=dict)
+    """What the kernel slows down where it gets hot, to the file of how far it is slowed down now."""
+    residencies: Mapping[str, str] = field(default_factory=dict)
+    """The file of how long each policy was at each frequency since boot."""
 
     def sampled(self) -> tuple[str, ...]:
         """Files to read again and again during a run: cheap ones."""
-        return (*self.zones.values(), *self.frequencies.values())
+        return (*self.zones.values(), *self.frequencies.values(), *self.cooling.values())
 
     def snapshot(self) -> tuple[str, ...]:
         """Files to read once before and once after."""
-        return (*self.sampled(), *self.governors.values(), STAT, MEMINFO, LOADAVG, VMSTAT, BOOT_ID, UPTIME)
+        more = (*self.governors.values(), *self.residencies.values())
+        return (*self.sampled(), *more, STAT, MEMINFO, LOADAVG, VMSTAT, BOOT_ID, UPTIME)
 
 
 def sensors_of(description: Description, sysroot: str = "") -> Sensors:
@@ -63,13 +82,21 @@ def sensors_of(description: Description, sysroot: str = "") -> Sensors:
         commands["battery"] = ("dumpsys", "battery")
         commands["power"] = ("dumpsys", "power")
         commands["thermalservice"] = ("dumpsys", "thermalservice")
-    if description.has_vcgencmd:
-        commands["get_throttled"] = ("vcgencmd", "get_throttled")
+    for name, tool, *arguments in _TOOLS:
+        if tool in description.tools:
+            commands[name] = (tool, *arguments)
+    cooling: dict[str, str] = {}
+    for path, kind in sorted(description.cooling.items()):
+        if _SLOWS_DOWN.fullmatch(kind) and len(cooling) < MAX_COOLING:
+            name = kind if kind not in cooling else f"{kind} ({path.rpartition('/')[2]})"
+            cooling[name] = f"{path}/cur_state"
     return Sensors(
         zones=zones,
         frequencies={name: f"{path}/scaling_cur_freq" for name, path in policies.items()},
         governors={name: f"{path}/scaling_governor" for name, path in policies.items()},
         commands=commands,
+        cooling=cooling,
+        residencies={name: f"{path}/stats/time_in_state" for name, path in policies.items()},
     )
 
 
@@ -91,6 +118,13 @@ class Snapshot:
     """Since it booted, sleep included."""
     host_us: float | None = None
     """The host's monotonic clock when this was read."""
+    status_overridden: bool = False
+    """Somebody set Android's thermal status by hand: what it says is not known."""
+    power_mode: str | None = None
+    """Of a Jetson: name and number."""
+    clocks: JetsonClocks | None = None
+    residencies: Mapping[str, tuple[Residency, ...]] = field(default_factory=dict)
+    """By policy, where the kernel keeps them."""
 
 
 def read_snapshot(
@@ -124,7 +158,21 @@ def read_snapshot(
     throttle = _quiet(parse_get_throttled, outputs.get("get_throttled"))
     memory = _quiet(parse_meminfo, files.get(MEMINFO))
     throttled = bool(throttle.now) if throttle is not None else None
-    status = SEVERITIES.index(thermal.severity) if thermal is not None else None
+    overridden = thermal is not None and thermal.overridden
+    status = None
+    if thermal is not None and thermal.severity is not None and not overridden:
+        status = SEVERITIES.index(thermal.severity)
+    if (
+        thermal is not None and not temperatures
+    ):  # apps and the shell may not read the kernel's zones everywhere
+        temperatures = {
+            one.name: one.temperature_mc for one in thermal.temperatures if one.temperature_mc is not None
+        }
+    mode = _quiet(parse_nvpmodel, outputs.get("nvpmodel"))
+    clocks = _quiet(parse_jetson_clocks, outputs.get("jetson_clocks"))
+    power_mode = clocks.power_mode if clocks is not None else None
+    if mode is not None:
+        power_mode = f"{mode.name} ({mode.number})"
     conditions = Conditions(
         governor=" ".join(sorted(str(name) for name in governors)) or None,
         frequency_khz=max(frequencies.values(), default=None),
@@ -137,7 +185,7 @@ def read_snapshot(
         available_bytes=memory.available_bytes if memory is not None else None,
         frequencies_khz=frequencies,
         temperatures_mc=temperatures,
-        other={"thermal_status": status} if status is not None else {},
+        other=_other(status, power_mode, clocks),
     )
     return Snapshot(
         conditions=conditions,
@@ -149,7 +197,32 @@ def read_snapshot(
         boot_id=(files.get(BOOT_ID) or "").strip() or None,
         uptime_us=_seconds_us(files.get(UPTIME)),
         host_us=host_us,
+        status_overridden=overridden,
+        power_mode=power_mode,
+        clocks=clocks,
+        residencies={
+            name: found
+            for name, path in sensors.residencies.items()
+            if (found := _quiet(parse_time_in_state, files.get(path))) is not None
+        },
     )
+
+
+def _other(status: int | None, power_mode: str | None, clocks: JetsonClocks | None) -> dict[str, Scalar]:
+    """What only some families of devices tell; what is unknown is left out."""
+    found: dict[str, Scalar] = {"thermal_status": status, "power_mode": power_mode}
+    if clocks is not None:
+        found["cpus_online"] = len(clocks.cpus)
+        found["clocks_fixed"] = clocks.fixed
+        for name, one in (("gpu", clocks.gpu), ("emc", clocks.emc)):
+            if one is not None:
+                found[f"{name}_khz"], found[f"{name}_max_khz"] = one.current_khz, one.max_khz
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def cooling_of(text: str | None) -> int | None:
+    """How far a cooling device slows something down: 0 is not at all."""
+    return _quiet(parse_reading, text)
 
 
 def temperature_of(text: str | None) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, runtime_checkable
 
 from edgekit.parse import ParseError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 T = TypeVar("T")
+Known = Boundary | Literal["unknown"]
 Unit = Literal["mW", "uJ"]
 PERIOD_MS = 100
 IDLE_S = 5.0
@@ -40,6 +42,8 @@ class Survey:
     """Of commands that ended well, by name: pmic_read_adc."""
     sysroot: str = ""
     simulated: bool = False
+    unplugged_later: bool = False
+    """What is plugged in now will be out when it is measured: that is looked at in the readings only."""
     power: Power = field(default=Power())
     """What the profile knows."""
 
@@ -63,6 +67,8 @@ class Reading:
     t_us: float
     texts: Mapping[str, str | None]
     """By path; of a command, its output under its own name."""
+    took_us: float | None = None
+    """How long the look took there; `t_us` is its middle."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +88,36 @@ Read = Callable[[Sequence[Reading]], Sequence[Rails] | Refused]
 
 
 @dataclass(frozen=True)
+class Source:
+    """A meter beside the device, whose lines this host reads (edgekit.parse.meter_stream): those of a command, or of a file
+    that grows."""
+
+    argv: tuple[str, ...] = ()
+    file: Path | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    voltage_mv: float | None = None
+    """Of a meter that tells its current only."""
+    start_seconds: float = 10.0
+    """Until its first readings are there."""
+    late_seconds: float = 30.0
+    """By so much its readings may come late."""
+
+
+@dataclass(frozen=True)
+class Printed:
+    """How a command's output is cut into looks. `end`: what the last line of each begins with, its newline before it."""
+
+    end: str
+    readings: Callable[[str], list[Reading]]
+
+
+@dataclass(frozen=True)
 class Offer:
     """A meter that can measure on this device. `read` makes rails of readings; pure."""
 
     meter: str
-    boundary: Boundary
+    boundary: Known
+    """`unknown`: a sensor of which nobody has said what it feeds."""
     unit: Unit
     rails: tuple[str, ...]
     excluded: str
@@ -97,7 +128,11 @@ class Offer:
     paths: tuple[str, ...] = ()
     """Files to read every `period_ms`."""
     argv: tuple[str, ...] = ()
-    """Or a command that goes on until it is ended, and prints its blocks (`command_blocks`)."""
+    """Or a command that goes on until it is ended (`commands`)."""
+    printed: Printed | None = None
+    """What such a command prints."""
+    source: Source | None = None
+    """Or a meter beside the device, with a clock of its own."""
     period_ms: int = PERIOD_MS
     idle_s: float = IDLE_S
 

@@ -1,11 +1,13 @@
 """The fuel gauge of a battery. Coarse and slow, and on most phones all there is.
 
-Two meters: `battery`, current_now times voltage_now; `battery-charge`, the counter charge_counter times voltage_now,
-which misses nothing between two looks but steps by a mAh or so (some 14 J), so it is for minutes of load.
+Two meters: `battery`, current_now times voltage_now, or the power_now of many laptops; `battery-charge`, the counter
+charge_counter (charge_now of laptops) times voltage_now, or their energy_now, which misses nothing between two looks but
+steps by a mAh or so (some 14 J; energy_now often by 36 J), so it is for minutes of load.
 
 The kernel says uA, uV and uAh (Documentation/ABI/testing/sysfs-class-power); phones give mA too, and either sign
 while they discharge (perfetto #1441, home-assistant/android #2846), so the unit of the current comes from the
-profile (power: current_unit) or there is no number. The sign need not be known: the battery has to be discharging,
+profile (power: current_unit) or there is no number. power_now and energy_now are of drivers that follow ACPI and the
+kernel, in uW and uWh. The sign need not be known: the battery has to be discharging,
 by its status and with nothing plugged in, all the time; then the current goes one way, and the profile's
 discharge_sign has to agree.
 """
@@ -32,9 +34,13 @@ LEAST_PEAK_MA = 10.0
 """Nor does any that computes draw less at its peak: told in uA, a current in mA is a thousandth."""
 VOLTAGES_UV = (2_000_000, 100_000_000)
 """Of batteries, from a cell that is empty to a large pack; phones that give mV are below."""
+LEAST_PEAK_MW, MOST_MW = 100.0, 400_000.0
+"""Of power_now: what is outside of it is no uW."""
 LEAST_UAH = 100_000
 """Less than a charge of 100 mAh is one that is told in mAh, or a battery that is about to be empty."""
 UJ_PER_UAH_V = 3600.0
+UJ_PER_UWH = 3600.0
+CHARGES = ("charge_counter", "charge_now")
 RAIL = "battery"
 EXCLUDED = "nothing of the device: display, radios and all that runs are in it"
 
@@ -53,12 +59,15 @@ class Gauge:
 
 
 class BatteryMeter:
-    """current_now times voltage_now."""
+    """current_now times voltage_now, or power_now."""
 
     name = "battery"
 
     def look(self, seen: Survey) -> Offer | Missing:
-        gauge = _gauge(self.name, seen, "current_now")
+        if seen.power.current_unit is None and _has(seen, "power_now"):
+            gauge = find_gauge(self.name, seen, "power_now")
+            return gauge if isinstance(gauge, Missing) else self._power(gauge)
+        gauge = find_gauge(self.name, seen, "current_now")
         if isinstance(gauge, Missing):
             return gauge
         unit = seen.power.current_unit
@@ -66,7 +75,7 @@ class BatteryMeter:
             return Missing(
                 self.name,
                 "whether its current is in uA or mA differs between makers, and the profile does not say",
-                "power: {current_unit: uA} (or mA) in the profile, after a look at what it reads on battery",
+                "power: {current_unit: uA} (or mA) in the profile: edgekit doctor --calibrate-power finds out which",
             )
         return _offer(
             self.name,
@@ -76,26 +85,45 @@ class BatteryMeter:
             read=partial(_read_current, gauge, MA_PER[unit], seen.power.discharge_sign),
         )
 
+    def _power(self, gauge: Gauge) -> Offer:
+        return _offer(
+            self.name,
+            gauge.paths("power_now"),
+            unit="mW",
+            resolution="brought up to date about once a second, in the gauge's own steps",
+            read=partial(_read_power, gauge),
+        )
+
 
 class BatteryChargeMeter:
-    """charge_counter times voltage_now."""
+    """charge_counter or charge_now times voltage_now, or energy_now."""
 
     name = "battery-charge"
 
     def look(self, seen: Survey) -> Offer | Missing:
-        gauge = _gauge(self.name, seen, "charge_counter")
+        there = [file for file in (*CHARGES, "energy_now") if _has(seen, file)]
+        file = there[0] if there else CHARGES[0]
+        gauge = find_gauge(self.name, seen, file)
         if isinstance(gauge, Missing):
             return gauge
         return _offer(
             self.name,
-            gauge.paths("charge_counter"),
+            gauge.paths(file),
             unit="uJ",
-            resolution="a counter in the gauge's steps, often a mAh (14 J): for minutes of load",
-            read=partial(_read_charge, gauge),
+            resolution="a counter in the gauge's steps, often a mAh (14 J) or 10 mWh (36 J): for minutes of load",
+            read=partial(_read_charge, gauge, file),
         )
 
 
-def _gauge(meter: str, seen: Survey, file: str) -> Gauge | Missing:
+def _has(seen: Survey, file: str) -> bool:
+    return any(
+        file in files
+        for files in seen.of_class(SUPPLIES).values()
+        if (quiet(parse_name, files.get("type")) or "").lower() == "battery"
+    )
+
+
+def find_gauge(meter: str, seen: Survey, file: str) -> Gauge | Missing:
     """The only battery, where `file` of it can be read and it is what feeds the device."""
     supplies = seen.of_class(SUPPLIES)
     kinds = {
@@ -117,8 +145,8 @@ def _gauge(meter: str, seen: Survey, file: str) -> Gauge | Missing:
     if voltage_uv is not None and not VOLTAGES_UV[0] <= voltage_uv <= VOLTAGES_UV[1]:
         return Missing(meter, f"{folder}/voltage_now is {voltage_uv}, which is no battery's voltage in uV")
     plugs = [path for path, kind in kinds.items() if kind != "battery" and "online" in supplies[path]]
-    why = _not_discharging(files.get("status"), {path: supplies[path].get("online") for path in plugs})
-    if why is not None:
+    why = not_discharging(files.get("status"), {path: supplies[path].get("online") for path in plugs})
+    if why is not None and not seen.unplugged_later:
         return Missing(meter, why, "unplug it: adb over Wi-Fi, or a USB port whose power can be switched off")
     return Gauge(
         folder=seen.on_device(folder),
@@ -141,7 +169,7 @@ def _offer(meter: str, paths: tuple[str, ...], **more: Any) -> Offer:
     )
 
 
-def _not_discharging(status: str | None, online: Mapping[str, str | None]) -> str | None:
+def not_discharging(status: str | None, online: Mapping[str, str | None]) -> str | None:
     """Why the battery's current is not what the device takes; None where it is."""
     said = quiet(parse_battery_status, status)
     if said != "discharging":
@@ -155,7 +183,7 @@ def _not_discharging(status: str | None, online: Mapping[str, str | None]) -> st
 def _doubt(gauge: Gauge, readings: Sequence[Reading]) -> Refused | None:
     for reading in readings:
         plugs = {path.removesuffix("/online"): reading.texts.get(path) for path in gauge.plugs}
-        if (why := _not_discharging(reading.texts.get(gauge.status), plugs)) is not None:
+        if (why := not_discharging(reading.texts.get(gauge.status), plugs)) is not None:
             return Refused(why)
     return None
 
@@ -187,24 +215,39 @@ def _read_current(
     return (Rails(times(readings), {RAIL: np.abs(current_ma) * voltage_mv / 1000}, "mW"),)
 
 
-def _read_charge(gauge: Gauge, readings: Sequence[Reading]) -> Sequence[Rails] | Refused:
+def _read_power(gauge: Gauge, readings: Sequence[Reading]) -> Sequence[Rails] | Refused:
+    import numpy as np
+
+    if (doubt := _doubt(gauge, readings)) is not None:
+        return doubt
+    power_mw = np.abs(column(readings, f"{gauge.folder}/power_now", parse_reading)) / 1000
+    known = power_mw[np.isfinite(power_mw) & (power_mw > 0)]
+    if known.size and not LEAST_PEAK_MW <= known.max() <= MOST_MW:
+        return Refused(f"the battery's power_now says {known.max():g} mW at most: it is in another unit")
+    return (Rails(times(readings), {RAIL: power_mw}, "mW"),)
+
+
+def _read_charge(gauge: Gauge, file: str, readings: Sequence[Reading]) -> Sequence[Rails] | Refused:
     """What has left the battery, at the voltage of that moment; the step is the smallest that was seen."""
     import numpy as np
 
     if (doubt := _doubt(gauge, readings)) is not None:
         return doubt
-    charge_uah = column(readings, f"{gauge.folder}/charge_counter", parse_reading)
+    charge = column(readings, f"{gauge.folder}/{file}", parse_reading)
     voltage_v = column(readings, gauge.voltage, parse_reading) / 1e6
-    known = np.isfinite(charge_uah) & np.isfinite(voltage_v)
-    t_us, charge_uah, voltage_v = times(readings)[known], charge_uah[known], voltage_v[known]
-    if np.any(charge_uah < LEAST_UAH):
-        return Refused("the battery's charge is below 100 mAh, or not in uAh")
-    spent = -np.diff(charge_uah)
+    known = np.isfinite(charge) & np.isfinite(voltage_v)
+    t_us, charge, voltage_v = times(readings)[known], charge[known], voltage_v[known]
+    if np.any(charge < LEAST_UAH):
+        unit = "mAh, or not in uAh" if file in CHARGES else "mWh, or not in uWh"
+        return Refused(f"the battery's charge is below 100 {unit}")
+    spent = -np.diff(charge)
     if not np.any(spent):
         return Refused("the battery's charge did not change: it takes minutes of load")
     if np.any(spent < 0):
         return Refused("the battery's charge grew while it was said to discharge")
-    uj_per_uah = UJ_PER_UAH_V * (voltage_v[1:] + voltage_v[:-1]) / 2
-    energy_uj = np.concatenate(([0.0], np.cumsum(spent * uj_per_uah)))
-    step_uj = float(spent[spent > 0].min() * uj_per_uah.mean())
+    uj_per = np.full(spent.size, UJ_PER_UWH)
+    if file in CHARGES:
+        uj_per = UJ_PER_UAH_V * (voltage_v[1:] + voltage_v[:-1]) / 2
+    energy_uj = np.concatenate(([0.0], np.cumsum(spent * uj_per)))
+    step_uj = float(spent[spent > 0].min() * uj_per.mean())
     return (Rails(t_us, {RAIL: energy_uj}, "uJ", step_uj),)

@@ -11,12 +11,16 @@ from edgekit.registry import load, plugins
 from edgekit.stats.traces import Refused
 
 NO_METER = "none"
-PREFERRED = ("odpm", "rapl", "hwmon", "ina3221-iio", "rpi-pmic", "sim", "battery", "battery-charge")
-"""Counters first; the battery last, which takes long and is coarse, its charge more so. Others' plug-ins come before
+PREFERRED = (
+    *("odpm", "rapl", "power-stats", "hwmon", "ina3221-iio", "tegrastats", "rpi-pmic", "sim"),
+    *("battery", "battery-charge", "batterystats"),
+)
+"""Counters first, files before commands; the battery last, which takes long and is coarse, its charge more so. Others' plug-ins come before
 it."""
 
-ON_REQUEST = ("battery-charge",)
-"""Never taken unasked: it is of use for minutes of load only, and takes 40 s of idle time."""
+ON_REQUEST = ("battery-charge", "batterystats")
+"""Never taken unasked: of use for minutes of load only, and they take 40 s and 5 minutes of idle time. Nor is a meter
+beside the device, as nothing says which device it is wired to."""
 
 
 def look_all(seen: Survey) -> dict[str, Offer | Missing]:
@@ -42,7 +46,8 @@ def choose(wanted: str | None, found: Mapping[str, Offer | Missing], seen: Surve
     named = wanted or (None if seen.simulated else seen.power.meter)
     offers = {name: offer for name, offer in found.items() if isinstance(offer, Offer)}
     if named is None:
-        if (best := next((one for name, one in offers.items() if name not in ON_REQUEST), None)) is not None:
+        unasked = (one for name, one in offers.items() if name not in ON_REQUEST and one.source is None)
+        if (best := next(unasked, None)) is not None:
             return best
         return Refused("no meter: nothing on the device tells its power (edgekit meters says what would)")
     one = found.get(named)

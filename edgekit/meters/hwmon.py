@@ -1,10 +1,9 @@
 """Power sensors that the kernel shows as hwmon: INA3221 (Jetson since JetPack 5), INA219, INA226 and their like.
 
 INA3221 (Documentation/hwmon/ina3221.rst): up to three rails, inN_input in mV and currN_input in mA, both right to 8 mV
-and the shunt's step; in4 to in7 are shunt voltages and their sum. Rails of a Jetson overlap: VDD_IN and POM_5V_IN
-are the input of the module, so where there is one it is taken alone, else all are added up (AGX Orin and Xavier have
-no total). The others (ina2xx.rst): power1_input in uW, measured at whatever the board's maker or user put its shunt
-into. A reading costs some I2C transfers; the chip averages over its conversion time.
+and the shunt's step; in4 to in7 are shunt voltages and their sum. Rails of a Jetson overlap: `rails` says which are
+added up. The others (ina2xx.rst): power1_input in uW, measured at whatever the board's maker or user put its shunt
+into, which the profile says (power: boundary), or nobody. A reading costs some I2C transfers; the chip averages over its conversion time.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from edgekit.meters.base import Missing, Offer, Rails, Reading, Survey, column, nothing, quiet, times
+from edgekit.meters.base import Known, Missing, Offer, Rails, Reading, Survey, column, nothing, quiet, times
+from edgekit.meters.rails import INPUT_RAILS, chosen
 from edgekit.parse.sysfs_power import parse_name, parse_reading
-from edgekit.profiles.schema import Boundary
+from edgekit.profiles.schema import Power
 from edgekit.stats.traces import Refused
 
 HWMON = "/sys/class/hwmon"
-INPUT_RAILS = ("VDD_IN", "POM_5V_IN")
 LEAST_INPUT_MV = 2000
 """A module is fed by 5 V and more."""
 NOT_CONNECTED = "NC"
@@ -51,7 +50,7 @@ class HwmonMeter:
             for pair in rail_pairs(seen, folder, files)
         ]
         if pairs:
-            return _jetson(self.name, pairs)
+            return _jetson(self.name, pairs, seen.power)
         others = [folder for folder, chip in chips.items() if chip and OTHER_CHIPS.fullmatch(chip)]
         if len(others) > 1:
             return Missing(
@@ -81,34 +80,24 @@ def rail_pairs(seen: Survey, folder: str, files: Mapping[str, str | None]) -> li
     return found
 
 
-def taken_rails(names: Sequence[str]) -> tuple[tuple[str, ...], Boundary, str]:
-    """Which rails to add up, what they are the boundary of, and what is not in them."""
-    for total in INPUT_RAILS:
-        if total in names:
-            return (total,), "module-input", "the carrier board and what is plugged into it"
-    return (
-        tuple(names),
-        "soc-rails",
-        "the carrier board, and rails of the module that have no sensor",
-    )
-
-
 def _chip(files: Mapping[str, str | None]) -> str | None:
     return quiet(parse_name, files.get("name"))
 
 
-def _jetson(meter: str, pairs: Sequence[Pair]) -> Offer | Missing:
+def _jetson(meter: str, pairs: Sequence[Pair], power: Power) -> Offer | Missing:
     names = [pair.rail for pair in pairs]
     if len(set(names)) != len(names):
         return Missing(meter, f"two rails have one name: {', '.join(names)}")
-    rails, boundary, excluded = taken_rails(names)
-    taken = tuple(pair for pair in pairs if pair.rail in rails)
+    found = chosen(meter, names, power)
+    if isinstance(found, Missing):
+        return found
+    taken = tuple(pair for pair in pairs if pair.rail in found.rails)
     return Offer(
         meter=meter,
-        boundary=boundary,
+        boundary=found.boundary,
         unit="mW",
-        rails=rails,
-        excluded=excluded,
+        rails=tuple(pair.rail for pair in taken),
+        excluded=found.excluded,
         resolution="8 mV and the step of the shunt, at the moment of reading",
         read=partial(_read_pairs, taken),
         paths=tuple(path for pair in taken for path in (pair.voltage, pair.current)),
@@ -137,13 +126,14 @@ def _single(meter: str, seen: Survey, folder: str) -> Offer | Missing:
     return power_offer(
         meter,
         seen.on_device(f"{folder}/power1_input"),
-        seen.power.boundary or "board-input",
-        "what does not go through the sensor's shunt: where that is, the board's wiring says",
+        seen.power.boundary or "unknown",
+        "what does not go through the sensor's shunt: where that is, the board's wiring says"
+        + ("" if seen.power.boundary else ", and the profile does not (power: boundary)"),
         "25 steps of the current (ina2xx), at the moment of reading",
     )
 
 
-def power_offer(meter: str, path: str, boundary: Boundary, excluded: str, resolution: str) -> Offer:
+def power_offer(meter: str, path: str, boundary: Known, excluded: str, resolution: str) -> Offer:
     """Of one file with a power in uW."""
     return Offer(
         meter=meter,

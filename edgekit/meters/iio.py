@@ -1,6 +1,6 @@
 """Power sensors that the kernel shows as iio: INA3221 of Jetson up to JetPack 4, and the ODPM of Pixel phones.
 
-JetPack 4 (NVIDIA's ina3221x): rail_name_N and in_powerN_input in mW, N from 0. Rails overlap as in `hwmon`.
+JetPack 4 (NVIDIA's ina3221x): rail_name_N and in_powerN_input in mW, N from 0. Rails overlap as `rails` says.
 ODPM: `energy_value`, a counter in uWs for each rail with the time at which the chip was read; the driver reads it again
 after 50 ms at the earliest (edgekit.parse.odpm). Needs root.
 """
@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from edgekit.meters.base import Missing, Offer, Rails, Reading, Survey, column, nothing, quiet, times
-from edgekit.meters.hwmon import NOT_CONNECTED, taken_rails
+from edgekit.meters.hwmon import NOT_CONNECTED
+from edgekit.meters.rails import CHANNELS_EXCLUDED, Chosen, chosen, named, only
 from edgekit.parse.odpm import parse_odpm
 from edgekit.parse.sysfs_power import parse_name, parse_reading
 from edgekit.stats.traces import Refused
@@ -42,14 +43,16 @@ class IioRailsMeter:
             return nothing(
                 self.name, seen, IIO, f"no rails with names in {IIO} (Jetson with JetPack 4 has them)"
             )
-        names, boundary, excluded = taken_rails(list(rails))
-        taken = {name: rails[name] for name in names}
+        found = chosen(self.name, list(rails), seen.power)
+        if isinstance(found, Missing):
+            return found
+        taken = {name: rails[name] for name in found.rails}
         return Offer(
             meter=self.name,
-            boundary=boundary,
+            boundary=found.boundary,
             unit="mW",
-            rails=names,
-            excluded=excluded,
+            rails=found.rails,
+            excluded=found.excluded,
             resolution="1 mW, at the moment of reading",
             read=partial(_read_powers, taken),
             paths=tuple(taken.values()),
@@ -62,7 +65,7 @@ def _read_powers(paths: dict[str, str], readings: Sequence[Reading]) -> Sequence
 
 
 class OdpmMeter:
-    """All rails that the phone's channels are set to."""
+    """All rails that the phone's channels are set to, or those that the profile names."""
 
     name = "odpm"
 
@@ -86,19 +89,28 @@ class OdpmMeter:
                 "root on the phone (adb root, or su with --privileged)" if denied else None,
             )
         paths = tuple(seen.on_device(f"{folder}/{ENERGY}") for folder in devices)
+        names = tuple(rail.name for odpm in found.values() if odpm for rail in odpm.rails)
+        taken = Chosen(names, "soc-rails", CHANNELS_EXCLUDED)
+        if seen.power.rails:
+            wanted = named(self.name, names, seen.power, CHANNELS_EXCLUDED)
+            if isinstance(wanted, Missing):
+                return wanted
+            taken = wanted
         return Offer(
             meter=self.name,
-            boundary="soc-rails",
+            boundary=taken.boundary,
             unit="uJ",
-            rails=tuple(rail.name for odpm in found.values() if odpm for rail in odpm.rails),
-            excluded="rails without a channel, and losses of regulators; a rail that feeds another counts twice",
+            rails=taken.rails,
+            excluded=taken.excluded,
             resolution="a counter that is brought up to date every 50 ms at most, times in ms",
-            read=partial(_read_odpm, paths),
+            read=partial(_read_odpm, paths, taken.rails),
             paths=paths,
         )
 
 
-def _read_odpm(paths: Sequence[str], readings: Sequence[Reading]) -> Sequence[Rails] | Refused:
+def _read_odpm(
+    paths: Sequence[str], rails: tuple[str, ...], readings: Sequence[Reading]
+) -> Sequence[Rails] | Refused:
     """Each device has times of its own: those at which its chip was read, on the clock of the readings."""
     import numpy as np
 
@@ -118,4 +130,4 @@ def _read_odpm(paths: Sequence[str], readings: Sequence[Reading]) -> Sequence[Ra
             for number, name in enumerate(names)
         }
         groups.append(Rails(t_us, values, "uJ", ODPM_STEP_UJ))
-    return groups
+    return only(groups, rails)

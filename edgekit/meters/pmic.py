@@ -7,10 +7,10 @@ PMIC's own loss; EXT5V has no current, so the power of the input cannot be told.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 from edgekit.meters.base import Missing, Offer, Rails, Reading, Survey, quiet, times
+from edgekit.meters.commands import LOOP, command_loop
 from edgekit.parse.pmic import PmicRail, parse_pmic
 from edgekit.stats.traces import Refused
 
@@ -18,7 +18,6 @@ ARGV = ("vcgencmd", "pmic_read_adc")
 OUTPUT = "pmic_read_adc"
 SLEEP_MS, PERIOD_MS = 200, 250
 """A read and its processes take some tens of ms more than the sleep between them."""
-BLOCK_END = "@@edgekit-block"
 
 
 class PmicMeter:
@@ -41,28 +40,10 @@ class PmicMeter:
             excluded="USB ports, HATs, NVMe, the fan, and what the PMIC loses",
             resolution="four readings a second",
             read=_read,
-            argv=command_loop(ARGV, SLEEP_MS),
+            argv=command_loop({OUTPUT: ARGV}, SLEEP_MS),
+            printed=LOOP,
             period_ms=PERIOD_MS,
         )
-
-
-def command_loop(argv: Sequence[str], sleep_ms: int) -> tuple[str, ...]:
-    """A command again and again, with the device's time since boot before each output (/proc/uptime: 10 ms steps)."""
-    body = f"cat /proc/uptime; {shlex.join(argv)}; echo {BLOCK_END}; sleep {sleep_ms / 1000:g}"
-    return ("sh", "-c", f"while :; do {body}; done")
-
-
-def command_blocks(stdout: str) -> list[Reading]:
-    """The outputs of `command_loop` that are whole, under the name OUTPUT."""
-    readings = []
-    for block in stdout.split(f"{BLOCK_END}\n")[:-1]:
-        uptime, _, text = block.partition("\n")
-        try:
-            t_us = float(uptime.split()[0]) * 1e6
-        except (ValueError, IndexError):
-            continue
-        readings.append(Reading(t_us, {OUTPUT: text or None}))
-    return readings
 
 
 def _paired(rails: Sequence[PmicRail]) -> tuple[str, ...]:

@@ -1,36 +1,66 @@
-"""What a device shows of power: three questions to its agent, and one command on a Raspberry Pi."""
+"""What a device shows of power: three questions to its agent, and the commands that tell power there."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from edgekit.agent import requests
 from edgekit.agent.failures import EACCES, EPERM
 from edgekit.devices import Device
 from edgekit.errors import DevicePermission, EdgekitError, RemoteError
+from edgekit.meters import batterystats, pmic, power_stats, tegrastats
 from edgekit.meters.base import Survey
 from edgekit.meters.battery import SUPPLIES
 from edgekit.meters.hwmon import HWMON
 from edgekit.meters.iio import IIO
-from edgekit.meters.pmic import ARGV, OUTPUT
 from edgekit.meters.rapl import POWERCAP
 from edgekit.profiles.schema import Power
 
-COMMAND_SECONDS = 5.0
+COMMAND_SECONDS = 8.0
+KEEP_BYTES = 8 << 20
 MAX_FOLDERS = 200
 MAX_BYTES = 4096
 FILES = {
     HWMON: re.compile(r"name|(in|curr|power)\d{1,2}_(label|input)"),
     IIO: re.compile(r"name|energy_value|rail_name_\d|in_power\d_input"),
-    SUPPLIES: re.compile(r"type|status|online|current_now|voltage_now|charge_counter"),
+    SUPPLIES: re.compile(r"type|status|online|(current|voltage|power|charge|energy)_now|charge_counter"),
     POWERCAP: re.compile(r"name|energy_uj|max_energy_range_uj"),
 }
 
 
-def survey(device: Device, power: Power | None = None) -> Survey:
-    """Look for all that a built-in meter could use; what cannot be read is an unknown. `power`: the profile's. Raises
-    DeviceLost."""
+@dataclass(frozen=True)
+class Look:
+    """A command that tells whether there is power to be told, where `tool` is installed."""
+
+    output: str
+    tool: str
+    argv: tuple[str, ...]
+    slow: bool = False
+    """Much work for the device: only where its meter was asked for."""
+
+
+LOOKS = (
+    Look(pmic.OUTPUT, "vcgencmd", pmic.ARGV),
+    Look(tegrastats.OUTPUT, "tegrastats", tegrastats.FIRST_LOOKS),
+    Look(power_stats.OUTPUT, "dumpsys", power_stats.ARGV),
+    Look(power_stats.OUTPUT_1, "lshal", power_stats.ARGV_1),
+    Look(batterystats.OUTPUT, "dumpsys", batterystats.ARGV, slow=True),
+    Look(batterystats.BATTERY, "dumpsys", batterystats.BATTERY_ARGV),
+)
+ALL_LOOKS = frozenset(look.output for look in LOOKS)
+
+
+def survey(
+    device: Device,
+    power: Power | None = None,
+    *,
+    asked: frozenset[str] | None = None,
+    unplugged_later: bool = False,
+) -> Survey:
+    """Look for all that a built-in meter could use; what cannot be read is an unknown. `power`: the profile's; `asked`:
+    which commands to run (ALL_LOOKS), by their outputs, instead of those that are quick. Raises DeviceLost."""
     root = device.target.sysroot.rstrip("/")
     classes = list(FILES)
     denied: set[str] = set()
@@ -53,9 +83,10 @@ def survey(device: Device, power: Power | None = None) -> Survey:
             if names
         },
         denied=frozenset(denied | {path for path, one in read.items() if one.errno in (EACCES, EPERM)}),
-        outputs=_outputs(device),
+        outputs=_outputs(device, asked),
         sysroot=root,
         simulated=device.simulated,
+        unplugged_later=unplugged_later,
         power=power or Power(),
     )
 
@@ -73,11 +104,17 @@ def _names(device: Device, root: str, folders: Sequence[str], denied: set[str]) 
     return found
 
 
-def _outputs(device: Device) -> dict[str, str]:
-    if not device.description.has_vcgencmd:
-        return {}
-    try:
-        done = device.agent.run(list(ARGV), deadline_s=COMMAND_SECONDS)
-    except RemoteError:
-        return {}
-    return {OUTPUT: done.stdout.decode("utf-8", "replace")} if done.ok else {}
+def _outputs(device: Device, asked: frozenset[str] | None) -> dict[str, str]:
+    """By name, of the commands that ended well; None for `asked`: of all but the slow ones."""
+    found = {}
+    for look in LOOKS:
+        wanted = not look.slow if asked is None else look.output in asked
+        if look.tool not in device.description.tools or not wanted:
+            continue
+        try:
+            done = device.agent.run(list(look.argv), deadline_s=COMMAND_SECONDS, keep_bytes=KEEP_BYTES)
+        except RemoteError:
+            continue
+        if done.ok:
+            found[look.output] = done.stdout.decode("utf-8", "replace")
+    return found

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
+from edgekit.config import MeterEntry
 from edgekit.devices import Device
 from edgekit.errors import RemoteError
 from edgekit.events import Event, Sink
+from edgekit.meters import batterystats
 from edgekit.meters.base import Offer, Rails, Reading, Survey
+from edgekit.meters.beside import beside
 from edgekit.meters.choice import NO_METER, choose, look_all
-from edgekit.meters.pmic import command_blocks
+from edgekit.meters.external import offers_of
 from edgekit.meters.reading import trace_of
-from edgekit.meters.survey import survey
+from edgekit.meters.survey import ALL_LOOKS, survey
 from edgekit.profiles.schema import Power
 from edgekit.stats.energy import Span
 from edgekit.stats.traces import Refused, Trace
@@ -40,6 +44,8 @@ class Taken:
     after: Span = field(default=Span(0.0, 0.0))
     sample_cost_us: float | None = None
     """Time that one look took on the device."""
+    clock_drift: float | None = None
+    """Of a meter beside the device: by which share its clock is slower than the device's."""
 
     def finish(self, readings: list[Reading]) -> None:
         assert self.offer is not None
@@ -54,23 +60,40 @@ class Taken:
         self.found = trace_of(rails)
 
 
-def meter_for(device: Device, power: Power | None, wanted: str | None) -> Offer | Refused:
-    """What `choice.choose` says of this device; `power`: the profile's. Raises InputError E_METER, DeviceLost."""
+def meter_for(
+    device: Device,
+    power: Power | None,
+    wanted: str | None,
+    entries: Mapping[str, MeterEntry] | None = None,
+    *,
+    unplugged_later: bool = False,
+) -> Offer | Refused:
+    """What `choice.choose` says of this device; `power`: the profile's; `entries`: meters beside the device, of edgekit.yaml.
+    Raises InputError E_METER, and E_CONFIG where that entry cannot be; DeviceLost."""
     power = power or Power()
-    if (wanted or power.meter) == NO_METER:
+    named = wanted or power.meter
+    if named == NO_METER:
         return choose(wanted, {}, Survey(power=power))
-    seen = survey(device, power)
-    return choose(wanted, look_all(seen), seen)
+    asked = ALL_LOOKS if named == batterystats.BatteryStatsMeter.name else None
+    seen = survey(device, power, asked=asked, unplugged_later=unplugged_later)
+    beside = {name: entry for name, entry in (entries or {}).items() if name == named}
+    return choose(wanted, {**look_all(seen), **offers_of(beside, seen)}, seen)
 
 
 @contextmanager
-def metered(device: Device, meter: Offer | Refused, sink: Sink) -> Iterator[Taken]:
+def metered(device: Device, meter: Offer | Refused, sink: Sink, *, required: bool = False) -> Iterator[Taken]:
     """Read `meter` while the block runs, and for its idle time before and after. A meter that fails is a reason, not an
-    error. Raises DeviceLost."""
+    error; but where a meter beside the device is `required` and gives nothing, that is one, before anything is measured:
+    HostError E_METER_SILENT. Raises DeviceLost."""
     if isinstance(meter, Refused):
         yield Taken(found=meter)
         return
     taken = Taken(offer=meter)
+    if meter.source is not None:
+        idle = partial(_idle, device, meter, sink)
+        with beside(device, meter, taken, sink, idle, required=required):
+            yield taken
+        return
     reader = _command if meter.argv else _files
     with reader(device, meter, taken):
         taken.before = _idle(device, meter, sink, "before")
@@ -117,7 +140,15 @@ def _command(device: Device, meter: Offer, taken: Taken) -> Iterator[None]:
     if done.truncated:
         taken.found = Refused("the meter printed more than is kept")
         return
-    readings = command_blocks(done.stdout.decode("utf-8", "replace"))
+    assert meter.printed is not None
+    readings = meter.printed.readings(done.stdout.decode("utf-8", "replace"))
     if readings:
-        taken.sample_cost_us = (done.user_us + done.system_us) / len(readings)
+        taken.sample_cost_us = _cost_us(readings, done.user_us + done.system_us)
     taken.finish(readings)
+
+
+def _cost_us(readings: list[Reading], cpu_us: float) -> float:
+    """CPU time of a look's processes, or the time that it took where that is more: what answers `dumpsys` and
+    `vcgencmd` is no child of theirs."""
+    took_us = [reading.took_us for reading in readings if reading.took_us is not None]
+    return max(cpu_us / len(readings), sum(took_us) / len(took_us) if took_us else 0.0)

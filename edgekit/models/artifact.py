@@ -163,6 +163,26 @@ class RangesFound(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     clipped: tuple[Clipped, ...] = ()
 
 
+class RescueLatency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a rescue costs in time, on one device: both models run there interleaved. Microseconds, geometric means of the
+    launches' medians. `device`: its model."""
+
+    device: str
+    before_us: float
+    after_us: float
+    launches: int
+
+
+class Rescue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What brought a model back that had failed its verification, and its price (docs/rescue.md). `steps`: in words.
+    `latency`: None where no device was given, or not both models ran there."""
+
+    steps: tuple[str, ...]
+    size_bytes_before: int
+    size_bytes: int
+    latency: RescueLatency | None = None
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     schema: Literal["edgekit.artifact/1"] = "edgekit.artifact/1"
     name: str
@@ -182,6 +202,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     signature: Signature
     quantization: Quantization | None
     ranges: RangesFound | None = None
+    rescue: Rescue | None = None
     verification: Verification
     golden: Golden | None
     notes: tuple[str, ...] = ()

@@ -26,7 +26,7 @@ MAX_ROWS: Final = 100_000
 _PREFIX: Final = re.compile(r"(?:INFO|VERBOSE|WARNING): (?:\[[^\]\s]{1,200}:\d{1,6}\] )?", re.ASCII)
 _RUN_ORDER: Final = "Run Order"
 _NODES: Final = re.compile(r"Number of nodes executed: (\d{1,9})", re.ASCII)
-_TIMINGS: Final = re.compile(r"Timings \(microseconds\): count=(\d{1,12}).*", re.ASCII)
+_TIMINGS: Final = re.compile(r"Timings \(microseconds\): count=(\d{1,12})(?: .*)?", re.ASCII)
 _TABLE: Final = re.compile(r"=+ ([A-Za-z ]{1,60}) =+", re.ASCII)
 _INDEX: Final = re.compile(r"(?s)(.*):(\d{1,9})", re.ASCII)
 _TITLES: Final = {

@@ -14,6 +14,8 @@ from msgspec import Struct
 from edgekit.parse import fail, key_values, whole_number
 
 TOOL: Final = "dumpsys battery"
+MOST_MV: Final = 100_000
+"""Of any battery that feeds a device."""
 Status = Literal["unknown", "charging", "discharging", "not_charging", "full"]
 _STATUS: Final = {1: "unknown", 2: "charging", 3: "discharging", 4: "not_charging", 5: "full"}
 _NUMBERS: Final = ("level", "scale", "status", "voltage", "temperature", "Charge counter")
@@ -21,7 +23,8 @@ _FLAGS: Final = ("AC powered", "USB powered", "Wireless powered", "Dock powered"
 
 
 class Battery(Struct, frozen=True, kw_only=True):
-    """None is unknown: a voltage of 0 (seen on headsets) and a charge counter of 0 or less are too."""
+    """None is unknown: a voltage of 0 (seen on headsets), one that no battery has (the charger's, of a line that was torn
+    apart, or one in uV) and a charge counter of 0 or less are too."""
 
     percent: float | None
     status: Status
@@ -60,6 +63,7 @@ def _battery(numbers: dict[str, int], flags: dict[str, bool], *, stopped: bool) 
     if status not in _STATUS:
         fail(TOOL, f"status {status} is none of 1 to 5")
     charge = numbers.get("Charge counter", 0)
+    voltage = numbers.get("voltage", 0)
     tenths = numbers.get("temperature")
     powered = [flags[name] for name in _FLAGS if name in flags and name != "present"]
     return Battery(
@@ -67,7 +71,7 @@ def _battery(numbers: dict[str, int], flags: dict[str, bool], *, stopped: bool) 
         status=cast(Status, _STATUS[status]),
         powered=any(powered) if powered else None,
         present=flags.get("present"),
-        voltage_mv=numbers.get("voltage") or None,
+        voltage_mv=voltage if 0 < voltage <= MOST_MV else None,
         temperature_mc=None if tenths is None else tenths * 100,
         charge_counter_uah=charge if charge > 0 else None,
         updates_stopped=stopped,

@@ -1,7 +1,11 @@
-"""`dumpsys thermalservice` of Android 10 and later.
+"""`dumpsys thermalservice` of Android 10 and later, also over a thermal HAL 1.0.
 
 Only the block "Current temperatures from HAL" is read: "Cached temperatures" was seen 26 C apart from it.
 mType and mStatus are numbers of android.hardware.thermal (TemperatureType, ThrottlingSeverity).
+
+A HAL 1.0 knows no severity and calls nobody back: Android puts 0 for the device and for every sensor (AOSP,
+ThermalManagerService.ThermalHal10Wrapper), which says nothing, so it is None here, as is a 0 of a HAL that is not there.
+Its temperatures are as good as any.
 """
 
 from __future__ import annotations
@@ -30,6 +34,8 @@ TYPES: Final = {
     13: "soc",
 }
 SEVERITIES: Final = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
+_CURRENT: Final = "Current temperatures from HAL"
+_HAL_1: Final = "ThermalHAL 1.0 connected: yes"
 _NOT_HEAT: Final = ("bcl_voltage", "bcl_current", "bcl_percentage")
 _TEMPERATURE: Final = re.compile(
     r"Temperature\{mValue=([^,{}]*), mType=(-?\d{1,3}), mName=([^{}]*), mStatus=(\d{1,2})\}", re.ASCII
@@ -43,12 +49,13 @@ class HalTemperature(Struct, frozen=True, kw_only=True):
     name: str
     type: str
     temperature_mc: int | None
-    severity: str
+    severity: str | None
+    """None: unknown (HAL 1.0)."""
 
 
 class ThermalService(Struct, frozen=True, kw_only=True):
-    severity: str
-    """Of the device as a whole, as in SEVERITIES."""
+    severity: str | None
+    """Of the device as a whole, as in SEVERITIES; None where it cannot know (HAL 1.0, and nobody has set it)."""
     overridden: bool
     """True where somebody set the status by hand (`cmd thermalservice override-status`): it says nothing."""
     hal_ready: bool | None
@@ -62,16 +69,20 @@ def parse_dumpsys_thermalservice(text: str) -> ThermalService:
     overridden: bool | None = None
     ready: bool | None = None
     temperatures: list[HalTemperature] = []
-    block = ""
+    block, asked_hal = "", False
+    knows = _HAL_1 not in text
     for number, raw in enumerate(lines_of(TOOL, text), start=1):
         line = raw.strip()
         if line.startswith("Temperature{"):
-            if block == "Current temperatures from HAL":
-                temperatures += _temperature(line, number)
+            if block == _CURRENT:
+                temperatures += _temperature(line, number, knows)
             continue
         block = line.removesuffix(":") if line.endswith(":") else block
+        asked_hal |= block == _CURRENT
         key, _, value = line.partition(": ")
         if key == "Thermal Status":
+            if status is not None:
+                fail(TOOL, "two dumps ran into each other", number)
             status = _severity(value, number)
         elif key in ("IsStatusOverride", "HAL Ready"):
             if value not in ("true", "false"):
@@ -83,7 +94,10 @@ def parse_dumpsys_thermalservice(text: str) -> ThermalService:
     if status is None or overridden is None:
         fail(TOOL, "it has no thermal status (Android before 10 has no such service)")
     return ThermalService(
-        severity=SEVERITIES[status], overridden=overridden, hal_ready=ready, temperatures=tuple(temperatures)
+        severity=SEVERITIES[status] if status or overridden or (knows and asked_hal) else None,
+        overridden=overridden,
+        hal_ready=ready,
+        temperatures=tuple(temperatures),
     )
 
 
@@ -93,7 +107,7 @@ def _severity(text: str, line: int) -> int:
     return int(text)
 
 
-def _temperature(line: str, number: int) -> list[HalTemperature]:
+def _temperature(line: str, number: int, knows: bool) -> list[HalTemperature]:
     match = _TEMPERATURE.fullmatch(line)
     if match is None:
         fail(TOOL, "a temperature that is not whole", number)
@@ -109,6 +123,6 @@ def _temperature(line: str, number: int) -> list[HalTemperature]:
             name=name,
             type=type_name,
             temperature_mc=None if math.isnan(celsius) else plausible_mc(round(celsius * 1000)),
-            severity=SEVERITIES[_severity(status, number)],
+            severity=SEVERITIES[_severity(status, number)] if knows else None,
         )
     ]

@@ -31,6 +31,4 @@ def parse_getprop(text: str) -> dict[str, str]:
             key = None
     if key is not None:
         fail(TOOL, f"the value of {key} is not closed")
-    if not properties:
-        fail(TOOL, "it has no properties")
     return properties

@@ -21,7 +21,7 @@ def parse_proc_stat(text: str) -> CpuTicks:
     """Raises ParseError where the first line is not the sum over CPUs."""
     line = lines_of(TOOL, text)[0]
     head, *numbers = line.split()
-    if head != "cpu" or len(numbers) < 4 or not all(number.isdigit() for number in numbers):
+    if head != "cpu" or len(numbers) < 4 or not all(one.isascii() and one.isdigit() for one in numbers):
         fail(TOOL, f"no line of all CPUs: {line[:60]!r}", 1)
     # guest time (fields 8 and 9) is counted in user and nice already
     ticks = [int(number) for number in numbers[:8]]

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 from msgspec import inspect as mi
 
+from edgekit.cache import is_file
 from edgekit.errors import Finding, InputError
 from edgekit.profiles.nodes import ListNode, MapNode, Node, Scalar
 from edgekit.units import parse_quantity
@@ -102,6 +104,8 @@ class Walk:
             return int(value) if isinstance(kind, mi.IntType) and value is not UNSET else value
         if "known" in extra:
             return self.open_enum(extra, node, path)
+        if "recipes" in extra:
+            return self.recipe(extra["recipes"], node, path)
         if isinstance(kind, mi.LiteralType):
             return self.literal(kind, node, path)
         if isinstance(kind, mi.BoolType):
@@ -134,6 +138,22 @@ class Walk:
             node,
             path,
             f"unknown '{_short(node.text)}' (known: {_words(names)}){suggestion(node.text, names)}",
+        )
+
+    def recipe(self, known: tuple[str, ...], node: Scalar, path: str) -> Any:
+        """A built-in recipe's name, or the path of a file, from where this file lies."""
+        if node.text in known:
+            return node.text
+        if not node.text.endswith((".yaml", ".yml")):
+            near = suggestion(node.text, known)
+            return self.bad(
+                node, path, f"must be one of {_words(known)}, or FILE.yaml, not '{_short(node.text)}'{near}"
+            )
+        file = (Path(node.file).parent / node.text).absolute()
+        return (
+            str(file)
+            if is_file(file)
+            else self.bad(node, path, f"there is no recipe file {_short(str(file))}")
         )
 
     def literal(self, kind: mi.LiteralType, node: Scalar, path: str) -> Any:

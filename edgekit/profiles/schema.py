@@ -10,6 +10,7 @@ does not): `limits.temperature_mc` is `limits: {temperature: 80C}`.
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct, field, json
+from msgspec.structs import replace
 
 from edgekit.units import Kind
 
@@ -65,10 +66,18 @@ Abi = Literal["arm64-v8a", "armeabi-v7a", "x86_64", "x86", "riscv64"]
 Os = Literal["linux", "android", "ios"]
 DeviceKind = Literal["local", "board", "phone"]
 Precision = Literal["int4", "int8", "int16", "float16", "bfloat16", "float32"]
-Recipe = Literal[
+RECIPES: Final = (
     "float32", "float16", "int8-dynamic", "int8-weight-only", "int8-static", "int16x8", "int4-weight-only",
     "int4-blockwise", "mixed",
-]  # fmt: skip
+)  # fmt: skip
+Recipe = Annotated[
+    str,
+    Meta(
+        pattern=rf"^({'|'.join(RECIPES)}|.*\.ya?ml)$",
+        description="a built-in recipe, or a recipe's file, named from where the profile lies",
+        extra={"recipes": RECIPES},
+    ),
+]
 Boundary = Literal["soc-rails", "cpu-package", "module-input", "board-input", "battery", "wall"]
 Runtime = Annotated[
     str,
@@ -98,12 +107,16 @@ Meter = Annotated[
     _open_enum(
         "meters",
         (
-            *("odpm", "rapl", "hwmon", "ina3221-iio", "rpi-pmic", "battery", "battery-charge"),
+            *("odpm", "rapl", "power-stats", "hwmon", "ina3221-iio", "tegrastats", "rpi-pmic"),
+            *("battery", "battery-charge", "batterystats", "joulescope"),
             "none",
         ),
         "what tells power there, as `bench --meter` names it; none: nothing is to",
     ),
 ]
+
+
+Rail = Annotated[str, Meta(min_length=1, max_length=64, description="a rail, as `edgekit meters` names it")]
 
 
 class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -186,7 +199,7 @@ class Bench(_Section, frozen=True, kw_only=True):
     cool_to_mc: TemperatureMc | None = field(default=None, name="cool_to")
     cool_timeout_us: TimeUs | None = field(default=None, name="cool_timeout")
     screen: Literal["on", "off"] | None = None
-    charging: Literal["yes", "no"] | None = None
+    charging: Literal["yes", "no", "off"] | None = None
     min_battery: Ratio | None = None
     """With `screen` and `charging`: what an Android device is waited for to be, for `ready_timeout` each time."""
     ready_timeout_us: TimeUs | None = field(default=None, name="ready_timeout")
@@ -201,8 +214,12 @@ class Power(_Section, frozen=True, kw_only=True):
 
     meter: Meter | None = None
     boundary: Boundary | None = None
+    rails: tuple[Rail, ...] = ()
+    """Which of the meter's rails to add up, where its own choice will not do (docs/measuring.md)."""
     current_unit: Literal["uA", "mA"] | None = None
     discharge_sign: Literal[-1, 1] | None = None
+    charging_off: dict[KnobPath, KnobValue] = {}
+    """Kernel settings that keep it from charging, for `charging: off`; the first that edgekit knows, where there are none."""
 
 
 class Document(_Section, frozen=True, kw_only=True):
@@ -237,6 +254,9 @@ class Profile(Document, frozen=True, kw_only=True):
         import hashlib  # loads OpenSSL, which most uses of a profile can do without
 
         content = {n: getattr(self, n) for n in Document.__struct_fields__ if n not in _NOT_CONTENT}
+        # where a recipe's file lies is no content; what it says has a hash of its own in every manifest
+        prefer = tuple(one.rpartition("/")[2] for one in self.recipe.prefer)
+        content["recipe"] = replace(self.recipe, prefer=prefer)
         return hashlib.sha256(json.encode(content, order="deterministic")).hexdigest()
 
 

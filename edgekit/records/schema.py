@@ -121,6 +121,8 @@ class Energy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     period_us: float | None = None
     sample_cost_us: float | None = None
     """Time that one reading took on the device."""
+    clock_drift: float | None = None
+    """Of a meter beside the device: by which share its clock was found to be slower than the device's."""
     unavailable: str | None = None
 
 

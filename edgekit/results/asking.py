@@ -12,7 +12,7 @@ from edgekit.errors import InputError
 from edgekit.records.metrics import Metric, metric
 from edgekit.results.filters import SERIES_WORDS, Filter
 from edgekit.results.select import Cursor, conditions_of, newest_keys, newest_of_each
-from edgekit.results.tables import METRIC_COLUMNS, labels, run_rows, series
+from edgekit.results.tables import METRIC_COLUMNS, labels, records, run_rows, series
 
 BEST_BY = ("median_latency", "energy_per_inference", "accuracy", "model_size")
 Costs = tuple[float | None, ...]
@@ -190,6 +190,15 @@ def count_runs(connection: Connection) -> int:
     return connection.scalar(select(func.count()).select_from(run_rows)) or 0
 
 
+def seals_of(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """sha256 of the records of these runs; those that are not there are left out."""
+    found: dict[str, str] = {}
+    for some in _batched(ids):
+        query = select(run_rows.c.id, records.c.sha256).join(records).where(run_rows.c.id.in_(some))
+        found.update((row.id, row.sha256) for row in connection.execute(query))
+    return found
+
+
 def _row(values: Sequence[Any]) -> RunRow:
     metrics = dict(zip(METRIC_COLUMNS, values[len(_COLUMNS) :], strict=True))
     low_us, high_us = values[len(_WORDS) : len(_COLUMNS)]
@@ -249,6 +258,6 @@ def _beats(other: Costs, cost: Costs) -> bool:
     return better
 
 
-def _batched(keys: Sequence[int]) -> Iterable[Sequence[int]]:
+def _batched(keys: Sequence[Item]) -> Iterable[Sequence[Item]]:
     for begin in range(0, len(keys), _AT_ONCE):
         yield keys[begin : begin + _AT_ONCE]

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from edgekit.results.markup import Html, text
+from edgekit.results.svg import tidy
 
 RAMP = 10
 """The page has colours --c0 to --c9, a ramp from first to last."""
@@ -30,9 +31,9 @@ def ramp(index: int, count: int) -> str:
     return f"#fe00{round(index * (RAMP - 1) / max(1, count - 1)):02x}"
 
 
-def css_variable(color: str) -> str:
-    """The page's name for a marker colour, as CSS value."""
-    return f"var({_NAMES[color]})"
+def css_class(color: str) -> str:
+    """The page's class that has a marker colour as its background."""
+    return _NAMES[color].removeprefix("--")
 
 
 @contextmanager
@@ -128,8 +129,10 @@ def to_svg(drawing: Any, name: str, label: str, class_: str = "") -> Html:
     body = re.sub(r'(id="|href="#|url\(#)(?=[mpC])', rf"\g<1>{name}-", body)
     body = re.sub(r"font-family: [^;\"]*;? ?", "", body)
     body = re.sub(r' transform="rotate\(-0 [^"]*"', "", body)
-    body = re.sub(r"(\d\.\d)\d{2,}", r"\1", body)
+    body = re.sub(
+        r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d)\d{2,}", r"\1", tag[0]), body
+    )  # labels keep theirs
     body = re.sub(r"\s*\n\s*", " ", body).replace("> <", "><")
-    body = _MARKER.sub(lambda match: f"var({_NAMES[match.group()]})", body)
+    body = tidy(_MARKER.sub(lambda match: f"var({_NAMES[match.group()]})", body))
     opening = f'<svg viewBox="{view.group(1)}" class="{text(class_)}" role="img" aria-label="{text(label)}">'
     return Html(opening + body)

@@ -30,10 +30,7 @@ def envelope(values: Floats, columns: int) -> Envelope:
     """At most `columns` columns of (nearly) equal numbers of samples. NaN are left out; a column of nothing
     but NaN is NaN."""
     edges = np.linspace(0, values.size, min(columns, values.size) + 1).astype(int)
-    chunks = [values[a:b][np.isfinite(values[a:b])] for a, b in pairwise(edges.tolist())]
-    table = np.array(
-        [(c.min(), np.median(c), c.max()) if c.size else (np.nan,) * 3 for c in chunks], dtype=np.float64
-    ).reshape(-1, 3)
+    table = _of_columns(values, edges) if np.isfinite(values).all() else _of_columns_with_gaps(values, edges)
     return Envelope(
         position=(edges[:-1] + edges[1:] - 1) / 2,
         low=table[:, 0],
@@ -41,6 +38,23 @@ def envelope(values: Floats, columns: int) -> Envelope:
         high=table[:, 2],
         per_column=int(np.diff(edges).max()) if values.size else 0,
     )
+
+
+def _of_columns(values: Floats, edges: NDArray[np.int_]) -> Floats:
+    """Lowest, median and highest of every column; columns of one size are worked out together."""
+    sizes = np.diff(edges)
+    table = np.empty((sizes.size, 3))
+    for size in np.unique(sizes):
+        rows = np.flatnonzero(sizes == size)
+        block = values[edges[rows][:, None] + np.arange(size)]
+        table[rows] = np.column_stack([block.min(axis=1), np.median(block, axis=1), block.max(axis=1)])
+    return table
+
+
+def _of_columns_with_gaps(values: Floats, edges: NDArray[np.int_]) -> Floats:
+    chunks = [values[a:b][np.isfinite(values[a:b])] for a, b in pairwise(edges.tolist())]
+    rows = [(c.min(), np.median(c), c.max()) if c.size else (np.nan,) * 3 for c in chunks]
+    return np.array(rows, dtype=np.float64).reshape(-1, 3)
 
 
 def zigzag(position: Floats, found: Envelope) -> tuple[Floats, Floats]:

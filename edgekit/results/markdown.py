@@ -14,7 +14,9 @@ from edgekit.cache import atomic_write
 from edgekit.errors import InputError
 from edgekit.records import METRICS, Record, value_of
 from edgekit.results import wording as w
-from edgekit.results.parts import title_of
+from edgekit.results.facets import device_of, recipe_of
+from edgekit.results.overview import WARNING, against, versus
+from edgekit.results.parts import centre_us, title_of
 
 MAX_LAUNCHES = 40
 MAX_OPERATORS = 60
@@ -32,7 +34,8 @@ def write_markdown(records: Sequence[Record], path: Path) -> Path:
     """
     if not records:
         raise InputError("a report needs at least one run", code="E_NO_RUN", hint="edgekit results list")
-    atomic_write(path, "\n".join(_run(record) for record in records).encode("utf-8"))
+    together = [_together(records)] if len(records) > 1 else []
+    atomic_write(path, "\n".join([*together, *map(_run, records)]).encode("utf-8"))
     return path
 
 
@@ -45,6 +48,26 @@ def plain(value: object) -> str:
 def _escaped(match: re.Match[str]) -> str:
     found = match[0]
     return f"{found}\u2060" if found.isdigit() else f"\\{found}"  # no backslash stands before a digit
+
+
+def _together(records: Sequence[Record]) -> str:
+    """One row a run; the first is what the others are compared with."""
+    rows = [
+        (
+            record.id,
+            record.model.name,
+            recipe_of(record),
+            device_of(record),
+            record.runtime.name,
+            record.verdict.state,
+            w.time(centre_us(record)),
+            "–" if record is records[0] else versus(against(records[0], record)),
+        )
+        for record in records
+    ]
+    head = ("Run", "Model", "Recipe", "Device", "Runtime", "Verdict", "Median", "Against the first")
+    lines = [f"# {len(records)} runs side by side", "", *_table(head, rows), WARNING, ""]
+    return "\n".join(lines)
 
 
 def _run(record: Record) -> str:

@@ -21,6 +21,10 @@ _INVISIBLE = re.compile(
 )
 
 
+_VOID = frozenset(("br", "img", "input", "link", "meta"))
+"""What has no end and no children."""
+
+
 class Html(str):
     """A piece of finished HTML."""
 
@@ -51,7 +55,7 @@ def el(tag: str, *children: Child, **attributes: object) -> Html:
         for name, value in attributes.items()
         if value is not None
     )
-    return Html(f"<{tag}{named}>{join(children)}</{tag}>")
+    return Html(f"<{tag}{named}>" if tag in _VOID else f"<{tag}{named}>{join(children)}</{tag}>")
 
 
 def _piece(child: Child) -> str:

@@ -22,10 +22,13 @@ def facts(pairs: Iterable[tuple[str, Child]]) -> Html:
     )
 
 
-def table(head: Sequence[Child], rows: Iterable[Sequence[Child]]) -> Html:
+def table(head: Sequence[Child], rows: Iterable[Sequence[Child]], label: str = "Table") -> Html:
+    """With a heading in every row and column. It scrolls by itself where it is wider than the page, also with the arrow
+    keys; `label` is what a screen reader calls it then."""
     body = [el("tr", el("th", row[0], scope="row"), [el("td", cell) for cell in row[1:]]) for row in rows]
     top = el("thead", el("tr", [el("th", cell, scope="col") for cell in head]))
-    return el("div", el("table", top, el("tbody", body)), class_="table")
+    inner = el("table", top, el("tbody", body))
+    return el("div", inner, class_="table", tabindex="0", role="group", aria_label=label)
 
 
 def code(value: object | None) -> Html | None:

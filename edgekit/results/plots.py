@@ -26,10 +26,12 @@ MAX_ROWS = 40
 
 @dataclass(frozen=True)
 class Detail:
-    """How finely to draw: columns of the widest figure, and whether phones get figures of their own."""
+    """How finely to draw: columns of the widest figure, whether phones get figures of their own, and whether only the
+    main figures are drawn."""
 
     columns: int = 450
     narrow: bool = True
+    few: bool = False
 
 
 FULL = Detail()

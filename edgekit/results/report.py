@@ -1,11 +1,14 @@
-"""The report: one HTML file that needs nothing else and is never larger than 1 MB.
+"""The report: one HTML file that needs nothing else, at most 1 MB for one run and 3 MB for several.
 
 No script, no network, no font; figures are inline SVG in the page's colours, so light, dark and print all
-work. Matplotlib is loaded when a report is written.
+work. What can be chosen in it (which runs are shown, with which one the others are compared) follows from rules of style.
+Matplotlib is loaded when a report is written.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,39 +19,37 @@ from typing import TypeAlias
 from edgekit.cache import atomic_write
 from edgekit.errors import InputError
 from edgekit.records import Record, Samples
-from edgekit.results import (
-    plots,
-    plots_device,
-    sections,
-    sections_device,
-    sections_latency,
-    sections_operators,
-)
-from edgekit.results.canvas import css_variable
-from edgekit.results.markup import Child, Html, el, join
+from edgekit.results.chapter import chapter, heading, lead
+from edgekit.results.facets import Facet, classes, facets, rules
+from edgekit.results.markup import Child, Html, el
+from edgekit.results.overview import overview, reference_rules
 from edgekit.results.parts import badge, title_of
-from edgekit.results.plots import Detail, Plot
-from edgekit.results.plots_device import LegendPlot
-from edgekit.results.wording import time_scale
+from edgekit.results.plots import Detail
 
 Entry: TypeAlias = tuple[Record, Samples]
 MAX_BYTES = 1_000_000
+MAX_BYTES_OF_SEVERAL = 3_000_000
+OPEN_CHAPTERS = 3
+"""With more runs than that, chapters are folded until they are asked for."""
 
 
 @dataclass(frozen=True)
 class Level:
     """How much goes into a report. `detailed`: so many runs get their own chapter; `drawn`: so many of them
-    with figures."""
+    with figures. `runs`: drawing takes a third of a second for each run, so it is not tried with more."""
 
     detail: Detail
     drawn: int
     detailed: int
+    runs: int = 1000
 
 
 LEVELS = (
-    Level(Detail(450, True), 1000, 1000),
-    Level(Detail(300, True), 1000, 1000),
-    Level(Detail(240, False), 1000, 1000),
+    Level(Detail(450, True), 1000, 1000, runs=20),
+    Level(Detail(300, True), 1000, 1000, runs=20),
+    Level(Detail(240, False), 1000, 1000, runs=20),
+    Level(Detail(240, True, few=True), 1000, 1000),
+    Level(Detail(240, False, few=True), 1000, 1000),
     Level(Detail(240, False), 6, 60),
     Level(Detail(120, False), 2, 20),
     Level(Detail(60, False), 0, 3),
@@ -66,20 +67,27 @@ def write_report(records_with_samples: Sequence[Entry], path: Path) -> Path:
 
 
 def render(entries: Sequence[Entry]) -> str:
-    """The whole page as text of at most 1 MB. The order is kept; the first run is the one compared with."""
+    """The whole page as text of at most 1 MB for one run, 3 MB for several. The order is kept; the first run is the one
+    compared with until the reader picks another."""
     if not entries:
         raise InputError("a report needs at least one run", code="E_NO_RUN", hint="edgekit results list")
+    limit = limit_bytes(len(entries))
     for level in LEVELS:
-        if level is not LEVELS[-1] and _expected_bytes(entries, level) > 1.2 * MAX_BYTES:
-            continue  # drawing takes a third of a second for each run
-        page = _page(entries[: level.detailed] if level is LEVELS[-1] else entries, level, len(entries))
-        if len(page.encode("utf-8")) <= MAX_BYTES:
+        last = level is LEVELS[-1]
+        if not last and (len(entries) > level.runs or _expected_bytes(entries, level) > 1.2 * limit):
+            continue
+        page = _page(entries[: level.detailed] if last else entries, level, len(entries))
+        if len(page.encode("utf-8")) <= limit:
             return page
     raise InputError(
-        f"a report of {len(entries)} runs does not fit into 1 MB",
+        f"a report of {len(entries)} runs does not fit into {limit // 1_000_000} MB",
         code="E_REPORT_SIZE",
         hint="name fewer runs",
     )
+
+
+def limit_bytes(runs: int) -> int:
+    return MAX_BYTES if runs == 1 else MAX_BYTES_OF_SEVERAL
 
 
 def _expected_bytes(entries: Sequence[Entry], level: Level) -> int:
@@ -89,29 +97,27 @@ def _expected_bytes(entries: Sequence[Entry], level: Level) -> int:
     drawn = min(len(entries), level.drawn)
     plain = min(len(entries), level.detailed) - drawn
     first = entries[0]
-    return drawn * len(_run(*first, "A", "r0", level.detail)) + plain * len(_run(*first, "A", "r0", None))
+    return drawn * len(chapter(*first, "r0", level.detail)) + plain * len(chapter(*first, "r0", None))
 
 
 def _page(entries: Sequence[Entry], level: Level, total: int) -> str:
-    records = [record for record, _ in entries]
     several = len(entries) > 1
-    heading = f"{total} runs side by side" if several else title_of(records[0])
-    body: list[Child] = []
-    names = run_names(len(entries))
+    found = _several(entries, level, total) if several else _single(entries[0], level)
+    title = f"{total} runs side by side" if several else title_of(entries[0][0])
+    body = [*found, _footer(level, total)]
+    style = files("edgekit.results").joinpath("report.css").read_text(encoding="utf-8")
     if several:
-        body.append(_overview(records, names, heading, level))
-    for i, (record, samples) in enumerate(entries[: level.detailed]):
-        name = names[i] if several else None
-        body.append(_run(record, samples, name, f"r{i}", level.detail if i < level.drawn else None))
-    body.append(_footer(records, level, total))
+        style += (
+            rules(facets([record for record, _ in entries])) + "\n" + reference_rules(len(entries)) + "\n"
+        )
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     head = [
         Html('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Html(
-            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        ),
+        Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
         Html('<meta name="referrer" content="no-referrer">'),
-        el("title", f"{heading} · edgekit"),
-        el("style", Html(files("edgekit.results").joinpath("report.css").read_text(encoding="utf-8"))),
+        el("title", f"{title} · edgekit"),
+        el("style", Html(style)),
     ]
     document = el("html", el("head", head), "\n", el("body", el("main", body)), lang="en")
     return f"<!DOCTYPE html>\n{document}\n"
@@ -122,141 +128,43 @@ def run_names(count: int) -> list[str]:
     return list(string.ascii_uppercase[:count]) if count <= 26 else [str(i + 1) for i in range(count)]
 
 
-def _overview(records: Sequence[Record], names: Sequence[str], heading: str, level: Level) -> Html:
-    plot = plots_device.comparison(records, names, "cmp", level.detail)
-    warning = (
-        "These runs were made one after another, at different times and perhaps on different devices, so a"
-        " difference between them has more causes than the model."
-    )
-    return join(
-        [
-            el(
-                "header",
-                el("p", "edgekit report", class_="eyebrow"),
-                el("h1", heading),
-                el("p", warning, class_="lead"),
-            ),
-            el("h2", "Comparison"),
-            _figure("Median latency", plot) if plot else None,
-            sections.comparison(records, names),
-        ]
-    )
+def _single(entry: Entry, level: Level) -> list[Child]:
+    detail = level.detail if level.drawn else None
+    return [el("div", heading(entry[0]), chapter(*entry, "r0", detail))]
 
 
-def _run(record: Record, samples: Samples, name: str | None, prefix: str, detail: Detail | None) -> Html:
-    """Everything about one run; without figures where `detail` is None."""
-    children: list[Child] = [
-        _header(record, name),
-        sections.tiles(record),
-        el("h2", "Can these numbers be trusted?"),
-        sections.verdict(record),
-        el("h2", "Latency"),
-        _latency_figures(record, samples, prefix, detail) if detail else None,
-        sections_latency.latency_facts(record),
-        sections.throughput(record),
-        el("h2", "Launches"),
-        _launch_figures(record, samples, prefix) if detail else None,
-        sections.launches(record),
-        *([el("h2", "Operators"), sections_operators.operators(record)] if record.operators else []),
-        el("h2", "The device during the run"),
-        _device_figures(record, samples, prefix, detail) if detail else None,
-        sections_device.sustained(record),
-        el("div", sections_device.conditions(record), sections_device.memory(record), class_="grid"),
-        el("h2", "Accuracy and energy"),
-        el("div", sections_device.accuracy(record), sections_device.energy(record), class_="grid"),
-        el("h2", "Environment and provenance"),
-        sections_device.environment(record),
-        sections_device.provenance(record),
-        sections_device.events(record),
-    ]
-    return el("article" if name else "div", children)
+def _several(entries: Sequence[Entry], level: Level, total: int) -> list[Child]:
+    records = [record for record, _ in entries]
+    names = run_names(len(entries))
+    every = facets(records)
+    top = el("header", el("p", "edgekit report", class_="eyebrow"), el("h1", f"{total} runs side by side"))
+    samples = [kept for _, kept in entries]
+    linked = min(level.detailed, len(entries))
+    body: list[Child] = [top, overview(records, samples, names, every, linked, level.detail)]
+    for i, entry in enumerate(entries[:linked]):
+        detail = level.detail if i < level.drawn else None
+        body.append(_article(entry, names[i], i, detail, every, unfolded=len(entries) <= OPEN_CHAPTERS))
+    return body
 
 
-def _header(record: Record, name: str | None) -> Html:
-    words = [
-        record.started_at[:16].replace("T", " ") + " UTC"
-        if record.started_at.endswith("Z")
-        else record.started_at
-    ]
-    words += [" ".join(filter(None, [record.runtime.name, record.runtime.version]))]
-    words += [f"profile {record.profile.name}"] if record.profile else []
-    title = title_of(record)
-    heading = el("h1", f"{name}: {title}") if name else el("h1", title)
-    text = el("div", el("p", "edgekit report", class_="eyebrow") if not name else None, heading)
-    return el(
-        "header",
-        el("div", text, badge(record.verdict.state), class_="top"),
-        el("p", " · ".join(words), class_="lead"),
-    )
+def _article(
+    entry: Entry, name: str, number: int, detail: Detail | None, every: Sequence[Facet], *, unfolded: bool
+) -> Html:
+    record = entry[0]
+    title = el("h2", f"{name}: {title_of(record)}")
+    summary = el("summary", title, badge(record.verdict.state))
+    content = el("div", lead(record), chapter(*entry, f"r{number}", detail), id=f"run-{number}")
+    folded = el("details", summary, content, **({"open": ""} if unfolded else {}))
+    return el("article", folded, class_=classes(every, number) or None)
 
 
-def _latency_figures(record: Record, samples: Samples, prefix: str, detail: Detail) -> Html | None:
-    launches = [launch for launch in samples.launches if launch.size]
-    if not launches:
-        why = "The tool that measured keeps its samples." if record.latency.source == "summaries" else ""
-        return el("p", "No samples were kept with this run. ", why, class_="fine")
-    scale = time_scale(record.latency.median)
-    two = [
-        _figure("How often", plots.histogram(launches, scale, f"{prefix}h")),
-        _figure("How many at or below", plots.cumulative(launches, scale, f"{prefix}e")),
-    ]
-    return join(
-        [
-            el("div", two, class_="grid"),
-            _figure("In order", plots.over_time(launches, scale, f"{prefix}t", detail)),
-        ]
-    )
-
-
-def _launch_figures(record: Record, samples: Samples, prefix: str) -> Html | None:
-    launches = [launch for launch in samples.launches if launch.size]
-    two: list[Child] = []
-    if launches:
-        numbers = [i + 1 for i, launch in enumerate(samples.launches) if launch.size]
-        box = plots.per_launch(launches, numbers, time_scale(record.latency.median), f"{prefix}b")
-        two.append(_figure("Launch by launch", box))
-    if start := plots_device.start_up(record, f"{prefix}s"):
-        two.append(_with_legend("Until the first result", start))
-    return el("div", two, class_="grid") if two else None
-
-
-TITLES = {
-    "mC": "Temperature",
-    "kHz": "Clock frequency",
-    "bytes": "Memory",
-    "mW": "Power",
-    "uJ": "Energy counters",
-}
-
-
-def _device_figures(record: Record, samples: Samples, prefix: str, detail: Detail) -> Html | None:
-    units = list(dict.fromkeys(one.unit for one in samples.telemetry))
-    units.sort(key=lambda unit: list(TITLES).index(unit) if unit in TITLES else len(TITLES))
-    found: list[Child] = []
-    for i, unit in enumerate(units[:6]):
-        plot = plots_device.telemetry(record, samples.telemetry, unit, f"{prefix}d{i}", detail)
-        if plot is not None:
-            found.append(_with_legend(f"{TITLES.get(unit, 'Readings')} over time", plot))
-    return join(found) if found else None
-
-
-def _figure(title: str, plot: Plot, legend: Child = None) -> Html:
-    caption = el("figcaption", plot.caption) if plot.caption else None
-    return el("figure", el("h3", title), legend, plot.svg, caption, class_="card")
-
-
-def _with_legend(title: str, found: LegendPlot) -> Html:
-    entries = [
-        el("li", el("i", style=f"background:{css_variable(one.color)}"), one.words) for one in found.legend
-    ]
-    return _figure(title, found.plot, el("ul", entries, class_="legend"))
-
-
-def _footer(records: Sequence[Record], level: Level, total: int) -> Html:
+def _footer(level: Level, total: int) -> Html:
     words = ["Written by edgekit. This page needs no network and loads nothing."]
+    if level.detail.few:
+        words.append("Of so many runs the main figures are drawn; a report of one of them has all.")
     if level.detailed < total or level.drawn < total:
         words.append(
-            f"To stay below 1 MB, of {total} runs {min(total, level.detailed)} have a chapter"
-            f" and {min(total, level.drawn)} have figures."
+            f"To stay below {limit_bytes(total) // 1_000_000} MB, of {total} runs {min(total, level.detailed)} have a"
+            f" chapter and {min(total, level.drawn)} have figures."
         )
     return el("footer", " ".join(words))

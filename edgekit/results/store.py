@@ -137,6 +137,11 @@ class Store:
         with self.database.reading() as connection:
             return record_bytes(connection, resolved(connection, run), self.place.shown)
 
+    def seals(self, ids: Sequence[str]) -> dict[str, str]:
+        """The seals of those runs of these ids that are there."""
+        with self.database.reading() as connection:
+            return asking.seals_of(connection, ids)
+
     def samples(self, run: str) -> Samples:
         """All samples of a run, named as `resolve` takes it. Empty where they were pruned."""
         with self.database.reading() as connection:

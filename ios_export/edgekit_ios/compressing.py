@@ -1,7 +1,7 @@
 """Weights of a Core ML model compressed as a recipe says, by coremltools, and the model read back with edgekit's own reader.
 
 The recipe's rules are applied here, operation by operation; coremltools gets the outcome by the names of the constants.
-It is computed in float16, which Apple's processors do, unless the recipe's own scheme is float32; activations stay float.
+It is computed in float16, which Apple's processors do, unless the recipe's own scheme is float32. What is done to activations is in `edgekit_ios.activating`.
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 KINDS = (
-    "int8-weight-only", "int4-weight-only", "int8-weight-only-blockwise", "int4-weight-only-blockwise",
+    "int8-static", "int4-static", "int8-weight-only", "int4-weight-only", "int8-weight-only-blockwise", "int4-weight-only-blockwise",
     "palette1", "palette2", "palette4", "palette6", "palette8", "sparse-float16", "sparse-float32",
     "sparse-int8-weight-only", "sparse-palette1", "sparse-palette2", "sparse-palette4", "sparse-palette6",
     "sparse-palette8",
 )  # fmt: skip
-"""What coremltools makes of weights."""
+"""What coremltools makes of weights; static activations are `edgekit_ios.activating`'s."""
+COMPRESSED = "compressed.mlpackage"
+"""The package in the request's folder with the weights compressed."""
 _WEIGHT_OF = {"conv": "weight", "conv_transpose": "weight", "linear": "weight", "matmul": "y", "gather": "x"}
 _RECURRENT = ("gru", "lstm", "rnn")
 _HALF_STEP = 0.52
@@ -87,14 +89,14 @@ def compressed(made: Any, package: Path, recipe: Recipe, folder: Path) -> tuple[
     try:
         with quiet():
             result = shrunk(made, wanted)
-            result.save(str(folder / "compressed.mlpackage"))
+            result.save(str(folder / COMPRESSED))
     except Exception as error:  # coremltools raises its own, numpy's and plain assertions
         raise ToolError(
             f"coremltools failed on {recipe.name}: {type(error).__name__}: {first_line(error)}",
             code="E_QUANTIZER",
             hint="try another --recipe; float16 always works",
         ) from error
-    after, folded = _read(folder / "compressed.mlpackage")
+    after, folded = _read(folder / COMPRESSED)
     _check(recipe, planned, before, after, folded)
     notes = [f"for {system_for(recipe)} and later"] if system_for(recipe) != "iOS17" else []
     left = sorted({o.type for o in before.block.operations} & set(_RECURRENT))

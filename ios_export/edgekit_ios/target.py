@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from edgekit.conversion.extras import versions
-from edgekit.conversion.layout import in_layout
+from edgekit.conversion.layout import Pairing, in_layout, pair
 from edgekit.conversion.recipes import Recipe
 from edgekit.conversion.routes import require
 from edgekit.conversion.targets.base import Made, Prepared, Request, Stream
 from edgekit.errors import ToolError
 from edgekit.events import Event
+from edgekit.models.artifact import RangesFound
 from edgekit.models.info import Format, Signature, TensorSpec
 from edgekit.models.inspect import open_model
-from edgekit_ios.compressing import KINDS, compressed, is_compressed, system_for
+from edgekit_ios.activating import activated
+from edgekit_ios.compressing import COMPRESSED, KINDS, compressed, is_compressed, system_for
 from edgekit_ios.converting import Converted, convert_keras, convert_torch, coremltools, parts
 from edgekit_ios.mil.model import MilModel
 from edgekit_ios.packaging import write_package
@@ -25,7 +28,7 @@ from edgekit_ios.renaming import identifiers, rename
 from edgekit_ios.signature import read_signature
 
 if TYPE_CHECKING:
-    pass
+    from edgekit.conversion.sources.base import Sample
 
 
 class CoreMlTarget:
@@ -45,15 +48,28 @@ class CoreMlTarget:
 
     def make(self, prepared: Prepared, recipe: Recipe, calibration: Stream) -> Made:
         """Raises MissingExtra, InputError (E_RECIPE_RULE), ToolError (E_CONVERTER, E_QUANTIZER), VerificationError
-        (E_NOTHING_QUANTIZED, E_RECIPE_NOT_MET), HostError (the disk). `calibration` is not used."""
+        (E_NOTHING_QUANTIZED, E_RECIPE_NOT_MET), HostError (the disk)."""
         request, shrink = prepared.request, is_compressed(recipe)
         request.sink(Event("convert", f"coremltools: {recipe.name}"))
         converted, expected = _converted(
             request, _precision(recipe) if shrink else recipe.arithmetic, system_for(recipe)
         )
+        ranges: RangesFound | None = None
         if shrink and converted.package is not None:
             made, notes = compressed(converted.made, converted.package, recipe, request.folder)
             model, weights = parts(made)
+            if recipe.calibrated(self.name):
+                samples = _Stored(calibration, pair(request.source.signature, expected, request.layout))
+                more, ranges = activated(
+                    model,
+                    converted.package,
+                    request.folder / COMPRESSED,
+                    converted.inputs,
+                    recipe,
+                    samples,
+                    request.sink,
+                )
+                notes = (*notes, *more)
             converted = replace(
                 converted, model=model, weights=weights, notes=(*converted.notes, *notes), made=made
             )
@@ -66,11 +82,27 @@ class CoreMlTarget:
             info=open_model(path, use_cache=False),
             tools=prepared.tools,
             notes=(*prepared.notes, *converted.notes, *name_notes(found)),
+            ranges=ranges,
         )
 
     def open(self, path: Path, signature: Signature, name: str) -> MilModel:
         """The evaluator. Raises MissingExtra, ModelError (E_MODEL_LOAD, E_MIL_OPERATOR)."""
         return MilModel(path, signature, name)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The source's samples in the layout of the result, one at a time."""
+
+    data: Stream
+    pairing: Pairing
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self) -> Iterator[Sample]:
+        for sample in self.data:
+            yield tuple(self.pairing.to_result(sample))
 
 
 _PACKAGES = {"torch": ("torch",), "keras": ("tensorflow", "tensorflow-cpu", "keras")}

@@ -38,6 +38,8 @@ enum {
 
 enum { EXIT_MALFORMED = 3, EXIT_ROOT = 4, EXIT_USAGE = 2, EXIT_SILENCE = 5 };
 
+int load_main(int argc, char **argv); /* no agent: a load to be seen by a meter (load.c) */
+
 /* ---- bytes ---- */
 struct buf { uint8_t *data; size_t len, cap; };
 struct span { const uint8_t *data; size_t len; };

@@ -243,13 +243,18 @@ static void prepare(const char *root)
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: edgekit-agent serve --root FOLDER --silence-ms N\n       edgekit-agent version\n");
+    fprintf(stderr, "usage: edgekit-agent serve --root FOLDER --silence-ms N\n       edgekit-agent load PULSE_MS [PAUSE_MS PULSE_MS]...\n       edgekit-agent version\n");
     exit(EXIT_USAGE);
 }
 
 int main(int argc, char **argv)
 {
     if (argc == 2 && !strcmp(argv[1], "version")) return puts(EK_BUILD_ID) < 0;
+    if (argc > 2 && !strcmp(argv[1], "load")) {
+        int code = load_main(argc - 2, argv + 2);
+        if (code == EXIT_USAGE) usage();
+        return code;
+    }
     if (argc != 6 || strcmp(argv[1], "serve") || strcmp(argv[2], "--root") || strcmp(argv[4], "--silence-ms")) usage();
     char *end;
     unsigned long silence_ms = strtoul(argv[5], &end, 10);

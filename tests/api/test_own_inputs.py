@@ -14,6 +14,8 @@ from edgekit.deployment import release_on_device
 from tests.api.test_auto import project  # noqa: F401 - a fixture
 from tests.cli.running import DIGITS, MODEL, QUICK, Ran, edgekit
 
+pytestmark = pytest.mark.usefixtures("own_local")
+
 
 def bench(project: Path, *arguments: str | Path) -> Ran:  # noqa: F811
     return edgekit("bench", *arguments, "-d", "it", "--json", *QUICK, cwd=project)

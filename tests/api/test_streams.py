@@ -9,6 +9,8 @@ import pytest
 
 from tests.cli.running import MODEL, edgekit
 
+pytestmark = pytest.mark.usefixtures("own_local")
+
 SHORT = ("--launches", "2", "--min-seconds", "0.5", "--warmup-iterations", "5")
 
 

@@ -129,6 +129,8 @@ def test_what_a_tool_cannot_do_ends_before_anything_is_measured(here: Place) -> 
         assert words in refused.error()["message"]
     listed = edgekit("results", "list", "--json", env=here.env, cwd=here.folder).ok().json()
     assert listed["runs"] == []
+    there = run(here, "releases", "--json").ok().json()
+    assert there["releases"] == [], "told before the model was sent"
 
 
 def test_a_tool_that_no_one_named_or_that_is_not_there_says_so(place: Place) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
+from edgekit.benchmarking import BenchOptions
+from edgekit.benchmarking.compare import check_wishes
 from edgekit.benchmarking.comparison import MAX_PAIRS, compare_pairs, conclude, pair_order, planned_pairs
+from edgekit.errors import InputError
 from tests.benchmarking.records import record
 
 pytestmark = pytest.mark.base
@@ -29,6 +33,24 @@ def test_each_goes_first_in_one_of_two_neighbouring_pairs_at_random() -> None:
 )
 def test_verdicts(a: list[float], b: list[float], verdict: str) -> None:
     assert conclude(compare_pairs(a, b), FINE, FINE, None, None) == (verdict, (), ())
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"sustained_minutes": 1.0},
+        {"op_profile": True},
+        {"evaluation": "x.npz"},
+        {"meter": "odpm"},
+        {"gates": ("p50<1",)},
+    ],
+)
+def test_what_is_told_of_one_model_is_refused(wish: dict[str, Any]) -> None:
+    """Not passed over in silence. A comparison may be told to measure no energy."""
+    with pytest.raises(InputError, match="cannot be had with a comparison") as caught:
+        check_wishes(BenchOptions(**wish))
+    assert caught.value.code == "E_PLAN"
+    check_wishes(BenchOptions(meter="none"))
 
 
 def test_a_run_that_is_invalid_makes_the_comparison_so_and_a_suspect_one_is_a_note() -> None:

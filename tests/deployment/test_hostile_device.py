@@ -170,6 +170,13 @@ def test_a_current_that_is_no_name_counts_as_none(project: Path, garbage: bytes)
     text = run(project, "push", MODEL).ok()
     assert "\x1b" not in text.stdout
     assert "before" not in text.stdout
+
+
+def test_a_current_that_is_no_name_is_never_the_previous_one(project: Path) -> None:
+    """What follows is the same whatever it holds; so one is enough."""
+    garbage = b"\x1b[31mred\x1b[0m\n"
+    push(project, MODEL)
+    current = project / "device" / "models" / "digits" / "current"
     current.write_bytes(garbage)
     assert push(project, MODEL)["previous"] is None
     current.write_bytes(garbage)

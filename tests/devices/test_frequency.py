@@ -16,6 +16,8 @@ from tests.cli.running import MODEL, QUICK, edgekit
 from tests.failures.test_bad_launch import runner
 from tests.failures.under_way import UnderWay
 
+pytestmark = pytest.mark.usefixtures("own_local")
+
 POLICY = "/sys/policy0"
 RANGE = {
     "cpuinfo_min_freq": "600000",

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.devices.layout import Layout, checked_name, gone_path, name_from_file, split_release
+from edgekit.devices.layout import Layout, gone_path, name_from_file, split_release
 from edgekit.errors import InputError
+from edgekit.names import checked_name
 
 pytestmark = pytest.mark.base
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.running import MODEL, edgekit
 
-pytestmark = pytest.mark.base
+pytestmark = [pytest.mark.base, pytest.mark.usefixtures("own_local")]
 
 GOOD = MODEL.read_bytes()
 ONNX_HEAD = bytes.fromhex("0808120770792d6f6e6e78")

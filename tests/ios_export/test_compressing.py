@@ -61,7 +61,11 @@ def test_the_same_bytes_twice(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "code", "said"),
     [
-        ("weights: {type: int, bits: 8}\nactivations: {mode: static, bits: 8}\n", "E_RECIPE", "int8-static"),
+        (
+            "weights: {type: int, bits: 8}\nactivations: {mode: dynamic, bits: 8}\n",
+            "E_RECIPE",
+            "int8-dynamic",
+        ),
         (
             "weights: {type: int, bits: 8}\nrules: [{op: convv, scheme: float}]\n",
             "E_RECIPE_RULE",

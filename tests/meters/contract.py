@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 import typing
 from collections.abc import Mapping
 
 import numpy as np
 import pytest
 
+from edgekit.clock import Deadline
 from edgekit.meters.base import Meter, Missing, Offer, Reading, Survey
+from edgekit.meters.choice import choose
 from edgekit.meters.reading import points_of, trace_of
-from edgekit.profiles.schema import Boundary
+from edgekit.meters.stream import streaming
+from edgekit.profiles.schema import Boundary, Power
 from edgekit.registry import load
 from edgekit.stats.traces import MIN_READINGS, Refused, Trace
 
@@ -69,7 +74,7 @@ class MeterContract:
 
     def test_says_what_it_measures(self, offer: Offer) -> None:
         assert offer.meter == self.name
-        assert offer.boundary in typing.get_args(Boundary)
+        assert offer.boundary in (*typing.get_args(Boundary), "unknown")
         assert offer.unit in ("mW", "uJ")
         assert offer.rails
         assert offer.excluded
@@ -109,3 +114,58 @@ class MeterContract:
         rails = offer.read(self.readings(offer, lambda _: dict.fromkeys((*offer.paths, "x"))))
         found = rails if isinstance(rails, Refused) else trace_of(rails)
         assert isinstance(found, Refused)
+
+
+class InstrumentContract:
+    """What every meter beside the device must do that has a library of its own (D2.3). Subclass it, name the plug-in, its library
+    and the extra, and what the real library says where there is no such instrument."""
+
+    name: str
+    library: str
+    extra: str
+    absent: str
+
+    @pytest.fixture
+    def offer(self) -> Offer:
+        if importlib.util.find_spec(self.library) is None:
+            pytest.skip(f"{self.library} is not installed")
+        offer = load("meters", self.name)().look(Survey(power=Power(boundary="wall")))
+        assert isinstance(offer, Offer), offer
+        return offer
+
+    def test_is_registered_and_follows_the_protocol(self) -> None:
+        meter = load("meters", self.name)()
+        assert isinstance(meter, Meter)
+        assert meter.name == self.name
+
+    def test_without_its_library_the_reason_is_the_command_that_brings_it(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, self.library, None)
+        found = load("meters", self.name)().look(Survey())
+        assert isinstance(found, Missing)
+        assert self.library in found.reason
+        assert found.needed == f"pip install 'edgekit-sdk[{self.extra}]'"
+
+    def test_says_what_it_measures_and_the_profile_what_it_is_wired_to(self, offer: Offer) -> None:
+        assert offer.meter == self.name
+        assert offer.boundary == "wall"
+        assert offer.excluded
+        assert offer.resolution
+        assert offer.source is not None
+        assert not offer.paths
+        assert not offer.argv
+
+    def test_is_taken_on_request_only(self, offer: Offer) -> None:
+        assert isinstance(choose(None, {self.name: offer}, Survey()), Refused)
+        assert choose(self.name, {self.name: offer}, Survey()) is offer
+
+    def test_a_simulated_device_has_nothing_for_it(self, offer: Offer) -> None:
+        assert isinstance(load("meters", self.name)().look(Survey(simulated=True)), Missing)
+
+    def test_the_real_library_finds_no_instrument_and_the_reason_says_so(self, offer: Offer) -> None:
+        assert offer.source is not None
+        with streaming(offer.source) as readings:
+            found = readings.wait_for(1, Deadline.after(60))
+        assert isinstance(found, Refused)
+        assert self.absent in found.reason

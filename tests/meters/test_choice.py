@@ -29,7 +29,7 @@ def test_counters_come_first_and_the_battery_last() -> None:
     assert chosen(everything, power=UA) == "odpm"
     assert chosen(trees.rapl() | trees.battery("-352000"), power=UA) == "rapl"
     assert chosen(trees.battery("-352000"), power=UA) == "battery"
-    assert list(look_all(surveyed({})))[-2:] == ["battery", "battery-charge"]
+    assert list(look_all(surveyed({})))[-3:] == ["battery", "battery-charge", "batterystats"]
 
 
 def test_a_charge_counter_is_taken_on_request_only() -> None:
@@ -42,7 +42,7 @@ def test_the_profile_s_meter_is_not_replaced_by_another() -> None:
     assert "the profile's meter rpi-pmic cannot measure" in chosen(trees.INA219, power=power)
     assert "there is: hwmon" in chosen(trees.INA219, power=power)
     assert chosen(trees.INA219, wanted="hwmon", power=power) == "hwmon"
-    assert "no plug-in of that name" in chosen({}, power=Power(meter="joulescope"))
+    assert "no plug-in of that name" in chosen({}, power=Power(meter="no-such-meter"))
 
 
 def test_on_a_simulated_device_the_profile_s_meter_is_one_in_name() -> None:

@@ -10,14 +10,14 @@ from edgekit.meters.base import Meter, Missing, Offer, Reading, Survey
 from edgekit.meters.battery import BatteryChargeMeter, BatteryMeter
 from edgekit.meters.hwmon import HwmonMeter
 from edgekit.meters.iio import IioRailsMeter, OdpmMeter
-from edgekit.meters.pmic import BLOCK_END, OUTPUT, PmicMeter, command_blocks, command_loop
+from edgekit.meters.pmic import OUTPUT, PmicMeter
 from edgekit.meters.rapl import RaplMeter
 from edgekit.meters.reading import trace_of
 from edgekit.profiles.schema import Power
 from edgekit.registry import plugins
 from edgekit.stats.traces import Refused, Trace
 from tests.meters import trees
-from tests.meters.contract import MeterContract
+from tests.meters.contract import InstrumentContract, MeterContract
 from tests.meters.trees import surveyed
 from tests.parse.outputs import output
 
@@ -53,10 +53,10 @@ class TestHwmonOrinNano(MeterContract):
 
 
 class TestHwmonAgxOrin(MeterContract):
-    """No total, two chips: the sum of what is connected."""
+    """No total, two chips: the sum of what is connected and no part of another."""
 
     name = "hwmon"
-    power_mw = 2390.0 + 800 + 3520 + 300
+    power_mw = 2390.0 + 800 + 3520
 
     def seen(self) -> Survey:
         return surveyed(trees.AGX_ORIN)
@@ -107,8 +107,9 @@ class TestOdpm(MeterContract):
 
     def texts(self, t_us: float) -> Texts:
         ms = int(t_us / 50_000) * 50
+        names = ("PPVAR_VSYS_PWR_DISP", "S2M_VDD_CPUCL2", "S3M_VDD_CPUCL1", "S4M_VDD_CPUCL0")
         lines = [f"t={ms}"]
-        lines += [f"CH{n}(T={ms})[RAIL{n}], {10**9 + ms * 250}" for n in (0, 3, 4, 5)]
+        lines += [f"CH{n}(T={ms})[{name}], {10**9 + ms * 250}" for n, name in enumerate(names)]
         return {"/sys/bus/iio/devices/iio:device0/energy_value": "\n".join(lines) + "\n"}
 
     def silent(self, t_us: float) -> Texts:
@@ -189,6 +190,38 @@ class TestBatteryCharge(MeterContract):
         return trees.battery("-352000")
 
 
+class TestLaptopPower(MeterContract):
+    """power_now, in uW by ACPI: no unit has to be asked for."""
+
+    name = "battery"
+    power_mw = 12_500.0
+
+    def seen(self) -> Survey:
+        return surveyed(trees.laptop())
+
+    def texts(self, t_us: float) -> Texts:
+        return trees.laptop()
+
+    def silent(self, t_us: float) -> Texts:
+        return trees.laptop("0")
+
+
+class TestLaptopEnergy(MeterContract):
+    """energy_now, which falls by 4 mWh a second: 14.4 W."""
+
+    name = "battery-charge"
+    power_mw = 14_400.0
+
+    def seen(self) -> Survey:
+        return surveyed(trees.laptop())
+
+    def texts(self, t_us: float) -> Texts:
+        return trees.laptop(energy=str(41_230_000 - int(t_us / 1e6) * 4000))
+
+    def silent(self, t_us: float) -> Texts:
+        return trees.laptop()
+
+
 class TestSim(MeterContract):
     name = "sim"
     power_mw = 2500.0
@@ -204,7 +237,12 @@ class TestSim(MeterContract):
 
 
 def test_every_built_in_meter_has_its_contract() -> None:
-    tested = {one.name for one in MeterContract.__subclasses__()}
+    from tests.meters import test_command_meters, test_joulescope
+
+    assert test_command_meters
+    assert test_joulescope
+    contracts = (*MeterContract.__subclasses__(), *InstrumentContract.__subclasses__())
+    tested = {one.name for one in contracts}
     assert tested == set(plugins("meters"))
 
 
@@ -214,7 +252,8 @@ def test_jetson_boundaries() -> None:
     assert len(nano.paths) == 2
     agx = offered(HwmonMeter().look(surveyed(trees.AGX_ORIN)))
     assert agx.boundary == "soc-rails"
-    assert agx.rails == ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0", "VDDQ_VDD2_1V8AO")
+    assert agx.rails == ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
+    assert "VDDQ_VDD2_1V8AO is in VIN_SYS_5V0" in agx.excluded
     old = offered(IioRailsMeter().look(surveyed(trees.NANO)))
     assert (old.rails, old.boundary) == (("POM_5V_IN",), "module-input")
 
@@ -265,6 +304,9 @@ def test_odpm_channels_that_were_set_to_other_rails_meanwhile() -> None:
     texts = [output("odpm_pixel"), output("odpm_pixel").replace("S2M_VDD_CPUCL2", "S8M_VDD_TPU")]
     found = offer.read([Reading(n * 1e5, {path: text}) for n, text in enumerate(texts)])
     assert isinstance(found, Refused)
+    since_the_survey = offer.read([Reading(n * 1e5, {path: texts[1]}) for n in range(9)])
+    assert isinstance(since_the_survey, Refused)
+    assert "S2M_VDD_CPUCL2 is gone" in since_the_survey.reason
 
 
 @pytest.mark.parametrize(
@@ -343,6 +385,70 @@ def test_the_charge_counter_and_its_step(charges: list[int], words: str | None) 
     assert rails[0].values["battery"][-1] == pytest.approx(3 * 1000 * 3600 * 3.906)
 
 
+def test_a_laptop_that_counts_charge() -> None:
+    """D2.3: charge_now in uAh at 11.55 V, 1 mAh a second."""
+    looks: list[Texts] = [trees.laptop(charge=str(4_000_000 - 1000 * n)) for n in range(20)]
+    trace = read(BatteryChargeMeter().look(surveyed(looks[0])), looks[:1] * 2)
+    assert "did not change" in refused(trace)
+    offer = offered(BatteryChargeMeter().look(surveyed(looks[0])))
+    rails = offer.read([Reading(n * 1e6, look) for n, look in enumerate(looks)])
+    assert not isinstance(rails, Refused)
+    assert rails[0].values["battery"][-1] == pytest.approx(19 * 1000 * 3600 * 11.55)
+    assert "uA or mA" not in missing(BatteryMeter().look(surveyed(looks[0]))).reason
+
+
+@pytest.mark.parametrize("power", ["12500", "12500000000"])
+def test_a_laptops_power_in_another_unit_is_refused(power: str) -> None:
+    tree = trees.laptop(power)
+    assert "another unit" in refused(read(BatteryMeter().look(surveyed(tree)), [tree]))
+
+
+def test_a_profile_that_names_the_unit_is_asked_before_power_now() -> None:
+    tree = trees.laptop() | {"/sys/class/power_supply/BAT0/current_now": "1082000\n"}
+    offer = offered(BatteryMeter().look(surveyed(tree, Power(current_unit="uA"))))
+    assert offer.paths[0].endswith("/current_now")
+
+
+def test_a_sensor_of_which_nobody_says_what_it_feeds_has_no_boundary() -> None:
+    """D2.3: a shunt may sit anywhere; a number needs to be told what it includes."""
+    offer = offered(HwmonMeter().look(surveyed(trees.INA219)))
+    assert offer.boundary == "unknown"
+    assert "power: boundary" in offer.excluded
+
+
+def test_rails_that_the_profile_names() -> None:
+    """D2.3: whoever knows the board chooses; a name that is not there is a reason, not another sum."""
+    gpu = Power(rails=("VDD_CPU_GPU_CV",))
+    offer = offered(HwmonMeter().look(surveyed(trees.ORIN_NANO, gpu)))
+    assert (offer.rails, offer.boundary) == (("VDD_CPU_GPU_CV",), "soc-rails")
+    assert "VDD_IN" in offer.excluded
+    assert len(offer.paths) == 2
+    two = Power(rails=("S2M_VDD_CPUCL2", "S3M_VDD_CPUCL1"), boundary="cpu-package")
+    odpm = offered(OdpmMeter().look(surveyed(trees.PIXEL, two)))
+    assert (odpm.rails, odpm.boundary) == (two.rails, "cpu-package")
+    readings = [Reading(n * 1e5, trees.PIXEL) for n in range(2)]
+    rails = odpm.read(readings)
+    assert not isinstance(rails, Refused)
+    assert tuple(rails[0].values) == two.rails
+    for meter, tree in (
+        (HwmonMeter(), trees.ORIN_NANO),
+        (IioRailsMeter(), trees.NANO),
+        (OdpmMeter(), trees.PIXEL),
+    ):
+        found = missing(meter.look(surveyed(tree, Power(rails=("S1M", "VDD_X")))))
+        assert "S1M, VDD_X" in found.reason
+        assert "rails" in (found.needed or "")
+
+
+def test_thors_input_has_all_others_in_it() -> None:
+    """jetson_stats #900: the carrier's INA238 is the total."""
+    tree = trees.ina3221(
+        1, {1: ("VDD_GPU", 12_000, 500), 2: ("VIN_SYS_5V0", 5000, 900), 3: ("VIN", 19_000, 2000)}
+    )
+    offer = offered(HwmonMeter().look(surveyed(tree)))
+    assert (offer.rails, offer.boundary) == (("VIN",), "board-input")
+
+
 def test_a_sign_of_charging() -> None:
     offer = offered(BatteryMeter().look(surveyed(trees.battery("352000"), UA)))
     rails = offer.read([Reading(n * 1e6, trees.battery("352000")) for n in range(20)])
@@ -354,17 +460,6 @@ def test_older_pis_have_no_meter() -> None:
     found = missing(PmicMeter().look(Survey(outputs={OUTPUT: output("vcgencmd_failed")})))
     assert "Raspberry Pi 5" in found.reason
     assert "external meter" in (found.needed or "")
-
-
-def test_blocks_of_a_command_that_was_ended_in_the_middle() -> None:
-    whole = f"100.25 90.00\n{output('pmic_pi5')}{BLOCK_END}\n"
-    readings = command_blocks(whole + whole.replace("100.25", "100.45") + whole[:200])
-    assert [reading.t_us for reading in readings] == [100.25e6, 100.45e6]
-    assert command_blocks("") == []
-    assert command_blocks(f"nonsense\n{BLOCK_END}\n") == []
-    argv = command_loop(("vcgencmd", "pmic_read_adc"), 200)
-    assert argv[:2] == ("sh", "-c")
-    assert "sleep 0.2" in argv[2]
 
 
 def read(found: Offer | Missing, trees_: list[Texts]) -> Trace | Refused:

@@ -1,64 +1,117 @@
-"""Energy over the real transports, from a /sys of the test's own (D2-b2): constructed data, no such device was at
-hand."""
+"""Energy of every device family over a real transport (D2-b2): a whole `edgekit bench` each, by the agent behind OpenSSH or
+adbd, from a /sys of the test's own. Constructed data: no such device was at hand. All run side by side, as most of
+each is idle time."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.meters import trees
-from tests.meters.boards import Board, Pixel, check_energy, in_place, loaded
+from tests.cli.running import MODEL, edgekit
+from tests.meters.boards import Board, check_energy
+from tests.meters.families import FAMILIES, Energy, Family, following, vcgencmd
+from tests.targets.adb_host import AdbHost
+from tests.targets.adbd import AdbdDevice, AdbdOptions
+from tests.targets.ssh_client import SshClientHome, public_part
+from tests.targets.sshd import SshdOptions, SshServer
+
+pytestmark = pytest.mark.android
+AT_ONCE = 3
+"""Of those that are read ten times a second; fuel gauges wait beside them."""
+every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 
 
-def test_an_orin_nano_over_ssh(make_sshd: Any, ssh_client: Any, tmp_path: Path) -> None:
-    """INA3221 through hwmon: VDD_IN at 5 V, 1.4 A idle and 2.4 A under load."""
-    trees.write(
-        trees.ina3221(1, {1: ("VDD_IN", 5000, 1400), 2: ("VDD_CPU_GPU_CV", 5000, 104)}), tmp_path / "tree"
-    )
-    server = make_sshd(sysfs=tmp_path / "tree" / "sys")
-    board = Board(tmp_path, server.address)
-    board.shows({})
-    current = board.tree / "sys/class/hwmon/hwmon1/curr1_input"
-    with loaded(board.root, lambda busy, _: in_place(current, "2400\n" if busy else "1400\n")):
-        check_energy(board.bench(env=ssh_client.env), "hwmon", 5000.0, 7000.0)
+class Lab:
+    """One SSH client and one adb server, and the devices of this file behind them."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder, self.stack = folder, stack
+        self.client = SshClientHome(folder / "ssh-client")
+        self.host = AdbHost(folder / "adb-host", "36")
+        stack.callback(self.host.close)
+        self.host.start()
+
+    def attach(self, family: Family, folder: Path) -> Board:
+        """A device that sees the family's tree as its /sys."""
+        sysfs = folder / "tree" / "sys"
+        sysfs.mkdir(parents=True)
+        if family.transport == "adb":
+            device = AdbdDevice(folder / "adbd", self.host, AdbdOptions(sysfs=sysfs))
+            self.stack.callback(device.close)
+            device.connect()
+            return Board(folder, device.address, f"/data/local/tmp/ek-{uuid.uuid4().hex[:8]}")
+        server = SshServer(folder / "sshd", self.client, SshdOptions(sysfs=sysfs))
+        self.stack.callback(server.close)
+        self.client.trust(server.host, server.port, public_part(server.host_key))
+        if family.vcgencmd:
+            assert server.sandbox is not None
+            server.sandbox.run(["mount", "--bind", str(vcgencmd(folder / "bin")), "/usr/local/bin"])
+        return Board(folder, server.address)
+
+    def bench(self, family: Family, board: Board, longer: float = 1.0) -> dict[str, Any]:
+        """`longer`: than the family's --min-seconds."""
+        options = ["--iterations", "5", "--warmup-iterations", "2", *family.options, "--json"]
+        at = options.index("--min-seconds") + 1
+        options[at] = f"{float(options[at]) * longer:g}"
+        env = self.host.env if family.transport == "adb" else self.client.env
+        found: dict[str, Any] = edgekit(
+            "bench", MODEL, "-d", "it", *options, cwd=board.folder, env=env
+        ).json()
+        return found
 
 
-@pytest.fixture
-def phone(make_adbd: Any, tmp_path: Path) -> tuple[Board, Any]:
-    """An adbd that sees the tree as its /sys."""
-    (tmp_path / "tree" / "sys").mkdir(parents=True)
-    device = make_adbd(sysfs=tmp_path / "tree" / "sys")
-    return Board(tmp_path, device.address, f"/data/local/tmp/ek-{uuid.uuid4().hex[:8]}"), device.env
+class Records:
+    """What `edgekit bench` says of each family: all at once, and one alone once more."""
+
+    def __init__(self, lab: Lab, boards: Mapping[str, Board], stack: ExitStack) -> None:
+        self.lab, self.boards = lab, boards
+        slow = stack.enter_context(ThreadPoolExecutor(len(FAMILIES)))
+        fast = stack.enter_context(ThreadPoolExecutor(AT_ONCE))
+        self.first = {
+            family.name: (slow if family.gauge else fast).submit(lab.bench, family, boards[family.name])
+            for family in FAMILIES
+        }
+
+    def alone(self, family: Family) -> dict[str, Any]:
+        """Windows three times as long, when nothing else of this file runs: where the host was so busy that a meter was not
+        read in time, or the test's own sensors came late."""
+        wait(self.first.values())
+        return self.lab.bench(family, self.boards[family.name], 3.0)
 
 
-@pytest.mark.android
-def test_a_pixel_over_adb(phone: tuple[Board, Any]) -> None:
-    """Counters of four rails: 250 mW each idle, 1000 mW each under load."""
-    board, env = phone
-    board.shows(trees.PIXEL)
-    pixel = Pixel(board.tree / "sys/bus/iio/devices/iio:device0/energy_value", 250, 1000)
-    with loaded(board.root, pixel.tell):
-        check_energy(board.bench(env=env), "odpm", 3000.0, 1000.0)
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Records]:
+    with ExitStack() as stack:
+        folder = tmp_path_factory.mktemp("families")
+        lab = Lab(folder, stack)
+        boards, tells = {}, {}
+        for number, family in enumerate(FAMILIES):
+            board = boards[family.name] = lab.attach(family, folder / f"{number:02}")
+            board.shows(family.tree, family.profile)
+            tells[board.root] = family.sensors(board.tree)
+        stack.enter_context(following(tells))
+        yield Records(lab, boards, stack)
 
 
-@pytest.mark.android
-def test_a_galaxy_over_adb_that_tells_ma_with_the_other_sign(phone: tuple[Board, Any]) -> None:
-    """On battery: 0352 mA idle and 0952 mA under load, positive while it discharges."""
-    board, env = phone
-    board.shows(trees.battery("0352"), "power: {meter: battery, current_unit: mA}\n")
-    current = board.tree / "sys/class/power_supply/battery/current_now"
-    with loaded(board.root, lambda busy, _: in_place(current, "0952\n" if busy else "0352\n")):
-        record = board.bench("--min-seconds", "10", env=env)
-    check_energy(record, "battery", 600 * 3.906, 352 * 3.906)
+def has_energy(record: dict[str, Any], expected: Energy) -> None:
+    assert "error" not in record, record
+    check_energy(record, expected.meter, expected.added_mw, expected.idle_mw)
 
 
-@pytest.mark.android
-def test_a_galaxy_on_usb_is_an_honest_refusal(phone: tuple[Board, Any]) -> None:
-    board, env = phone
-    board.shows(
-        trees.battery("-352", status="Charging", usb="1"), "power: {meter: battery, current_unit: mA}\n"
-    )
-    assert "the battery is charging" in board.bench(env=env)["energy"]["unavailable"]
+@every_family
+def test_energy_or_an_honest_refusal(family: Family, records: Records) -> None:
+    record = records.first[family.name].result()
+    if isinstance(family.expected, str):
+        assert list(record["energy"]) == ["unavailable"]
+        assert family.expected in record["energy"]["unavailable"]
+        return
+    try:
+        has_energy(record, family.expected)
+    except AssertionError:
+        has_energy(records.alone(family), family.expected)

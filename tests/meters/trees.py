@@ -3,6 +3,7 @@ documentation. No such device was at hand."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,6 +54,23 @@ def battery(current: str, status: str = "Discharging", usb: str = "0") -> Tree:
     }
 
 
+def laptop(power: str | None = "12500000", energy: str = "41230000", *, charge: str | None = None) -> Tree:
+    """A laptop on battery: power_now in uW and energy_now in uWh, or charge_now in uAh (ACPI's two kinds)."""
+    folder = "/sys/class/power_supply"
+    tree = {
+        f"{folder}/BAT0/type": "Battery\n",
+        f"{folder}/BAT0/status": "Discharging\n",
+        f"{folder}/BAT0/voltage_now": "11550000\n",
+        f"{folder}/AC/type": "Mains\n",
+        f"{folder}/AC/online": "0\n",
+    }
+    if charge is not None:
+        return {**tree, f"{folder}/BAT0/charge_now": f"{charge}\n"}
+    if power is not None:
+        tree[f"{folder}/BAT0/power_now"] = f"{power}\n"
+    return {**tree, f"{folder}/BAT0/energy_now": f"{energy}\n"}
+
+
 def rapl(energy_uj: int = 1_000_000) -> Tree:
     """Two packages, one with its core and its memory, and the same package again through mmio."""
     tree: Tree = {}
@@ -81,6 +99,12 @@ ORIN_NANO = ina3221(
 AGX_ORIN = ina3221(
     2, {1: ("VDD_GPU_SOC", 10_000, 239), 2: ("VDD_CPU_CV", 10_000, 80), 3: ("VIN_SYS_5V0", 5000, 704)}
 ) | ina3221(3, {1: ("NC", 0, 0), 2: ("VDDQ_VDD2_1V8AO", 5000, 60), 3: ("NC", 0, 0)})
+LINKED_HWMON = "sys/devices/platform/bus@0/c240000.i2c/i2c-1/1-0040/hwmon/hwmon1"
+LINKED_ORIN_NANO = {
+    path.replace("/sys/class/hwmon/hwmon1", f"/{LINKED_HWMON}"): text.replace("965", "0965")
+    for path, text in ORIN_NANO.items()
+} | {"/sys/class/hwmon/hwmon1": f"-> /{LINKED_HWMON}"}
+"""As the kernel has it: the class holds links to the devices."""
 PIXEL = {"/sys/bus/iio/devices/iio:device0/energy_value": output("odpm_pixel")}
 INA219 = {"/sys/class/hwmon/hwmon0/name": "ina219\n", "/sys/class/hwmon/hwmon0/power1_input": "4660000\n"}
 THERMAL_ONLY = {"/sys/class/hwmon/hwmon0/name": "cpu_thermal\n"}
@@ -99,9 +123,12 @@ def surveyed(
 
 
 def write(tree: Mapping[str, str], root: Path) -> Path:
-    """The tree as files below `root`, as `sysroot:` of edgekit.yaml takes it."""
+    """The tree as files below `root`, as `sysroot:` of edgekit.yaml takes it. "-> PATH" is a link."""
     for path, text in tree.items():
         file = root / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+        if text.startswith("-> /"):
+            file.symlink_to(os.path.relpath(root / text[4:], file.parent))
+        else:
+            file.write_text(text)
     return root

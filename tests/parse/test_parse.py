@@ -222,6 +222,16 @@ def test_thermalservice_does_not_take_amperes_for_degrees() -> None:
     assert [one.name for one in parse_dumpsys_thermalservice(text).temperatures] == ["SKIN"]
 
 
+def test_thermalservice_over_a_hal_that_knows_no_severity() -> None:
+    """D2.5: the 0 that Android puts there is no "not throttling"."""
+    service = parse_dumpsys_thermalservice(output("dumpsys_thermalservice_hal1"))
+    assert (service.severity, service.overridden) == (None, False)
+    assert [(one.name, one.temperature_mc, one.severity) for one in service.temperatures] == [
+        ("CPU0", 56_000, None),
+        ("GPU", 55_500, None),
+    ]
+
+
 def test_thermalservice_missing_before_android_10() -> None:
     with pytest.raises(ParseError):
         parse_dumpsys_thermalservice("Can't find service: thermalservice\n")

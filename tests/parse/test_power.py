@@ -7,6 +7,7 @@ import pytest
 from edgekit.parse import ParseError
 from edgekit.parse.batterystats import parse_batterystats
 from edgekit.parse.dumpsys_meminfo import parse_dumpsys_meminfo
+from edgekit.parse.jetson_clocks import ClockRange, parse_jetson_clocks
 from edgekit.parse.nvpmodel import PowerMode, parse_nvpmodel
 from edgekit.parse.odpm import parse_odpm
 from edgekit.parse.pmic import parse_pmic
@@ -88,6 +89,71 @@ def test_power_stats_without_deltas() -> None:
 def test_power_stats_that_are_damaged(before: str, after: str) -> None:
     with pytest.raises(ParseError):
         parse_power_stats(output("power_stats_delta").replace(before, after))
+
+
+@pytest.mark.parametrize("name", ["hal1_delta", "early2_delta"])
+def test_power_stats_of_older_hals(name: str) -> None:
+    """D2.1: HAL 1.0, and the first 2.0, whose elapsed time has the header behind it."""
+    stats = parse_power_stats(output(f"power_stats_{name}"))
+    assert stats.elapsed_ms == 5012
+    assert [(rail.cumulative_uj, rail.delta_uj) for rail in stats.rails] == [
+        (123_456_780, 12_340),
+        (987_654_320, 1_040_070),
+    ]
+
+
+def test_the_first_delta_since_the_hal_began_is_unknown() -> None:
+    first = parse_power_stats(output("power_stats_hal1_first"))
+    assert first.elapsed_ms is None
+    assert [(rail.rail, rail.subsystem, rail.delta_uj) for rail in first.rails] == [
+        ("S1M_VDD_CPU_BIG", "cpu", None),
+        ("S8M_VDD_DDR", "ddr", None),
+    ]
+    text = output("power_stats_delta").replace(" (         12.34)", "").replace(" (       1040.07)", "")
+    assert [rail.delta_uj for rail in parse_power_stats(text).rails] == [None, None]
+    with pytest.raises(ParseError, match="two HALs"):
+        parse_power_stats(output("power_stats_total") + output("power_stats_hal1_first"))
+
+
+def test_jetson_clocks_of_every_generation() -> None:
+    """D2.1. CPUs in kHz, GPU and EMC in Hz."""
+    nano = parse_jetson_clocks(output("jetson_clocks_nano"))
+    assert nano.cpus[3] == ClockRange(min_khz=102_000, max_khz=1_428_000, current_khz=1_428_000)
+    assert nano.gpu == ClockRange(min_khz=76_800, max_khz=921_600, current_khz=153_600)
+    assert nano.emc == ClockRange(min_khz=204_000, max_khz=1_600_000, current_khz=1_600_000)
+    assert (nano.emc_overridden, nano.power_mode, nano.fixed) == (False, "MAXN", False)
+    orin = parse_jetson_clocks(output("jetson_clocks_orin_nano"))
+    assert (tuple(orin.cpus), orin.cpus_offline, orin.power_mode) == ((0, 1, 2), (3,), "25W")
+    fixed = parse_jetson_clocks(output("jetson_clocks_fixed"))
+    assert (fixed.fixed, fixed.emc_overridden) == (True, True)
+    tx1 = parse_jetson_clocks(
+        "cpu0: Gonvernor=interactive MinFreq=102000 MaxFreq=1734000 CurrentFreq=510000\n"
+    )
+    assert (tx1.cpus[0].current_khz, tx1.gpu, tx1.emc_overridden, tx1.power_mode) == (
+        510_000,
+        None,
+        None,
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line"),
+    [
+        ("cpu2: ", "cpu1: ", 6),
+        ("CurrentFreq=153600000", "CurrentFreq=", 8),
+        (" FreqOverride=0", "", 9),
+        ("GPU MinFreq=76800000", "GPU MinFreq=976800000", None),
+        ("NV Power Mode: MAXN", "NV Power Mode:", 11),
+        ("Online=1", "Online=?", 4),
+    ],
+)
+def test_jetson_clocks_that_are_damaged(before: str, after: str, line: int | None) -> None:
+    with pytest.raises(ParseError) as caught:
+        parse_jetson_clocks(output("jetson_clocks_nano").replace(before, after, 1))
+    assert caught.value.line == line
+    with pytest.raises(ParseError, match="no CPU"):
+        parse_jetson_clocks("Error: please run as root\n")
 
 
 def test_power_stats_of_which_two_ran_into_each_other() -> None:

@@ -18,16 +18,18 @@ import pytest
 from edgekit import records as r
 from edgekit.errors import HostError, InputError
 from edgekit.records.sustained import Minute, Sustained
+from edgekit.results import canvas
 from edgekit.results.canvas import log_ticks
 from edgekit.results.envelope import ecdf, envelope, occupied
 from edgekit.results.markup import el, text
-from edgekit.results.report import MAX_BYTES, render, write_report
+from edgekit.results.report import MAX_BYTES, MAX_BYTES_OF_SEVERAL, render, write_report
 from edgekit.results.store import Store
+from edgekit.results.svg import shorter_path
 from edgekit.stats import summarize
 
 pytestmark = pytest.mark.base
 Real = tuple[r.Record, r.Samples]
-VOID = {"meta"}
+VOID = {"meta", "input"}
 
 
 class Page(HTMLParser):
@@ -95,6 +97,24 @@ def test_figures_have_only_colours_of_the_page(page: str) -> None:
     defined = set(re.findall(r"(--[a-z0-9-]+):", page))
     assert set(re.findall(r"var\((--[a-z0-9-]+)\)", page)) <= defined
     assert 'aria-label="' in figures
+
+
+def test_labels_of_an_axis_keep_their_digits() -> None:
+    """Coordinates are rounded to a tenth of a pixel; a label is no coordinate."""
+    with canvas.figure(300, [100]) as (drawing, (axis,)):
+        axis.plot([0.981, 0.987], [1, 2])
+        canvas.plain_ticks(axis, "x", log=False, most=4)
+        made = canvas.to_svg(drawing, "x", "x")
+    assert {"0.982", "0.984", "0.986"} <= set(re.findall(r"<text[^>]*>([^<]+)</text>", made))
+    assert not re.search(r'd="[^"]*\d\.\d\d', made)
+
+
+def test_a_shorter_path_is_the_same_line() -> None:
+    assert (
+        shorter_path("M 50 232 L 50 232 L 55.7 232 L 61.0 232 L 61.0 20 L 70 10 z ")
+        == "M50 232H55.7 61V20L70 10z"
+    )
+    assert shorter_path("M 0 3 C 0.7 3 1.5 2.6 2.1 2.1 L 3 2 ") == "M0 3C0.7 3 1.5 2.6 2.1 2.1L3 2"
 
 
 def test_light_dark_and_print_define_the_same_colours(page: str) -> None:
@@ -208,11 +228,12 @@ def test_ten_launches_of_20_000_samples_fit_into_a_megabyte(real: Real, tmp_path
 
 
 def test_many_runs_are_cut_to_size_and_the_page_says_so(real: Real) -> None:
-    entries = [(replace(real[0]), real[1]) for _ in range(24)]
+    """More than fit with figures: the first ones keep theirs."""
+    entries = [(replace(real[0]), real[1]) for _ in range(400)]
     made = render(entries)
-    assert len(made.encode()) <= MAX_BYTES
+    assert len(made.encode()) <= MAX_BYTES_OF_SEVERAL
     found = Page(made)
-    assert "To stay below 1 MB, of 24 runs" in found.words
+    assert "To stay below 3 MB, of 400 runs" in found.words
     assert all(record.id in found.words for record, _ in entries[:6])
 
 

@@ -20,6 +20,8 @@ from edgekit.runtimes.benchmark_app import ACTIVITY, BenchmarkAppRuntime
 from edgekit.runtimes.tool import ToolJob, ToolOutput, ToolResult
 from tests.parse.outputs import output
 
+pytestmark = pytest.mark.usefixtures("own_local")
+
 BUNDLE = make_bundle("t", "1", [])
 JOB = ToolJob(
     model="/m/model.tflite", scratch="/s", threads=4, iterations=50, min_seconds=1.5, accelerator="nnapi"

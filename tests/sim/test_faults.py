@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -11,13 +12,16 @@ import pytest
 import edgekit
 from edgekit.addresses import parse
 from edgekit.api.devices import connect
-from edgekit.deployment import releases
+from edgekit.benchmarking import BenchOptions
+from edgekit.benchmarking.measure import measure
+from edgekit.deployment import release_on_device, releases
 from edgekit.devices import Device
 from edgekit.errors import DeviceFull, DeviceLost, DeviceReadOnly, EdgekitError, VerificationError
+from edgekit.events import Event
 from edgekit.models import open_model
 from edgekit.profiles import load_profile
 from edgekit.transports.sim.transport import forget
-from tests.sim.devices import DIGITS, MODEL, PROFILE, address, bench, opened, push
+from tests.sim.devices import DIGITS, MODEL, PROFILE, RUNTIME, address, bench, opened, push
 
 RUNNER_FAULTS = {
     "crash": "E_RUNNER_CRASH",
@@ -197,6 +201,29 @@ def test_a_disk_that_is_full_in_the_long_launch_costs_no_measurement() -> None:
         assert done.record.sustained is None
         assert any("no sustained load: E_DEVICE_FULL" in note for note in done.record.verdict.notes)
         nothing_is_left(device)
+
+
+def test_a_disk_that_is_full_in_a_timed_launch_costs_that_launch() -> None:
+    """D1-b3: the launches before it are kept, and the run says what is missing and is invalid."""
+    with opened(address(disk=f"{5 << 20}B")) as device:
+        push(open_model(MODEL), device, smoke=False)
+        filler = f"{device.layout.root}/someone-elses"
+
+        def fill(event: Event) -> None:
+            """Someone else takes all of the disk when three launches are done."""
+            if event.unit == "launches" and event.done == 3:
+                for size in (1 << 20, 1 << 16, 1 << 12):
+                    with contextlib.suppress(DeviceFull):
+                        for number in range(16):
+                            device.agent.put(bytes(size), f"{filler}-{size}-{number}")
+
+        wanted = BenchOptions(runtime=RUNTIME, seed=1, launches=5, iterations=2000, meter="none")
+        profile, release = load_profile(PROFILE), release_on_device(device, "digits", None)
+        record, samples = measure(release, device, profile=profile, options=wanted, sink=fill)
+        assert [launch.ok for launch in record.launches] == [True] * 3 + [False] * 2
+        assert "E_DEVICE_FULL" in (record.launches[-1].error or "")
+        assert sum(len(one) for one in samples.launches) == record.latency.count > 0
+        assert record.verdict.state == "invalid"
 
 
 def test_the_verdict_names_the_first_launch_that_failed_and_why() -> None:

@@ -6,6 +6,7 @@ A subclass gives `transport` (an open one, to a target that may be shared) and s
 from __future__ import annotations
 
 import os
+import statistics
 import threading
 import time
 from collections.abc import Callable
@@ -204,11 +205,13 @@ class StreamContract(RunContract):
 
     def test_small_messages_go_and_come_at_once(self, transport: Transport) -> None:
         stream = transport.open(["cat"], timeout=20)
-        began = time.monotonic()
+        took = []
         for number in range(50):
+            began = time.monotonic()
             stream.send(b"%04d" % number)
             assert read_all(stream, 4) == b"%04d" % number
-        assert time.monotonic() - began < 3.0
+            took.append(time.monotonic() - began)
+        assert statistics.median(took) < 0.06
         stream.close()
 
     def test_end_of_stdin_is_the_end_of_output(self, transport: Transport) -> None:

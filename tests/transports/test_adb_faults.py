@@ -16,8 +16,9 @@ from tests.transports.contract import MIB, RunContract
 
 pytestmark = pytest.mark.android
 
-DATA = bytes(range(256)) * 1024
-SAY_DATA = "i=0; while [ $i -lt 1024 ]; do cat /data/local/tmp/block; i=$((i+1)); done"
+BLOCK = bytes(range(256)) * 64
+DATA = BLOCK * 16
+SAY_DATA = "i=0; while [ $i -lt 16 ]; do cat /data/local/tmp/block; i=$((i+1)); done"
 
 
 @pytest.mark.parametrize("how", ["close", "reset", "garbage", "exit", "hang"])
@@ -28,7 +29,7 @@ def test_output_is_whole_or_the_device_is_lost(
     device = make_faulty()
     device.host.use(monkeypatch)
     transport = connect(device.address, timeout=20)
-    transport.put(bytes(range(256)), "/data/local/tmp/block", mode=0o644, timeout=20)
+    transport.put(BLOCK, "/data/local/tmp/block", mode=0o644, timeout=20)
     assert transport.run(["sh", "-c", SAY_DATA], timeout=60).stdout == DATA
     places = [100_000] if how == "hang" else [0, 7, 100_000, len(DATA) - 1]
     for place in places:

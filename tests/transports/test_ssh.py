@@ -92,12 +92,14 @@ def test_what_it_says_of_itself(transport: Transport, sshd: SshServer) -> None:
 
 
 def test_commands_are_quick(transport: Transport) -> None:
-    """Without TCP_NODELAY each takes 40 ms more."""
+    """Without TCP_NODELAY each takes 40 ms more: the quicker ones, too, whatever else this machine does."""
     transport.run(["true"], timeout=10)
-    began = time.monotonic()
+    took = []
     for _ in range(20):
+        began = time.monotonic()
         transport.run(["true"], timeout=10)
-    assert time.monotonic() - began < 20 * 0.04
+        took.append(time.monotonic() - began)
+    assert sorted(took)[5] < 0.04
 
 
 def test_no_threads_are_left(sshd: SshServer, monkeypatch: pytest.MonkeyPatch) -> None:

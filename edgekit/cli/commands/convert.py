@@ -59,6 +59,8 @@ def convert(
 
     began = time.monotonic()
     wishes = convert_wishes(values)
+    if wishes["recipe"] is None and not session.devices and not (session.profile or session.config.profile):
+        wishes["recipe"] = session.config.recipe  # there is no profile whose preferences it could lead
     debug = debug_layers or layers_html is not None
     with (
         zipped(output or f"{name or _stem(model)}.ekm", as_zip) as folder,
@@ -132,9 +134,10 @@ def _place(session: Session) -> Iterator[tuple[Profile | None, Device | None]]:
     if named is None:
         yield None, None
         return
+    from edgekit.api.devices import with_recipe
     from edgekit.profiles import load_profile
 
-    yield load_profile(named), None
+    yield with_recipe(load_profile(named), session.config.recipe), None
 
 
 def _render(session: Session, artifact: Artifact, done: Conversion) -> None:

@@ -28,7 +28,7 @@ def meters(session: Session) -> None:
     def one(address: str) -> PowerMeters:
         with connect(address, config=session.config, sink=session.sink) as device:
             profile = profile_for(device, session.profile, config=session.config, sink=session.sink)
-            return power_meters(device, profile=profile)
+            return power_meters(device, profile=profile, entries=session.config.meters)
 
     on_devices(session, one, lambda found: render(session, found))
 
@@ -47,8 +47,10 @@ def render(session: Session, found: PowerMeters) -> None:
             row.name,
             f"{row.boundary}: {', '.join(map(shown, row.rails))}",
             shown(row.excluded),
-            f"each {format_time(row.period_us)}; {row.resolution}",
-            f"{format_time(row.min_launch_us, 2)} or more",
+            f"each {format_time(row.period_us)}; {row.resolution}"
+            if row.period_us
+            else shown(row.resolution),
+            f"{format_time(row.min_launch_us, 2)} or more" if row.min_launch_us else "8 readings or more",
         )
     if there:
         session.console.print(table)

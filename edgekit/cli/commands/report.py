@@ -14,10 +14,10 @@ from edgekit.cli.common import Session, command
 )
 @command
 def report(session: Session, runs: tuple[str, ...], output: str) -> None:
-    """One self-contained HTML page of at most 1 MB for one or several runs; without RUN the newest.
+    """One self-contained HTML page for one run (at most 1 MB) or several (3 MB); without RUN the newest.
 
-    Several runs are put side by side; the first one is what the others are compared with. A file that ends with .md gets
-    Markdown instead: the numbers, one run after another, without figures.
+    Several runs are put side by side: which are shown, and with which one the others are compared, is chosen in the page.
+    A file that ends with .md gets Markdown instead: the numbers, without figures. For a PDF, print the page.
     """
     from pathlib import Path
 

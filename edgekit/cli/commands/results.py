@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit.cli.commands import results_ask, results_keep
+from edgekit.cli.commands.results_push import push
 from edgekit.cli.commands.results_render import csv_option, interval_text, print_csv, printable, runs_table
 from edgekit.cli.common import Session, command, db_option, device_option
 
@@ -169,5 +170,6 @@ for _command in (
     *(results_ask.diff, results_ask.trend, results_ask.best, results_ask.query, results_ask.gate),
     *(results_keep.export, results_keep.import_, results_keep.prune),
     *(results_keep.backup, results_keep.restore, results_keep.migrate),
+    push,
 ):
     results.add_command(_command)

@@ -40,13 +40,18 @@ def watch(session: Session, period: float, count: int | None, meter: str | None,
         raise click.UsageError("--json takes --count, and no --jsonl")
     with connect(one_device(session), config=session.config, sink=session.sink) as device:
         profile = profile_for(device, session.profile, config=session.config, sink=session.sink)
-        found = meter_for(device, profile.power if profile is not None else None, meter)
+        found = meter_for(
+            device, profile.power if profile is not None else None, meter, session.config.meters
+        )
         moments = looks(device, meter=found, period_s=period, count=count)
         if session.json:
             session.emit({"device": device.address, "moments": list(moments)})
             return
-        if isinstance(found, Refused) and not jsonl:
-            session.console.print(f"power: {found.reason}", markup=False)
+        if not jsonl and (isinstance(found, Refused) or not found.paths):
+            why = (
+                found.reason if isinstance(found, Refused) else f"{found.meter} is no file there to look into"
+            )
+            session.console.print(f"power: {why}", markup=False)
         for moment in moments if jsonl or not session.console.is_terminal else ():
             click.echo(as_line(moment) if jsonl else in_words(moment))
         if session.console.is_terminal and not jsonl:
@@ -69,6 +74,11 @@ def rows(moment: Moment) -> list[tuple[str, str]]:
 
     found = [(zone, format_temperature(value)) for zone, value in moment.temperatures_mc.items()]
     found += [(name, format_frequency(value)) for name, value in moment.frequencies_khz.items()]
+    found += [
+        (name, "unknown" if state is None else f"slowed down ({state})")
+        for name, state in moment.cooling.items()
+        if state is None or state > 0
+    ]
     if len(moment.rails_mw) > 1:
         found += [(rail, format_power(value)) for rail, value in moment.rails_mw.items()]
     if moment.rails_mw:

@@ -130,14 +130,13 @@ def _preferred(
     wished = tuple(profile.recipe.prefer) if profile else ()
     possible: list[Recipe] = []
     notes: list[str] = []
-    for name in wished or DEFAULT_PREFER:
-        recipe = load_recipe(name)
+    for recipe in map(load_recipe, wished or DEFAULT_PREFER):
         if not_made(recipe, makes, target) is not None:
-            notes.append(f"not {name}: this format is made with {', '.join(makes)}")
+            notes.append(f"not {recipe.name}: this format is made with {', '.join(makes)}")
         elif not allowed(recipe, profile):
             notes.append(_not_allowed(recipe, profile))
         elif (error := obstacle(info, recipe, has_calibration, target, untaken)) is not None:
-            notes.append(f"not {name}: {error.message}")
+            notes.append(f"not {recipe.name}: {error.message}")
         else:
             possible.append(recipe)
     if not possible:

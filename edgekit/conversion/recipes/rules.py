@@ -25,6 +25,8 @@ TARGETS = ("coreml", "executorch", "onnx", "tflite")
 _PARSER: Any = import_module("re._parser")
 """What `re` compiles from: a module without a public name since sre_parse was taken out of use."""
 _REPEATS, _KEEPS = ("MAX_REPEAT", "MIN_REPEAT"), ("POSSESSIVE_REPEAT", "ATOMIC_GROUP")
+_TELL_SIZES = ("onnx", "tflite")
+"""Targets whose rules can go by the size of weights."""
 _FEW = 8
 """Repetitions that end soon."""
 _BITS = {"int": (2, 4, 8), "float": (16, 32), "palette": (1, 2, 4, 6, 8)}
@@ -60,8 +62,11 @@ def check_rules(
     if ranges != Ranges() and all(activations.mode != "static" for activations in used):
         bad(["ranges"], "they are of static activations, and nothing here has such")
     for index, rule in enumerate(document.rules):
-        if not rule.operators and rule.layer is None:
-            bad(["rules", index], "a rule needs op, layer, or both")
+        if not rule.operators and rule.layer is None and rule.weights_below is None:
+            bad(["rules", index], "a rule needs op, layer or weights_below, or several of them")
+        if rule.weights_below is not None and not (rule.targets and set(rule.targets) <= set(_TELL_SIZES)):
+            names = " or ".join(_TELL_SIZES)
+            bad(["rules", index, "weights_below"], f"such a rule is for target {names} only, and says so")
         if rule.scheme not in known:
             near = suggestion(rule.scheme, known)
             bad(
@@ -164,13 +169,15 @@ class Planner:
         ]
         self._fitted: set[int] = set()
 
-    def scheme(self, op: str, names: Sequence[str]) -> tuple[Scheme, int | None]:
+    def scheme(self, op: str, names: Sequence[str], weights: int | None = None) -> tuple[Scheme, int | None]:
         """The scheme of one operator and the place of the rule that gave it, None for the recipe's own. `names`: of
-        the operator, as its layer may be called: its node, its outputs."""
+        the operator, as its layer may be called: its node, its outputs. `weights`: how many it has, None for none."""
         for place, rule, pattern in self._rules:
             if rule.operators and op not in rule.operators:
                 continue
             if pattern is not None and not any(pattern.search(name) for name in names):
+                continue
+            if rule.weights_below is not None and (weights is None or weights >= rule.weights_below):
                 continue
             self._fitted.add(place)
             return self._recipe.scheme_of(rule), place
@@ -202,4 +209,6 @@ def describe(rule: object) -> str:
     op, layer = getattr(rule, "operators", ()), getattr(rule, "layer", None)
     parts = [f"op {', '.join(op)}"] if op else []
     parts += [f"layer {layer}"] if layer is not None else []
+    below = getattr(rule, "weights_below", None)
+    parts += [f"weights_below {below}"] if below is not None else []
     return ", ".join(parts) or FLOAT

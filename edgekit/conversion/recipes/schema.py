@@ -78,7 +78,8 @@ class Ranges(_Section, frozen=True, kw_only=True):
 
 class Rule(_Section, frozen=True, kw_only=True):
     """An exception for the operators of some types (`op`), or whose name has a match of the regular expression
-    `layer`; where both are given, both have to fit. The first rule that fits decides.
+    `layer`, or whose weights have fewer elements than `weights_below`; what is given all has to fit. The first rule that
+    fits decides.
 
     `scheme`: float, one of the recipe's own `schemes`, or the name of a built-in recipe. `target`: for which targets
     it is. A rule that fits nothing is an error unless it is `optional`.
@@ -88,6 +89,9 @@ class Rule(_Section, frozen=True, kw_only=True):
     layer: Annotated[str, Meta(min_length=1, max_length=500, description="a regular expression")] | None = (
         None
     )
+    weights_below: (
+        Annotated[int, Meta(gt=0, le=1 << 31, description="elements; for targets tflite and onnx")] | None
+    ) = None
     target: TargetName | tuple[TargetName, ...] = ()
     scheme: Name
     optional: bool = False

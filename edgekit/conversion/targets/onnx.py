@@ -16,6 +16,7 @@ from edgekit.conversion.sources.handles import OnnxModel
 from edgekit.conversion.targets.base import Made, Prepared, Request, Stream
 from edgekit.conversion.targets.onnx_calibrate import find_ranges
 from edgekit.conversion.targets.onnx_check import check_file
+from edgekit.conversion.targets.onnx_gemm import with_gemms
 from edgekit.conversion.targets.onnx_layout import check, permuted
 from edgekit.conversion.targets.onnx_plan import lift_constants, named, plan_for
 from edgekit.conversion.targets.onnx_quantize import quantize, raised
@@ -218,6 +219,7 @@ def _integers(
             hint="use --recipe float32",
         )
     gatherer, ranges = None, None
+    model, plan = with_gemms(model, plan)
     if any(scheme.activations.mode == "static" for scheme in plan.schemes):
         gatherer, ranges = find_ranges(model, plan, calibration, sink)
     before = onnx.ModelProto()

@@ -85,8 +85,9 @@ def plan_for(recipe: Recipe, model: Any) -> Plan:
     planner, constants = Planner(recipe, "onnx"), float_constants(model)
     planned = []
     for node in model.graph.node:
-        scheme, place = planner.scheme(node.op_type, (node.name, *node.output))
         weight = _weight(node, constants)
+        count = prod(constants[weight].dims) if weight is not None else None
+        scheme, place = planner.scheme(node.op_type, (node.name, *node.output), count)
         problem = "" if scheme == FLOAT_SCHEME else _problem(scheme, node, weight, constants)
         named = place is not None and node.op_type in recipe.rules[place - 1].operators
         if named and problem.startswith("onnxruntime makes no"):

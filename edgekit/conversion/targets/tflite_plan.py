@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from edgekit.conversion.extras import need
@@ -58,7 +59,9 @@ def plan_for(recipe: Recipe, graphs: Sequence[Graph]) -> Plan:
         for operator in graph.operators:
             if operator.name in MOVES:
                 continue
-            scheme, place = planner.scheme(operator.name, graph.named(operator))
+            weight = graph.weight(operator)
+            count = prod(weight.shape) if weight is not None else None
+            scheme, place = planner.scheme(operator.name, graph.named(operator), count)
             problem = "" if scheme == FLOAT_SCHEME else _problem(scheme, operator, graph)
             named = place is not None and operator.name in recipe.rules[place - 1].operators
             if named and problem not in ("", _NO_WEIGHTS):
@@ -71,7 +74,7 @@ def plan_for(recipe: Recipe, graphs: Sequence[Graph]) -> Plan:
                 planned.append(Planned(operator, scheme))
                 continue
             # A reshape without weights is float because there is nothing to store otherwise: no news.
-            news = scheme.activations.mode == "static" or graph.weight(operator) is not None
+            news = scheme.activations.mode == "static" or weight is not None
             planned.append(Planned(operator, FLOAT_SCHEME, problem if news else ""))
     planner.require_all([p.operator.name for p in planned])
     return Plan(recipe, tuple(planned))

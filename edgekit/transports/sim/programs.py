@@ -148,7 +148,7 @@ def _facts(device: SimDevice, script: str) -> Ended:
     policies = "\n".join(_matching(device, f"{CPU}/cpufreq/policy*"))
     parts.append(f"\n{mark}policies\n{policies}\n".encode())
     if has_vcgencmd(device):
-        parts.append(f"\n{mark}vcgencmd\n/usr/bin/vcgencmd\n".encode())
+        parts.append(f"\n{mark}tools\nvcgencmd\n".encode())
     if not device.machine.is_android:
         parts.append(f"\n{mark}libstdcxx\n/usr/lib/libstdc++.so.6.0.30\n".encode())
     return Ended(stdout=b"".join([*parts, f"\n{end['end']}\n".encode()]), wall_us=20_000)
@@ -188,7 +188,8 @@ def _dumpsys(device: SimDevice, arguments: Sequence[str], _stdin: bytes) -> byte
         "power": "POWER MANAGER (dumpsys power)\n\nPower Manager State:\n  mWakefulness=Asleep\n",
         "battery": "Current Battery Service state:\n  AC powered: true\n  status: 2\n  present: true\n"
         "  level: 90\n  scale: 100\n",
-        "thermalservice": f"IsStatusOverride: false\nThermal Status: {2 * device.throttled}\nHAL Ready: true\n",
+        "thermalservice": f"IsStatusOverride: false\nThermal Status: {2 * device.throttled}\nHAL Ready: true\n"
+        "Current temperatures from HAL:\n",
     }
     return texts.get(arguments[0] if arguments else "", "").encode()
 

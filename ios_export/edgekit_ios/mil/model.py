@@ -12,7 +12,7 @@ import numpy as np
 from edgekit.errors import ModelError
 from edgekit.models.info import Signature, TensorSpec
 from edgekit_ios.mil.errors import damaged
-from edgekit_ios.mil.evaluate import check_operators, fold, run_program
+from edgekit_ios.mil.evaluate import Trace, check_operators, fold, run_program
 from edgekit_ios.mil.package import Package
 from edgekit_ios.mil.program import Program, read_program
 from edgekit_ios.signature import read_signature
@@ -64,7 +64,11 @@ class MilModel:
 
         return self._run(sample, note), steps
 
-    def _run(self, sample: Sequence[Array], trace: Any) -> list[Array]:
+    def run_watched(self, sample: Sequence[Array], watch: Trace) -> list[Array]:
+        """The same, `watch` told of each result as it is made: none is kept."""
+        return self._run(sample, watch)
+
+    def _run(self, sample: Sequence[Array], trace: Trace | None) -> list[Array]:
         if len(sample) != len(self.signature.inputs):
             raise self._wrong(f"takes {len(self.signature.inputs)} inputs, not {len(sample)}")
         given = {_inner(spec): value for spec, value in zip(self.signature.inputs, sample, strict=True)}

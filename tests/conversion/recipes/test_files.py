@@ -88,7 +88,12 @@ def test_kinds(scheme: Scheme, kind: str) -> None:
         (HEAD + "activations: {mode: dynamic, bits: 8}\n", 3, "need weights of type int"),
         (HEAD + INT8 + "ranges: {method: percentile}\n", 4, "percentile goes with method: percentile"),
         (HEAD + INT8 + "ranges: {method: percentil, percentile: 99}\n", 4, "did you mean 'percentile'?"),
-        (HEAD + INT8 + "rules:\n  - {scheme: float}\n", 5, "a rule needs op, layer, or both"),
+        (HEAD + INT8 + "rules:\n  - {scheme: float}\n", 5, "a rule needs op, layer or weights_below"),
+        (
+            HEAD + INT8 + "rules:\n  - {weights_below: 9, scheme: float}\n",
+            5,
+            "for target onnx or tflite only",
+        ),
         (HEAD + INT8 + "rules:\n  - {op: ADD, scheme: flaot}\n", 5, "did you mean 'float'?"),
         (HEAD + INT8 + "rules:\n  - {layer: '(', scheme: float}\n", 5, "is no regular expression"),
         (HEAD + INT8 + "rules:\n  - {layer: '^(a+)+$', scheme: float}\n", 5, "repeats what repeats itself"),

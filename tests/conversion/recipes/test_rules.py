@@ -54,6 +54,20 @@ def test_rules_of_another_target_are_not_asked(recipe: Recipe) -> None:
     assert Planner(recipe, "onnx").scheme("Conv", ("a",))[1] == 4
 
 
+@pytest.mark.parametrize(
+    ("weights", "kind"), [(99, "float32"), (100, "int8-weight-only"), (None, "int8-weight-only")]
+)
+def test_a_rule_can_go_by_the_number_of_weights(tmp_path: Path, weights: int | None, kind: str) -> None:
+    """B2.1: small layers are worth no error. What has no weights is not small."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "schema: edgekit.recipe/1\nname: mine\nweights: {type: int, bits: 8}\n"
+        "rules:\n  - {target: tflite, weights_below: 100, scheme: float, optional: true}\n"
+    )
+    scheme, _ = Planner(load_recipe(path), "tflite").scheme("CONV", ("a",), weights)
+    assert kind_of(scheme) == kind
+
+
 def test_a_rule_that_fits_nothing_is_an_error(recipe: Recipe) -> None:
     planner = Planner(recipe, "tflite")
     planner.scheme("ADDD", ("a",))

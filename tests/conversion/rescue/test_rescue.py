@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgekit.conversion import ConvertOptions
+from edgekit.conversion import convert as work
 from edgekit.conversion.recipes import load_recipe
 from edgekit.conversion.rescue.equalize import equalized, find_links
-from edgekit.conversion.rescue.rescue import in_float
+from edgekit.conversion.rescue.layers import eased, wider_scheme
 from edgekit.conversion.targets.tflite_file import listed, packed, unpacked
 from edgekit.errors import VerificationError
-from edgekit.models.artifact import Manifest
+from edgekit.models.artifact import Manifest, RescueLatency
 from edgekit.models.inspect import inspect_tflite
+from edgekit.profiles.schema import RecipeSection
 from tests.conversion.convert import convert
 from tests.conversion.models import DIGITS, real_models
 from tests.conversion.rescue.outliers import with_outliers
@@ -74,8 +77,8 @@ def test_what_passes_is_left_alone(tmp_path: Path) -> None:
     assert made[0].notes == made[1].notes
 
 
-def test_what_cannot_be_rescued_says_so(tmp_path: Path) -> None:
-    """B2.5: --rescue is for TFLite; elsewhere a model that falls short fails, and is not silent about the rescue."""
+def outlier_onnx(folder: Path) -> Path:
+    """Four layers, with one channel of 1000 times the others' size between the last two, in ONNX."""
     onnx = pytest.importorskip("onnx")
     rng = np.random.default_rng(0)
     first, second = rng.standard_normal((16, 32)), rng.standard_normal((32, 8))
@@ -83,23 +86,111 @@ def test_what_cannot_be_rescued_says_so(tmp_path: Path) -> None:
     second[0] /= 1000
     weights = [
         onnx.numpy_helper.from_array(values.astype(np.float32), name)
-        for name, values in (("w1", first), ("w2", second))
+        for name, values in (
+            *((name, rng.standard_normal((16, 16)) / 4) for name in ("u1", "u2")),
+            *(("w1", first), ("w2", second)),
+        )
     ]
     value, node = onnx.helper.make_tensor_value_info, onnx.helper.make_node
     graph = onnx.helper.make_graph(
-        [node("MatMul", ["x", "w1"], ["a"]), node("Relu", ["a"], ["b"]), node("MatMul", ["b", "w2"], ["y"])],
+        [
+            node("MatMul", ["x", "u1"], ["p"]), node("Relu", ["p"], ["q"]), node("MatMul", ["q", "u2"], ["r"]),
+            node("MatMul", ["r", "w1"], ["a"]), node("Relu", ["a"], ["b"]), node("MatMul", ["b", "w2"], ["y"]),
+        ],
         "g", [value("x", 1, [1, 16])], [value("y", 1, [1, 8])], weights,
     )  # fmt: skip
     opset = [onnx.helper.make_opsetid("", 17)]
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), str(tmp_path / "m.onnx"))
-    np.savez(tmp_path / "c.npz", x=rng.standard_normal((50, 1, 16)).astype(np.float32))
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), str(folder / "m.onnx"))
+    np.savez(folder / "c.npz", x=rng.standard_normal((50, 1, 16)).astype(np.float32))
+    return folder / "m.onnx"
+
+
+def test_onnx_layers_stay_float(tmp_path: Path) -> None:
+    """B2.5: the same for ONNX, whose worst nodes are left out of the quantizer's hands."""
+    wishes = {"to": "onnx", "recipe": "int8-static", "calibration": tmp_path / "c.npz"}
+    model = outlier_onnx(tmp_path)
+    with pytest.raises(VerificationError) as caught:
+        convert(model, output=tmp_path / "o.ekm", **wishes)
+    assert caught.value.code == "E_CONVERSION_MISMATCH"
+    made = convert(model, output=tmp_path / "o.ekm", rescue=True, **wishes).manifest
+    assert made.verification.state == "passed"
+    assert made.rescue is not None
+    assert "operators stay float: " in made.rescue.steps[-1]
+    assert any("% of the weights are integers now" in note for note in made.notes)
+    assert made.rescue.latency is None, "no device, no price in time"
+    assert made.model.size_bytes == made.rescue.size_bytes
+
+
+def test_what_cannot_be_rescued_says_so(tmp_path: Path) -> None:
+    """B2.5: where nothing brings it back the conversion fails as it does without, and is not silent about the rescue."""
+    model = outlier_onnx(tmp_path)
     for rescue, said in ((True, True), (False, False)):
         with pytest.raises(VerificationError) as caught:
             convert(
-                tmp_path / "m.onnx", to="onnx", recipe="int8-static", calibration=tmp_path / "c.npz",
+                model, to="onnx", recipe="int4-blockwise", evaluation=tmp_path / "c.npz",
                 output=tmp_path / "o.ekm", rescue=rescue,
             )  # fmt: skip
-        assert ("--rescue is for TFLite only, not for onnx" in caught.value.message) is said
+        assert ("nothing that --rescue tries passes" in caught.value.message) is said
+
+
+def test_a_price_in_time_is_measured_each_time(tmp_path: Path) -> None:
+    """That of another device is not taken from the cache; what was not measured is."""
+    path = tmp_path / "m.tflite"
+    path.write_bytes(with_outliers(0))
+    asked = ConvertOptions(
+        recipe="int8-static", calibration=DIGITS / "calibration.npz", evaluation=DIGITS / "evaluation.npz", rescue=True
+    )  # fmt: skip
+    weighed: list[tuple[int, int]] = []
+
+    def weigh(before: Path, after: Path) -> RescueLatency:
+        weighed.append((before.stat().st_size, after.stat().st_size))
+        return RescueLatency(device="board", before_us=20.0, after_us=25.0, launches=3)
+
+    cached = []
+    for one in (weigh, weigh, None, None, weigh):
+        done = work(path, options=asked, output=tmp_path / "o.ekm", weigh=one)
+        found = done.artifact.manifest.rescue
+        assert found is not None
+        assert (found.latency is None) == (one is None)
+        cached.append(done.cached)
+    assert cached == [False, False, False, True, False]
+    assert weighed == [(found.size_bytes_before, found.size_bytes)] * 3
+    assert any("on board: 20 us became 25 (+25.0 %)" in note for note in done.artifact.manifest.notes)
+
+
+class IntegersOnly:
+    """What conversion needs of a profile whose runtime computes in 8 and 16 bits and not in float."""
+
+    name, sha256, formats = "npu", "0" * 64, ("tflite",)
+
+    def __init__(self) -> None:
+        self.precisions = {"npu": ["int8", "int16"]}
+        self.recipe = RecipeSection(prefer=("int8-static",), max_accuracy_drop=0.01)
+
+
+def test_in_16_bits_where_the_profile_takes_no_float(tmp_path: Path) -> None:
+    """B2.5: int16 in place of float: the weights keep 8 bits, nothing computes in float."""
+    path = tmp_path / "m.tflite"
+    path.write_bytes(with_outliers(1))
+    made = convert(
+        path, recipe="int8-static", calibration=DIGITS / "calibration.npz", evaluation=DIGITS / "evaluation.npz",
+        output=tmp_path / "o.ekm", rescue=True, profile=IntegersOnly(),
+    ).manifest  # fmt: skip
+    assert made.rescue is not None
+    assert "compute in 16 bits" in made.rescue.steps[-1]
+    assert made.quantization is not None
+    assert set(made.quantization.weights) == {"int8"}
+
+
+@pytest.mark.parametrize(
+    ("precisions", "scheme"),
+    [({}, "float"), ({"litert": ["int8", "float32"]}, "float"), ({"npu": ["int8", "int16"]}, "int16x8"), ({"npu": ["int8"]}, "float")],
+)  # fmt: skip
+def test_what_the_worst_layers_become(precisions: dict[str, list[str]], scheme: str) -> None:
+    profile = IntegersOnly()
+    profile.precisions = precisions
+    assert wider_scheme(profile, ("int8-static", "int16x8")) == scheme
+    assert wider_scheme(None, ("int16x8",)) == wider_scheme(profile, ("int8-static",)) == "float"
 
 
 def test_what_is_inconclusive_is_left_alone(tmp_path: Path) -> None:
@@ -160,7 +251,7 @@ class TestEqualized:
 
 
 def test_rules_for_layers_come_first() -> None:
-    recipe = in_float(load_recipe("int8-static"), ["a.b[c]"], "int8-weight-only")
+    recipe = eased(load_recipe("int8-static"), ["a.b[c]"], "tflite", "int8-weight-only")
     assert recipe.rules[0].layer == r"^a\.b\[c\]$"
     assert recipe.scheme_of(recipe.rules[0]).activations.mode == "float"
     assert recipe.sha256 != load_recipe("int8-static").sha256

@@ -1,0 +1,208 @@
+"""Sending kept runs to another store's REST API, so that CI jobs and laptops feed one team store.
+
+Idempotent and resumable: the other side is asked which runs it lacks, by id and seal, and gets those. A push that was cut is
+done again and goes on where it ended.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPMessage
+from typing import IO, Any
+from urllib.parse import quote, urlsplit
+
+from edgekit.api.tokens import TOKEN_VARIABLE, is_loopback
+from edgekit.errors import EdgekitError, HostError, HostNetwork, InputError
+from edgekit.results.store import Store
+from edgekit.results.wire import packed
+
+ASKED_AT_ONCE = 1000
+ANSWER_BYTES = 4 << 20
+TIMEOUT_S = 60.0
+PAUSES_S = (0.5, 1.0, 2.0, 4.0)
+"""Before each new try, where trying again can help."""
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """`sent`: what the other store lacked. `there`: how many it had already. `conflicts`: it has other records under these
+    ids. `refused`: what it would not take, with the reason."""
+
+    sent: tuple[str, ...]
+    there: int
+    conflicts: tuple[str, ...]
+    refused: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Another store. `token` is in no `repr`."""
+
+    url: str
+    token: str | None
+    timeout_s: float = TIMEOUT_S
+
+    def __repr__(self) -> str:
+        return f"Remote({self.url})"
+
+
+def remote(url: str, token: str | None, *, plain_http: bool = False, timeout_s: float = TIMEOUT_S) -> Remote:
+    """Raises InputError E_PUSH_URL for what is no http(s) URL, holds a password, or would send a token that others can
+    read: http:// to another machine, unless `plain_http`."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise _url_error("this URL cannot be read", "like https://results.example.org") from error
+    if parts.scheme not in ("http", "https") or not host:
+        raise _url_error("a push goes to an http or https URL", "like https://results.example.org")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise _url_error(
+            "the URL holds more than an address", f"the token comes from {TOKEN_VARIABLE} or --token-file"
+        )
+    if token is not None and parts.scheme == "http" and not is_loopback(host) and not plain_http:
+        raise _url_error("over http:// the token can be read on the way", "use https://, or say --plain-http")
+    return Remote(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", token, timeout_s)
+
+
+def push_runs(store: Store, there: Remote, ids: Sequence[str]) -> Pushed:
+    """Send these runs (full ids), record and samples, oldest first as given.
+
+    Raises HostNetwork where the server cannot be reached, HostError E_PUSH where it fails, InputError E_TOKEN where it
+    wants another token.
+    """
+    sent: list[str] = []
+    conflicts: list[str] = []
+    refused: list[tuple[str, str]] = []
+    known = 0
+    for some in _batches(ids, ASKED_AT_ONCE):
+        seals = store.seals(some)
+        answer = _call(there, "POST", "records/missing", _question(seals))
+        missing = set(_texts(answer, "missing")) & set(some)
+        conflicts += [run for run in _texts(answer, "conflicts") if run in seals]
+        known += len(some) - len(missing) - sum(run in seals for run in _texts(answer, "conflicts"))
+        for run in some:
+            if run not in missing:
+                continue
+            try:
+                _call(
+                    there,
+                    "PUT",
+                    f"records/{quote(run, safe='')}",
+                    packed(store.get_bytes(run)[0], store.samples(run)),
+                )
+                sent.append(run)
+            except _Refused as error:
+                (conflicts.append(run) if error.status == 409 else refused.append((run, error.message)))
+    return Pushed(tuple(sent), known, tuple(conflicts), tuple(refused))
+
+
+class _Refused(InputError):
+    """The server does not take this run; others may go through."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message, code="E_PUSH_REFUSED")
+        self.status = status
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect would carry the token to wherever it points."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
+def _call(there: Remote, method: str, path: str, body: bytes) -> dict[str, Any]:
+    """One request, tried again where that can help."""
+    for pause_s in (*PAUSES_S, None):
+        try:
+            return _once(there, method, path, body)
+        except EdgekitError as error:
+            if not error.transient or pause_s is None:
+                raise
+            time.sleep(pause_s)
+    raise AssertionError("unreachable")
+
+
+def _once(there: Remote, method: str, path: str, body: bytes) -> dict[str, Any]:
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    if there.token is not None:
+        headers["Authorization"] = f"Bearer {there.token}"
+    request = urllib.request.Request(f"{there.url}/api/v1/{path}", body, headers, method=method)  # noqa: S310
+    try:
+        with _OPENER.open(request, timeout=there.timeout_s) as answer:
+            return _document(there, answer.read(ANSWER_BYTES))
+    except urllib.error.HTTPError as error:
+        with error:
+            raise _told(there, error.code, error.read(ANSWER_BYTES)) from error
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", None) or error
+        raise HostNetwork(
+            f"{there.url}: {reason}", hint="is the server running, and the address right?"
+        ) from error
+
+
+def _told(there: Remote, status: int, body: bytes) -> EdgekitError:
+    """The error that an answer stands for."""
+    message = f"{there.url} answers {status}"
+    try:
+        error = _document(there, body).get("error")
+        if isinstance(error, dict):
+            message = f"{there.url}: {error.get('message')} ({error.get('code')})"
+    except HostError:
+        pass
+    if status in (401, 403):
+        return InputError(
+            message, code="E_TOKEN", hint=f"the token comes from {TOKEN_VARIABLE} or --token-file"
+        )
+    if status in (400, 404, 409, 413, 415):
+        return _Refused(status, message)
+    return HostError(message, code="E_PUSH", transient=status in (429, 502, 503, 504))
+
+
+def _document(there: Remote, body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise HostError(
+            f"{there.url} does not answer as an edgekit dashboard",
+            code="E_PUSH",
+            hint="the URL is that of its first page",
+        )
+    return found
+
+
+def _texts(answer: dict[str, Any], name: str) -> list[str]:
+    found = answer.get(name)
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
+
+
+def _question(seals: dict[str, str]) -> bytes:
+    return json.dumps({"records": [{"id": run, "sha256": seal} for run, seal in seals.items()]}).encode()
+
+
+def _batches(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for begin in range(0, len(ids), size):
+        yield ids[begin : begin + size]
+
+
+def _url_error(message: str, hint: str) -> InputError:
+    return InputError(message, code="E_PUSH_URL", hint=hint)

@@ -1,0 +1,190 @@
+"""Reading a meter beside the device while something runs: its clock is set by a marker before and one after.
+
+The first marker is looked for as soon as it was played, in what the meter gave until then: launches cannot be in it yet, so
+they are not taken for it, however late the meter is. The second is looked for where the first says that it has to be, and
+as high.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from edgekit.clock import Deadline
+from edgekit.devices import Device
+from edgekit.errors import HostError
+from edgekit.events import Event, Sink
+from edgekit.meters.base import Offer, Rails, Source
+from edgekit.meters.marker import parts_ms, play
+from edgekit.meters.reading import trace_of
+from edgekit.meters.stream import Readings, streaming
+from edgekit.stats.energy import Span
+from edgekit.stats.markers import (
+    MAX_DRIFT,
+    ExternalClock,
+    clock_of_expected_marker,
+    clock_of_marker,
+    clock_of_offsets,
+    height_of_marker,
+    on_device_clock,
+)
+from edgekit.stats.traces import MIN_READINGS, Refused, Trace
+
+if TYPE_CHECKING:
+    from edgekit.meters.taking import Taken
+
+FIRST_READINGS = 2 * MIN_READINGS
+LOOK_SECONDS = 0.5
+SLOWEST_US = 0.5e6
+"""Markers for a slower meter would take minutes."""
+QUIET = 2.2
+"""Times the length of the first marker: so long a stretch before it is looked at as well. With less, what a marker is like
+a little beside its place is all that there is to compare it with (`edgekit.stats.markers`)."""
+BEHIND_US = 1e6
+"""Of readings behind a marker, before it counts."""
+AGREE = 0.25
+"""Of the shortest pulse: two looks that put the marker so near to each other mean the same place."""
+Look = Callable[[Trace, Sequence[Span]], float | Refused]
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A marker that was played, and where the meter saw it: the offset to add to its times."""
+
+    pulses: tuple[Span, ...]
+    offset_us: float
+    height_mw: float
+
+
+@contextmanager
+def beside(
+    device: Device, meter: Offer, taken: Taken, sink: Sink, idle: Callable[[str], Span], *, required: bool
+) -> Iterator[None]:
+    """For the time of the block, with idle time before and after. `taken` is filled when it has ended. A meter that gives
+    nothing is an error where it is `required`, before the block is entered. Raises HostError E_METER_SILENT, DeviceLost."""
+    source = meter.source
+    assert source is not None
+    with streaming(source) as readings:
+        first = _began(device, source, readings, taken, sink, idle)
+        if isinstance(first, Refused) and required:
+            raise HostError(
+                f"the meter {meter.meter}: {first.reason}",
+                code="E_METER_SILENT",
+                device=device.address,
+                hint="docs/measuring.md says how a meter beside the device is wired, and what it has to print",
+            )
+        yield
+        if isinstance(first, Refused):
+            taken.found = first
+            return
+        taken.after = idle("after")
+        clock = _ended(device, source, readings, first, sink)
+        rails = readings.rails()
+    taken.found = _aligned(taken, rails, clock)
+
+
+def _aligned(taken: Taken, rails: Rails | Refused, clock: ExternalClock | Refused) -> Trace | Refused:
+    """What the meter saw, at times of the device."""
+    if isinstance(clock, Refused):
+        return clock
+    trace = rails if isinstance(rails, Refused) else trace_of([rails])
+    if isinstance(trace, Refused) or isinstance(rails, Refused):
+        return trace
+    taken.rails = (replace(rails, t_us=clock.device_us(rails.t_us)),)
+    taken.clock_drift = clock.drift
+    return on_device_clock(trace, clock)
+
+
+def _began(
+    device: Device,
+    source: Source,
+    readings: Readings,
+    taken: Taken,
+    sink: Sink,
+    idle: Callable[[str], Span],
+) -> Marked | Refused:
+    """Idle time, then the first marker, played and found."""
+    sink(Event("energy", "waiting for the external meter", device=device.address))
+    if (silent := readings.wait_for(FIRST_READINGS, Deadline.after(source.start_seconds))) is not None:
+        return silent
+    started_us = device.clock_us()
+    taken.before = idle("before")
+    trace = _trace(readings)
+    if isinstance(trace, Refused):
+        return trace
+    if trace.period_us > SLOWEST_US:
+        return Refused(
+            f"the meter tells its power each {trace.period_us / 1e6:.3g} s: a marker takes one each 0.5 s"
+        )
+    parts = parts_ms(trace.period_us)
+    device.wait(max(0.0, QUIET * sum(parts) / 1000 - (device.clock_us() - started_us) / 1e6))
+
+    def look(trace: Trace, pulses: Sequence[Span]) -> float | Refused:
+        everywhere = (trace.t_us[0] - pulses[0].start_us, trace.t_us[-1] - pulses[-1].end_us)
+        return clock_of_marker(trace, pulses, search_us=everywhere)
+
+    return _marked(device, source, readings, parts, sink, "before", look)
+
+
+def _ended(
+    device: Device, source: Source, readings: Readings, first: Marked, sink: Sink
+) -> ExternalClock | Refused:
+    """The second marker, and from both the clock."""
+    trace = _trace(readings)
+    if isinstance(trace, Refused):
+        return trace
+    parts = parts_ms(trace.period_us, mirrored=True)
+
+    def look(trace: Trace, pulses: Sequence[Span]) -> float | Refused:
+        slack_us = MAX_DRIFT * (pulses[-1].end_us - first.pulses[0].start_us)
+        near = (-first.offset_us - slack_us, -first.offset_us + slack_us)
+        return clock_of_expected_marker(trace, pulses, search_us=near, height_mw=first.height_mw)
+
+    second = _marked(device, source, readings, parts, sink, "after", look)
+    if isinstance(second, Refused):
+        return second
+    return clock_of_offsets(first.pulses, second.pulses, (first.offset_us, second.offset_us))
+
+
+def _marked(
+    device: Device,
+    source: Source,
+    readings: Readings,
+    parts: tuple[int, ...],
+    sink: Sink,
+    when: str,
+    look: Look,
+) -> Marked | Refused:
+    """Play a marker, and look for it until it is there or cannot come any more."""
+    sink(
+        Event("energy", f"a marker for the external meter, {sum(parts) / 1000:.1f} s", device=device.address)
+    )
+    pulses = play(device, parts)
+    if isinstance(pulses, Refused):
+        return pulses
+    deadline = Deadline.after(source.late_seconds)
+    last: float | None = None
+    while True:
+        device.wait(LOOK_SECONDS)
+        late = deadline.expired() or readings.ended is not None
+        trace = _trace(readings)
+        found = trace if isinstance(trace, Refused) else look(trace, pulses)
+        if isinstance(found, float) and isinstance(trace, Trace):
+            if trace.t_us[-1] + found < pulses[-1].end_us + BEHIND_US:
+                found = Refused("the meter has no readings behind it")
+            elif last is not None and abs(found - last) < AGREE * min(parts) * 1000:
+                return Marked(pulses, found, height_of_marker(trace, pulses, found))
+            else:
+                last = found
+        if late:
+            reason = found.reason if isinstance(found, Refused) else "it seems to be in several places"
+            ended = f" ({readings.ended})" if readings.ended else ""
+            return Refused(f"the marker {when} the launches was not found: {reason}{ended}")
+
+
+def _trace(readings: Readings) -> Trace | Refused:
+    """All that came so far, on the meter's clock."""
+    rails = readings.rails()
+    return rails if isinstance(rails, Refused) else trace_of([rails])

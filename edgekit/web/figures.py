@@ -1,0 +1,157 @@
+"""The dashboard's own figures: a metric over time, two metrics against each other. No text from outside is in them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from edgekit.records import Metric
+from edgekit.results import canvas
+from edgekit.results.asking import RunRow
+from edgekit.results.markup import Html
+from edgekit.results.plots import HALF_PX, WIDE_PX, Detail, Plot, both
+from edgekit.results.steps import Point, Step
+from edgekit.results.wording import AXIS_SCALES, Scale, time_scale
+
+DRAWING = threading.RLock()
+"""Matplotlib's settings belong to the process; pages are made by several threads."""
+DETAIL = Detail(450, True)
+MAX_NAMED = 40
+"""Points that have their number beside them."""
+
+
+def axis_scale(metric: Metric, values: Sequence[float]) -> Scale:
+    """The unit of an axis."""
+    if metric.unit == "us":
+        return time_scale(max(values))
+    if metric.unit == "uJ":
+        return Scale(1e3, "mJ") if max(values) >= 1e3 else Scale(1, "µJ")
+    return AXIS_SCALES.get(metric.unit, Scale(1, "" if metric.unit == "1" else metric.unit))
+
+
+def trend_figure(
+    rows: Sequence[RunRow],
+    points: Sequence[Point],
+    found: Sequence[Step],
+    releases: Sequence[int],
+    metric: Metric,
+    name: str,
+) -> Plot | None:
+    """A dot a run with its interval, hollow where it is not valid; a ring around a step; a line at a release."""
+    places = [i for i, one in enumerate(points) if one.value is not None]
+    if not places:
+        return None
+    scale = axis_scale(metric, [points[i].value or 0.0 for i in places])
+    days = [row.started_s / 86400 for row in rows]
+
+    def draw(width_px: int, own: str, class_: str) -> Html:
+        with canvas.figure(width_px, [190], left_px=58) as (drawing, (axis,)):
+            for i in releases:
+                axis.axvline(days[i], color=canvas.MUTED, linewidth=1, dashes=(3, 3))
+            for i in places:
+                _dot(axis, days[i], points[i], scale, rows[i].verdict)
+            for one in found:
+                value = (points[one.place].value or 0.0) / scale.divisor
+                color = canvas.FG if one.worse else canvas.MUTED
+                axis.plot([days[one.place]], [value], "o", markersize=15, markerfacecolor="none",
+                          markeredgecolor=color, markeredgewidth=2)  # fmt: skip
+            _limits(axis, [days[i] for i in places], [points[i] for i in places], scale)
+            _dates(axis, most=7 if width_px > HALF_PX else 3)
+            canvas.plain_ticks(axis, "y", log=False, most=5)
+            axis.grid(False, axis="x")
+            canvas.y_title(axis, scale.unit)
+            return canvas.to_svg(drawing, own, f"{metric.title} of every run over time", class_)
+
+    caption = "Dot: a run; hollow: suspect or invalid. Bar: its 95 % interval, where there is one."
+    if found:
+        caption += " Ring: a step, strong where it is worse."
+    if releases:
+        caption += " Dashed line: another version of model or runtime."
+    with DRAWING:
+        return Plot(both(DETAIL, name, draw), caption)
+
+
+def _dot(axis: Any, day: float, point: Point, scale: Scale, verdict: str) -> None:
+    value = (point.value or 0.0) / scale.divisor
+    if point.low is not None and point.high is not None:
+        ends = [point.low / scale.divisor, point.high / scale.divisor]
+        axis.plot([day, day], ends, color=canvas.ACCENT, linewidth=4, alpha=0.3)
+    face = canvas.ACCENT if verdict == "valid" else canvas.CARD
+    axis.plot([day], [value], "o", markersize=6, markerfacecolor=face, markeredgecolor=canvas.ACCENT)
+
+
+def _limits(axis: Any, days: Sequence[float], points: Sequence[Point], scale: Scale) -> None:
+    values = [
+        value / scale.divisor
+        for one in points
+        for value in (one.value, one.low, one.high)
+        if value is not None
+    ]
+    low, high = min(values), max(values)
+    room = 0.12 * (high - low) or 0.05 * abs(high) or 1.0
+    axis.set_ylim(max(0.0, low - room) if low >= 0 else low - room, high + room)
+    wide = 0.03 * (max(days) - min(days)) or 0.5
+    axis.set_xlim(min(days) - wide, max(days) + wide)
+
+
+def _dates(axis: Any, most: int) -> None:
+    """Days as dates; hours as well where all runs are of two days."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    low, high = axis.get_xlim()
+    form = "%m-%d %H:%M" if high - low < 2.5 else "%Y-%m-%d"
+    axis.xaxis.set_major_locator(MaxNLocator(most))
+    axis.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: datetime.fromtimestamp(value * 86400, UTC).strftime(form))
+    )
+
+
+def pareto_figure(
+    points: Sequence[tuple[float, float, bool]], metrics: tuple[Metric, Metric], name: str
+) -> Plot | None:
+    """`points`: values of the two metrics, and whether no other beats it in both. Numbers beside the points are the rows of
+    the table."""
+    if not points:
+        return None
+    scales = tuple(axis_scale(metrics[k], [point[k] for point in points]) for k in (0, 1))
+    log = [
+        min(p[k] for p in points) > 0 and max(p[k] for p in points) > 20 * min(p[k] for p in points)
+        for k in (0, 1)
+    ]
+
+    def draw(width_px: int, own: str, class_: str) -> Html:
+        with canvas.figure(width_px, [300], left_px=58) as (drawing, (axis,)):
+            if log[0]:
+                axis.set_xscale("log")
+            if log[1]:
+                axis.set_yscale("log")
+            axis.margins(0.08)
+            front = sorted((x / scales[0].divisor, y / scales[1].divisor) for x, y, best in points if best)
+            axis.plot(*zip(*front, strict=True), color=canvas.ACCENT, linewidth=1.2, alpha=0.5)
+            for i, (x, y, best) in enumerate(points):
+                at = x / scales[0].divisor, y / scales[1].divisor
+                face = canvas.ACCENT if best else canvas.CARD
+                axis.plot(
+                    [at[0]], [at[1]], "o", markersize=7, markerfacecolor=face, markeredgecolor=canvas.ACCENT
+                )
+                if i < MAX_NAMED:
+                    axis.annotate(str(i + 1), at, xytext=(7, 4), textcoords="offset points", color=canvas.MUTED,
+                                  fontsize=11)  # fmt: skip
+            axis.autoscale_view()
+            canvas.plain_ticks(axis, "x", log=log[0], most=7 if width_px == WIDE_PX else 4)
+            canvas.plain_ticks(axis, "y", log=log[1], most=6)
+            words = [
+                ", ".join(
+                    filter(None, [metrics[k].title.lower(), scales[k].unit, "logarithmic" if log[k] else ""])
+                )
+                for k in (0, 1)
+            ]
+            canvas.x_title(axis, words[0])
+            canvas.y_title(axis, words[1])
+            return canvas.to_svg(drawing, own, f"{metrics[1].title} against {metrics[0].title}", class_)
+
+    caption = "Filled: no other run is better in one of the two and no worse in the other. Numbers: rows of the table."
+    with DRAWING:
+        return Plot(both(DETAIL, name, draw), caption)

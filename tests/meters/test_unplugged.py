@@ -1,0 +1,136 @@
+"""A measurement that the device runs alone, its link cut, fetched afterwards (D2.2), over the real agent."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgekit.benchmarking import BenchOptions
+from edgekit.benchmarking.unplugged import refuse_options
+from edgekit.benchmarking.unplugged_script import Script, marks_of, script_text
+from edgekit.errors import InputError
+from edgekit.meters.base import Offer, Reading
+from edgekit.meters.battery import BatteryMeter
+from edgekit.profiles.schema import Power
+from edgekit.stats.traces import Refused
+from tests.cli.running import MODEL, edgekit
+from tests.meters import trees
+from tests.meters.boards import Board, Pixel, check_energy, loaded
+from tests.meters.trees import surveyed
+
+ZONE = {
+    "/sys/class/thermal/thermal_zone0/type": "cpu-thermal\n",
+    "/sys/class/thermal/thermal_zone0/temp": "50031\n",
+}
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Board:
+    return Board(tmp_path)
+
+
+def cli(board: Board, *arguments: str, env: Mapping[str, str] | None = None) -> Any:
+    return edgekit("unplugged", *arguments, "-d", "it", "--json", cwd=board.folder, env=env)
+
+
+def ended(board: Board, job: str, env: Mapping[str, str]) -> str:
+    """Its state when it has ended, or after three minutes."""
+    for _ in range(90):
+        (found,) = cli(board, "list", env=env).ok().json()["jobs"]
+        assert found["job"] == job
+        if found["state"] != "running":
+            break
+        time.sleep(2)
+    return str(found["state"])
+
+
+@pytest.mark.android
+def test_a_measurement_goes_on_without_a_link(make_adbd: Any, tmp_path: Path) -> None:
+    """Over adb, each command a connection of its own: counters of four rails, 250 mW each idle and 1000 mW under load."""
+    (tmp_path / "tree" / "sys").mkdir(parents=True)
+    device = make_adbd(sysfs=tmp_path / "tree" / "sys")
+    board = Board(tmp_path, device.address, f"/data/local/tmp/ek-{uuid.uuid4().hex[:8]}")
+    board.shows(trees.PIXEL)
+    pixel = Pixel(board.tree / "sys/bus/iio/devices/iio:device0/energy_value", 250, 1000)
+    plan = ("--wait", "1", "--launches", "3", "--iterations", "20", "--min-seconds", "2")
+    with loaded(board.root, pixel.tell):
+        begun = cli(board, "start", str(MODEL), *plan, env=device.env).ok().json()
+        assert begun["meter"] == "odpm"
+        early = cli(board, "collect", begun["job"], env=device.env)
+        assert early.json()["error"]["code"] == "E_DEVICE_BUSY"
+        assert ended(board, begun["job"], device.env) == "done"
+    record = cli(board, "collect", begun["job"], env=device.env).json()
+    assert "error" not in record, record
+    check_energy(record, "odpm", 3000.0, 1000.0, costs=False)
+    assert len(record["launches"]) == 3
+    assert record["conditions"]["before"]["temperatures_mc"]
+    assert record["launches"][0]["usage"].get("user_us") is None
+    assert any("measured on the device alone" in note for note in record["verdict"]["notes"])
+    assert cli(board, "list", env=device.env).ok().json()["jobs"] == []
+    gone = cli(board, "collect", begun["job"], env=device.env)
+    assert gone.json()["error"]["code"] == "E_UNPLUGGED"
+
+
+def test_a_measurement_that_is_ended_leaves_nothing(board: Board) -> None:
+    board.shows(ZONE)
+    job = cli(board, "start", str(MODEL), "--wait", "600", "--meter", "none").ok().json()["job"]
+    cli(board, "remove", job).ok()
+    assert cli(board, "list").ok().json()["jobs"] == []
+
+
+@pytest.mark.base
+def test_a_battery_that_is_plugged_in_until_then_is_no_reason() -> None:
+    """What counts are the readings: there it is one."""
+    plugged = trees.battery("-352000", status="Charging", usb="1")
+    offer = BatteryMeter().look(surveyed(plugged, Power(current_unit="uA"), unplugged_later=True))
+    assert isinstance(offer, Offer)
+    found = offer.read([Reading(n * 1e6, plugged) for n in range(20)])
+    assert isinstance(found, Refused)
+    assert "charging" in found.reason
+
+
+@pytest.mark.base
+@pytest.mark.parametrize(
+    ("options", "wait_s", "words"),
+    [
+        (BenchOptions(streams=2, sustained_minutes=1), 1, "--streams, --sustained"),
+        (BenchOptions(op_profile=True), 1, "--op-profile"),
+        (BenchOptions(), 5000, "a wait of 5000 s"),
+    ],
+)
+def test_what_needs_the_host_is_refused(options: BenchOptions, wait_s: float, words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        refuse_options(options, wait_s)
+    assert caught.value.code == "E_UNPLUGGED"
+
+
+@pytest.mark.base
+def test_marks_of_a_job_that_broke_off() -> None:
+    text = "@@edgekit-mark waiting 100.00\nnoise\n@@edgekit-mark end-0 101.50 137\n@@edgekit-mark done 1"
+    found = marks_of(text)
+    assert [(name, mark.t_us, mark.exit_code) for name, mark in found.items()] == [
+        ("waiting", 100e6, None),
+        ("end-0", 101.5e6, 137),
+    ]
+
+
+@pytest.mark.base
+def test_names_with_spaces_and_quotes_reach_the_shell_whole() -> None:
+    script = Script(
+        folder="/tmp/it's here",
+        wait_s=0,
+        idle_s=0,
+        commands=[(["echo", "a b"], {"X": "it's"})],
+        meter=None,
+        sensors=(),
+        look_files=(),
+        look_commands={},
+    )
+    text = script_text(script)
+    assert "cd '/tmp/it'\"'\"'s here'" in text
+    assert "env 'X=it'\"'\"'s' echo 'a b'" in text
