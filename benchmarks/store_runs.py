@@ -91,7 +91,7 @@ def runs(count: int, seed: int = 1) -> Iterator[tuple[r.Record, r.Samples]]:
         yield _with(record, at, _tail(k + (1 << 29))), samples
 
 
-def entries(count: int, seed: int = 1) -> Iterator[Entry]:
+def entries(count: int, seed: int = 1, *, samples: bool = True) -> Iterator[Entry]:
     """Rows of `count` runs, oldest first, fast."""
     draw = random.Random(seed)
     pools: dict[int, tuple[r.Record, Entry, list[bytes]]] = {}
@@ -134,6 +134,8 @@ def entries(count: int, seed: int = 1) -> Iterator[Entry]:
                 "median_latency_us": median,
             },
             record={**made.record, "sha256": digest, "json_packed": pack(data)},
+            latencies=made.latencies if samples else (),
+            telemetry=made.telemetry if samples else (),
             labels=tuple({"key": key, "value": value, "started_s": at_s} for key, value in label.items()),
         )
 

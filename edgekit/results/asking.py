@@ -144,16 +144,17 @@ def _newest(
 ) -> list[tuple[int, tuple[Any, ...]]]:
     """Keys and values of the candidates, newest first."""
     wanted = conditions_of((*filters, Filter("verdict", "!=", ("invalid",))))
-    query = select(run_rows.c.key, *_COMMON, *columns)
+    query = select(run_rows.c.started_s, run_rows.c.id, run_rows.c.key, *_COMMON, *columns)
     if wanted.of_runs or wanted.until_s is not None:
         keys = newest_keys(connection, wanted, _AT_ONCE)
         query = query.join(series).where(run_rows.c.key.in_(keys))
     else:
         query = newest_of_each(query, wanted)
     newest: dict[tuple[Any, ...], tuple[int, tuple[Any, ...]]] = {}
-    end = 1 + len(_COMMON)
-    for row in connection.execute(query.order_by(run_rows.c.started_s.desc(), run_rows.c.id.desc())):
-        newest.setdefault(tuple(row[1:end]), (row[0], tuple(row[end:])))
+    end = 3 + len(_COMMON)
+    # sorted here: asked for an order, SQLite walks all runs by time to get one row of each series
+    for row in sorted(connection.execute(query), key=lambda row: (row[0], row[1]), reverse=True):
+        newest.setdefault(tuple(row[3:end]), (row[2], tuple(row[end:])))
     return list(newest.values())
 
 

@@ -60,6 +60,10 @@ def open_database(place: Place, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Datab
         version = _version(connection, place)
     database = _unchecked(place, busy_timeout_s)
     if version == SCHEMA_VERSION:
+        if place.is_sqlite:
+            # the last that only reads leaves -wal and -shm behind; one that writes takes them away
+            with database.errors(), database.engine.connect() as connection:
+                connection.execute(select(schema_table.c.version)).scalar()
         return database
     if not place.is_sqlite:
         raise _older(place, version)

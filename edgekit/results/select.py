@@ -113,8 +113,18 @@ def newest_keys(
 
 def newest_of_each(query: Select[Any], wanted: Conditions) -> Select[Any]:
     """Of the query's rows of `run_rows` the newest one of every series that is asked for."""
-    newest = and_(series.c.id == run_rows.c.series_id, series.c.last_s == run_rows.c.started_s)
-    return query.join_from(series, run_rows, newest).where(*wanted.of_series, *wanted.on_runs())
+    # as a subquery of each series: of a join, SQLite without statistics may walk all runs and look up their series
+    other = run_rows.alias()
+    newest = (
+        select(other.c.key)
+        .where(other.c.series_id == series.c.id, other.c.started_s == series.c.last_s)
+        .order_by(other.c.id.desc())
+        .limit(1)
+        .correlate(series)
+        .scalar_subquery()
+    )
+    joined = query.join_from(series, run_rows, run_rows.c.key == newest)
+    return joined.where(*wanted.of_series, *wanted.on_runs())
 
 
 def _series_columns(field: str) -> tuple[ColumnElement[Any], ...]:
