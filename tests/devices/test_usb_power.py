@@ -98,6 +98,24 @@ def test_a_hub_that_cuts_nothing_is_an_error(tmp_path: Path, monkeypatch: pytest
     assert not notes()
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [("Status now: off", "in its place"), ("  Port 2: 0000 off\n  Port 3: 0100 power", "still has power")],
+)
+def test_a_port_that_may_be_off_is_switched_on_again(hub: Hub, said: str, words: str) -> None:
+    """uhubctl ended well, but what it says is not understood, or is that only one of the sides has lost its power."""
+    program = Path(hub.path.partition(":")[0], "uhubctl")
+    text = program.read_text().replace(
+        'enable connect [0000:0000]")', 'enable")\nprint("  Port 3: 0503 power")'
+    )
+    both = "  Port 2: 0100 power\n  Port 3: 0100 power"
+    program.write_text(f"{text.rpartition('print(')[0]}print({said!r} if off else {both!r})\n")
+    with pytest.raises(ToolError, match=words), power_cut(PORT, ignore, "it"):
+        raise AssertionError("the block is not entered")
+    assert hub.actions == ["off", "on"]
+    assert not notes()
+
+
 def test_a_program_that_hangs_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What became of the port is not known."""
     hub = Hub(tmp_path)
