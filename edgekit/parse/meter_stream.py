@@ -28,6 +28,8 @@ NAMES: Final[Mapping[str, tuple[str, float]]] = {
 }
 """Of a column: what it is, and its unit in us, mW, uJ (cumulative), mV or mA."""
 MAX_COLUMNS = 200
+_MARK = "\ufeff"
+"""What programs on Windows begin a text file with."""
 _MISSING = ("", "nan", "null", "none")
 _DELIMITERS = (";", "\t", ",")
 
@@ -49,11 +51,13 @@ class Layout:
 
 def is_reading(line: str) -> bool:
     """Whether there is something in it: not blank, no comment."""
-    return bool(line.strip()) and not line.lstrip().startswith("#")
+    text = line.removeprefix(_MARK).strip()
+    return bool(text) and not text.startswith("#")
 
 
 def layout_of(first: str, columns: Mapping[str, str], voltage_mv: float | None = None) -> Layout:
     """From the first line: a CSV's header, or a JSON object, which is a reading too. Raises ParseError."""
+    first = first.removeprefix(_MARK)
     if first.lstrip().startswith("{"):
         delimiter, names = None, list(_object(first))
     else:

@@ -119,6 +119,12 @@ def test_damaged_json_is_an_error(line: str) -> None:
         read('{"t_s": 1, "power_mw": 2}', line)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_name() -> None:
+    """Windows' programs begin their CSV with one."""
+    assert read("\ufefft_s;power_mw", "1;2") == (1e6, 2.0, "mW")
+    assert not is_reading("\ufeff# a comment")
+
+
 def test_comments_and_blank_lines_are_no_readings() -> None:
     assert [is_reading(line) for line in ("# PPK2", "  \r\n", "1,2", " #x")] == [False, False, True, False]
 
