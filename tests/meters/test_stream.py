@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -114,6 +115,19 @@ def test_a_file_that_is_not_there_or_becomes_shorter(tmp_path: Path) -> None:
     with streaming(Source(file=path)) as readings:
         path.write_text(HEAD)
         assert "became shorter" in reason(readings.wait_for(1, Deadline.after(10)))
+
+
+def test_a_pipe_and_a_serial_line_are_no_files(tmp_path: Path) -> None:
+    """They would be waited for without an end; `cat` reads them as a command."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(HostError, match="no regular file") as caught, streaming(Source(file=pipe)):
+        pass
+    assert caught.value.code == "E_HOST_FILE"
+    assert f"command: [cat, {pipe}]" in str(caught.value.hint)
+    with streaming(Source(argv=("cat", str(pipe)))) as readings:
+        pipe.write_text(f"{HEAD}1,2\n")
+        assert readings.wait_for(1, Deadline.after(30)) is None
 
 
 def test_a_few_damaged_lines_are_lost_readings_and_many_are_no_meter() -> None:
