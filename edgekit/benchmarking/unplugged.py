@@ -33,6 +33,7 @@ from edgekit.events import Sink, ignore
 from edgekit.meters.base import Offer
 from edgekit.meters.commands import loop_script
 from edgekit.meters.taking import meter_for
+from edgekit.profiles.schema import Power
 from edgekit.runtimes.tool import ToolRuntime
 from edgekit.stats.traces import Refused
 
@@ -63,6 +64,8 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     meter: str
     """Its name, or the reason why there is none."""
     metered: bool
+    power: Power = Power()
+    """What the profile said of it when it began: what it left is read by that, whatever profile it is fetched with."""
     labels: dict[str, str] = {}
 
 
@@ -96,7 +99,7 @@ def start(
     if isinstance(chosen.runtime, ToolRuntime) or device.simulated:
         what = "a simulated device" if device.simulated else f"the tool {chosen.runtime.name}"
         raise InputError(f"{what} cannot be left alone with a measurement", code="E_UNPLUGGED")
-    power = profile.power if profile is not None else None
+    power = profile.power if profile is not None else Power()
     meter = meter_for(device, power, options.meter, unplugged_later=True)
     if isinstance(meter, Offer) and meter.source is not None:
         meter = Refused(f"the meter {meter.meter} is read by the host, which is away")
@@ -116,6 +119,7 @@ def start(
             runtime=installed.runtime.name,
             meter=meter.meter if isinstance(meter, Offer) else meter.reason,
             metered=isinstance(meter, Offer),
+            power=power,
             labels=dict(options.labels),
         )
         device.agent.write(f"{folder}/{PLAN}", msgspec.json.encode(saved))

@@ -10,9 +10,13 @@ from typing import Any
 
 import pytest
 
+from edgekit.api.devices import connect
 from edgekit.benchmarking import BenchOptions
-from edgekit.benchmarking.unplugged import refuse_options
+from edgekit.benchmarking.plan import make_plan
+from edgekit.benchmarking.unplugged import Saved, refuse_options
+from edgekit.benchmarking.unplugged_left import taken_there
 from edgekit.benchmarking.unplugged_script import Script, marks_of, script_text
+from edgekit.config import Config, DeviceEntry
 from edgekit.errors import InputError
 from edgekit.meters.base import Offer, Reading
 from edgekit.meters.battery import BatteryMeter
@@ -81,6 +85,30 @@ def test_a_measurement_that_is_ended_leaves_nothing(board: Board) -> None:
     job = cli(board, "start", str(MODEL), "--wait", "600", "--meter", "none").ok().json()["job"]
     cli(board, "remove", job).ok()
     assert cli(board, "list").ok().json()["jobs"] == []
+
+
+def left(board: Board, meter: str, power: Power) -> str:
+    """Why there is no energy of a measurement that left no readings."""
+    plan = make_plan(None, BenchOptions())
+    more = {"release": "m", "version": "1", "started_at": "", "runtime": "litert"}
+    saved = Saved(**more, plan=plan, meter=meter, metered=True, power=power)
+    entry = DeviceEntry(address="local:", root=board.root, sysroot=str(board.tree))
+    with connect("it", config=Config(devices={"it": entry})) as device:
+        found = taken_there(device, f"{board.root}/jobs/unplugged-0", saved, {}).found
+    assert isinstance(found, Refused)
+    return found.reason
+
+
+def test_a_meter_that_is_gone_when_it_is_fetched_costs_the_energy_only(board: Board) -> None:
+    """Statistics that a full charge cleared, rails that only root saw: the launches are measured all the same."""
+    board.shows(ZONE)
+    assert "the meter hwmon cannot measure there" in left(board, "hwmon", Power())
+
+
+def test_a_battery_is_read_by_the_profile_that_it_was_begun_with(board: Board) -> None:
+    board.shows(trees.battery("-352000", status="Charging", usb="1"))
+    assert left(board, "battery", Power(current_unit="uA")) == "the idle times are not whole"
+    assert "the profile does not say" in left(board, "battery", Power())
 
 
 @pytest.mark.base
