@@ -20,6 +20,7 @@ from edgekit.benchmarking.measure import check_cpus
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
 from edgekit.benchmarking.unplugged_script import (
     Script,
+    meter_script,
     script_text,
     seconds_of,
 )
@@ -31,7 +32,6 @@ from edgekit.devices import Device
 from edgekit.errors import InputError
 from edgekit.events import Sink, ignore
 from edgekit.meters.base import Offer
-from edgekit.meters.commands import loop_script
 from edgekit.meters.taking import meter_for
 from edgekit.profiles.schema import Power
 from edgekit.runtimes.tool import ToolRuntime
@@ -188,16 +188,12 @@ def _script(
     runtime = installed.runtime
     assert not isinstance(runtime, ToolRuntime)
     jobs = [job_of(release, plan, folder, number) for number in range(plan.launches)]
-    shell = None
-    if isinstance(meter, Offer):
-        # a command of ours is a shell's
-        shell = meter.argv[2] if meter.argv else loop_script(meter.paths, {}, meter.period_ms)
     return Script(
         folder=folder,
         wait_s=wait_s,
         idle_s=meter.idle_s if isinstance(meter, Offer) else 0.0,
         commands=[runtime.command(installed.bundle, installed.folder, job) for job in jobs],
-        meter=shell,
+        meter=meter_script(meter) if isinstance(meter, Offer) else None,
         sensors=device.sensors.sampled(),
         look_files=tuple(dict.fromkeys(device.sensors.snapshot())),
         look_commands=device.sensors.commands,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from edgekit.benchmarking import BenchOptions
 from edgekit.benchmarking.plan import make_plan
 from edgekit.benchmarking.unplugged import Saved, refuse_options
 from edgekit.benchmarking.unplugged_left import taken_there
-from edgekit.benchmarking.unplugged_script import Script, marks_of, script_text
+from edgekit.benchmarking.unplugged_script import Script, marks_of, meter_script, script_text
 from edgekit.config import Config, DeviceEntry
 from edgekit.errors import InputError
 from edgekit.meters.base import Offer, Reading
@@ -162,3 +164,16 @@ def test_names_with_spaces_and_quotes_reach_the_shell_whole() -> None:
     text = script_text(script)
     assert "cd '/tmp/it'\"'\"'s here'" in text
     assert "env 'X=it'\"'\"'s' echo 'a b'" in text
+
+
+@pytest.mark.base
+@pytest.mark.parametrize(
+    ("argv", "printed"),
+    [(("printf", "%s ", "it's", "so"), "it's so "), (("sh", "-c", "echo $((6*7))"), "42\n")],
+)
+def test_a_meter_s_command_is_any_program_with_its_arguments(argv: tuple[str, ...], printed: str) -> None:
+    """A plug-in's needs no shell."""
+    offer = BatteryMeter().look(surveyed(trees.battery("-352000"), Power(current_unit="uA")))
+    assert isinstance(offer, Offer)
+    script = f"( {meter_script(replace(offer, argv=argv))} )"
+    assert subprocess.check_output(["sh", "-c", script], text=True) == printed
