@@ -40,10 +40,10 @@ def charging_means(device: Device, wanted: Mapping[str, str]) -> Means:
 
 @contextmanager
 def charging_off(device: Device, means: Means, changed: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
-    """For the time of the block, after the knobs were set (`changed`: those that were). Gives why it charges on, in words, where
+    """For the time of the block, after the knobs were set (`changed`: to what they say now). Gives why it charges on, in words, where
     nothing switches it off: a state that the caller waits for all the same."""
     root = device.target.sysroot.rstrip("/")
-    if any(f"{root}{path}" in changed for path in means.knobs):
+    if any(changed.get(f"{root}{path}") == value for path, value in means.knobs.items()):
         yield ()
         return
     with ExitStack() as stack:

@@ -74,6 +74,19 @@ def test_without_a_setting_the_port_s_power_is_cut_and_given_back(
         assert hub.actions == ["off", "on"]
 
 
+def test_a_setting_that_does_not_take_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says something else afterwards, which is a note: the port's power is what is left."""
+    hub = Hub(tmp_path)
+    monkeypatch.setenv("PATH", hub.path)
+    monkeypatch.setenv("EDGEKIT_DATA_DIR", str(tmp_path / "data"))
+    with phone(tmp_path, usb_port=UsbPort(location="1-1", port=2)) as device:
+        (tmp_path / f"tree{BATTERY}/input_suspend").symlink_to("/proc/self/coredump_filter")
+        with made_ready(device, make_plan(None, options())) as ready:
+            assert hub.actions == ["off"]
+            assert any("was not set to 1" in note for note in ready.not_set), ready.not_set
+        assert hub.actions == ["off", "on"]
+
+
 @pytest.mark.parametrize(
     ("port", "words"),
     [
