@@ -25,6 +25,7 @@ from edgekit.benchmarking.unplugged_script import (
     seconds_of,
 )
 from edgekit.clock import utc_now
+from edgekit.config import load_config
 from edgekit.deployment import Release
 from edgekit.deployment.launching import START_SECONDS
 from edgekit.deployment.runtime_there import Installed, install
@@ -100,9 +101,7 @@ def start(
         what = "a simulated device" if device.simulated else f"the tool {chosen.runtime.name}"
         raise InputError(f"{what} cannot be left alone with a measurement", code="E_UNPLUGGED")
     power = profile.power if profile is not None else Power()
-    meter = meter_for(device, power, options.meter, unplugged_later=True)
-    if isinstance(meter, Offer) and meter.source is not None:
-        meter = Refused(f"the meter {meter.meter} is read by the host, which is away")
+    meter = _meter(device, power, options)
     with device.leased(f"measure {release.manifest.name}", options.lease_wait_seconds):
         installed = install(device, chosen, sink)
         job = f"{PREFIX}{secrets.token_hex(6)}"
@@ -147,6 +146,18 @@ def refuse_options(options: BenchOptions, wait_s: float) -> None:
         raise InputError(f"{', '.join(given)} cannot go with it: the host is away", code="E_UNPLUGGED")
     if not 0 <= wait_s <= MOST_WAIT_S:
         raise InputError(f"a wait of {wait_s:g} s cannot be (0 to {MOST_WAIT_S:g})", code="E_UNPLUGGED")
+
+
+def _meter(device: Device, power: Power, options: BenchOptions) -> Offer | Refused:
+    """What is read there. Raises InputError E_METER where the one that was asked for cannot be."""
+    entries = options.meters if options.meters is not None else load_config().meters
+    meter = meter_for(device, power, options.meter, entries, unplugged_later=True)
+    if isinstance(meter, Refused) or meter.source is None:
+        return meter
+    why = f"the meter {meter.meter} is read by the host, which is away"
+    if options.meter is not None:
+        raise InputError(why, code="E_METER", hint="bench measures with it; or leave out --meter")
+    return Refused(why)
 
 
 def jobs_there(device: Device) -> dict[str, str]:

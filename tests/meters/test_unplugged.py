@@ -89,6 +89,16 @@ def test_a_measurement_that_is_ended_leaves_nothing(board: Board) -> None:
     assert cli(board, "list").ok().json()["jobs"] == []
 
 
+def test_a_meter_that_the_host_reads_is_refused_with_that_reason(board: Board) -> None:
+    board.shows(ZONE)
+    settings = board.folder / "edgekit.yaml"
+    settings.write_text(settings.read_text() + "meters: {bench-supply: {command: [cat]}}\n")
+    error = cli(board, "start", str(MODEL), "--meter", "bench-supply").error()
+    assert error["code"] == "E_METER"
+    assert "bench-supply is read by the host, which is away" in error["message"]
+    assert cli(board, "list").ok().json()["jobs"] == []
+
+
 def left(board: Board, meter: str, power: Power) -> str:
     """Why there is no energy of a measurement that left no readings."""
     plan = make_plan(None, BenchOptions())
