@@ -39,12 +39,8 @@ from edgekit.runtimes.tool import ToolRuntime
 from edgekit.stats.traces import Refused
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from edgekit.profiles import Profile
 
-    Floats = NDArray[np.float64]
 
 PLAN = "plan.json"
 PREFIX = "unplugged-"
