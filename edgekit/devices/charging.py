@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from edgekit.addresses import Address
 from edgekit.devices.device import Device
 from edgekit.devices.usb_power import power_cut
 from edgekit.errors import ToolError
@@ -51,13 +52,20 @@ def charging_off(device: Device, means: Means, changed: Mapping[str, str]) -> It
         yield (f"charging was not switched off: {why}",) if why else ()
 
 
+def hangs_on_usb(address: Address) -> bool:
+    """Whether the link to it may be its cable: adb, but for a HOST:PORT and what wireless debugging announces (the adb server's
+    names for those, adb-ABC123-x1._adb-tls-connect._tcp)."""
+    serial = address.serial or ""
+    return address.kind in ("adb", "adb+ssh") and ":" not in serial and "._adb" not in serial
+
+
 def _cut(device: Device, means: Means, stack: ExitStack) -> str | None:
     """Until `stack` ends; or why not."""
     port = device.target.usb_port
     if port is None:
         setting = "its charger's setting was not set" if means.knobs else "the device shows no setting for it"
         return f"{setting}, and edgekit.yaml names no usb_port of it"
-    if device.kind in ("adb", "adb+ssh") and ":" not in (device.target.address.serial or ""):
+    if hangs_on_usb(device.target.address):
         return "it is reached over the USB port that would lose its power (use adb over Wi-Fi)"
     try:
         stack.enter_context(power_cut(port, device.sink, device.address))
