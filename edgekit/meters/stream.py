@@ -68,13 +68,17 @@ class Readings:
         try:
             if self.layout is None:
                 self.layout = layout_of(line, self.source.columns, self.source.voltage_mv)
+                self.first_damage = ""
                 if self.layout.delimiter is not None:
                     return
             t_us, value = read_line(line, self.layout)
         except ParseError as error:
-            self.damaged += 1
             self.first_damage = self.first_damage or f"line {self.lines}: {error.problem}"
-            if self.layout is None:
+            if self.layout is not None:
+                self.damaged += 1
+            elif (
+                self.lines > 1
+            ):  # the first may be the end of one, as a serial line is in the middle of something
                 self.ended = self.first_damage
             return
         self.t_us.append(t_us)
@@ -111,7 +115,9 @@ class Readings:
         return None
 
     def _why(self) -> str:
-        return f": {self.ended or self.first_damage}" if self.ended or self.first_damage else ""
+        first = self.first_damage if self.layout is None else ""
+        said = dict.fromkeys(text for text in (first, self.ended or self.first_damage) if text)
+        return f": {', '.join(said)}" if said else ""
 
 
 def read_lines(source: Source, readings: Sequence[Reading]) -> Sequence[Rails] | Refused:
