@@ -12,7 +12,7 @@ from edgekit.benchmarking.abilities import chosen_for
 from edgekit.benchmarking.launches import LaunchSeries, job_of, launch_part
 from edgekit.benchmarking.measure import Around, judged
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan
-from edgekit.benchmarking.ready import Ready
+from edgekit.benchmarking.ready import ready_unasked
 from edgekit.benchmarking.samples import samples_of
 from edgekit.benchmarking.unplugged import PLAN, Saved, folder_of, state_of
 from edgekit.benchmarking.unplugged_script import AFTER, BEFORE, METER, TELEMETRY, Mark, marks_of
@@ -150,11 +150,12 @@ def _around(device: Device, folder: str, saved: Saved, marks: dict[str, Mark]) -
             point_of(look.t_us, path, look.texts.get(path), device.sensors)
             for path in device.sensors.sampled()
         ]
+    before = _snapshot(device, f"{folder}/{BEFORE}")
     return Around(
-        before=_snapshot(device, f"{folder}/{BEFORE}"),
+        before=before,
         after=_snapshot(device, f"{folder}/{AFTER}"),
         telemetry=telemetry,
-        ready=Ready(plan=saved.plan, cooled=None, not_set=NOTES, unmet=()),
+        ready=ready_unasked(saved.plan, before.conditions, NOTES),
         own_cpu_us=None,
         energy=taken_there(device, folder, saved, marks),
     )
