@@ -280,7 +280,9 @@ def test_files_are_read_by_the_shell_with_and_without_a_last_newline(tmp_path: P
     paths = [str(tmp_path / name) for name in ("it's whole", "open", "empty", "gone")]
     for path, text in zip(paths, ("1 a\n2 b\n", "1 a\n50031", ""), strict=False):
         Path(path).write_text(text)
-    (look,) = LOOP.readings(subprocess.check_output(["sh", "-c", look_script(paths, {})], text=True))
+    (look,) = LOOP.readings(
+        subprocess.check_output(["sh", "-c", look_script(paths, {})], text=True, timeout=20)
+    )
     whole, unended, *others = (look.texts[path] for path in paths)
     assert (whole or "").strip() == "1 a\n2 b"
     assert (unended or "").strip() == "1 a\n50031"

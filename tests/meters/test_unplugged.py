@@ -186,4 +186,4 @@ def test_a_meter_s_command_is_any_program_with_its_arguments(argv: tuple[str, ..
     offer = BatteryMeter().look(surveyed(trees.battery("-352000"), Power(current_unit="uA")))
     assert isinstance(offer, Offer)
     script = f"( {meter_script(replace(offer, argv=argv))} )"
-    assert subprocess.check_output(["sh", "-c", script], text=True) == printed
+    assert subprocess.check_output(["sh", "-c", script], text=True, timeout=20) == printed
