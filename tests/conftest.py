@@ -81,12 +81,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
     if report.skipped and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped under CI: {report.longrepr}"
-    if report.when == "call" and report.passed and (mark := passes.mark(item)) is not None:
-        if unforeseen := passes.beyond(item):
-            report.outcome = "failed"
-            report.longrepr = f"tests/closure.py does not know that this file reaches {', '.join(unforeseen)}"
-        else:
-            mark.touch()
+    kept = report.when == "call" and report.passed and passes.mark(item) is not None
+    if kept and (unforeseen := passes.beyond(item)):
+        report.outcome = "failed"
+        report.longrepr = f"tests/closure.py does not know that this file reaches {', '.join(unforeseen)}"
+    passes.note(item, report)
 
 
 @pytest.hookimpl(tryfirst=True)
