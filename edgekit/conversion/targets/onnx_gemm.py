@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgekit.conversion.extras import need, quiet
-from edgekit.conversion.targets.onnx_plan import Plan, Planned, float_constants
+from edgekit.conversion.targets.onnx_plan import Plan, Planned, float_constants, reads_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +64,7 @@ def with_gemms(model: Any, plan: Plan) -> tuple[Any, Plan]:
 
 def _pairs(model: Any, plan: Plan) -> Iterator[_Pair]:
     planned, constants, shapes = {p.name: p for p in plan.planned}, float_constants(model), _shapes(model)
-    reads = list(_reads(model.graph))
+    reads = list(reads_of(model.graph))
     reads += [place.name for place in model.graph.output]
     readers = {name: node for node in model.graph.node for name in node.input}
     for node in model.graph.node:
@@ -87,15 +87,6 @@ def _pairs(model: Any, plan: Plan) -> Iterator[_Pair]:
             continue
         if len(shape) >= 2 and shape[-1] == weight.dims[1] and shape.count(-1) <= 1:
             yield _Pair(node, add, bias, shape)
-
-
-def _reads(graph: Any) -> Iterator[str]:
-    """Every name that a node reads, also what branches and loops take from outside of them."""
-    for node in graph.node:
-        yield from node.input
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
-                yield from _reads(inner)
 
 
 def _shapes(model: Any) -> dict[str, tuple[int, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -116,6 +116,16 @@ def plan_for(recipe: Recipe, model: Any) -> Plan:
 def float_constants(model: Any) -> dict[str, Any]:
     """Initializers of float32 by name."""
     return {t.name: t for t in model.graph.initializer if t.data_type == _FLOAT}
+
+
+def reads_of(graph: Any) -> Iterator[str]:
+    """Every name that a node reads, also what branches and loops take from outside of them."""
+    for node in graph.node:
+        yield from node.input
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
+                yield from reads_of(inner)
+                yield from (place.name for place in inner.output)
 
 
 def _weight(node: Any, constants: Mapping[str, Any]) -> str | None:
