@@ -16,6 +16,11 @@ from tests import order, passes
 os.environ["EDGEKIT_CACHE_DIR"] = str(cache_dir())
 """Settled before any test gives the product another HOME."""
 
+OF_THE_USER = (
+    "ANDROID_SERIAL", "EDGEKIT_DEVICE", "EDGEKIT_PROFILE", "EDGEKIT_RECIPE", "EDGEKIT_RESULTS", "EDGEKIT_TOKEN",
+)  # fmt: skip
+"""Settings by the environment that no test is to see."""
+
 pytest_plugins = ["tests.targets.fixtures", "tests.browsing"]
 
 
@@ -41,12 +46,8 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("EDGEKIT_DATA_DIR", str(folder / "data"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
-    for name in [
-        n
-        for n in os.environ
-        if n in ("EDGEKIT_DEVICE", "ANDROID_SERIAL", "EDGEKIT_PROFILE", "EDGEKIT_RESULTS")
-    ]:
-        monkeypatch.delenv(name)
+    for name in OF_THE_USER:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")
