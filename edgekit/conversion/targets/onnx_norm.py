@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from edgekit.conversion.extras import need
-from edgekit.conversion.targets.onnx_plan import reads_of
+from edgekit.conversion.targets.onnx_plan import new_names, reads_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +33,7 @@ def fold_norms(model: Any) -> int:
     constants = {tensor.name: tensor for tensor in graph.initializer}
     makers = {name: node for node in graph.node for name in node.output}
     reads = Counter((*reads_of(graph), *(place.name for place in graph.output)))
-    folded = []
+    folded, free = [], new_names(graph)
     for norm in graph.node:
         conv = makers.get(norm.input[0]) if norm.op_type == "BatchNormalization" else None
         if conv is None or conv.op_type != "Conv" or not _simple(norm, conv, constants, reads):
@@ -46,7 +46,7 @@ def fold_norms(model: Any) -> int:
             else 0.0
         )
         new = _folded(weights, bias, values, _epsilon(norm))
-        names = [f"{norm.output[0]}_{part}" for part in ("weight", "bias")]
+        names = [free(f"{norm.output[0]}_{part}") for part in ("weight", "bias")]
         graph.initializer.extend(
             onnx.numpy_helper.from_array(value, name) for value, name in zip(new, names, strict=True)
         )

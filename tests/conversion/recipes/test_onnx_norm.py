@@ -62,6 +62,20 @@ def test_what_is_read_elsewhere_too_stays() -> None:
     assert fold_norms(model) == 0
 
 
+def test_names_that_are_taken_stay_whose_they_are() -> None:
+    """A normalization `n` whose own constants are called n_weight and n_bias."""
+    model, values = made(), np.random.default_rng(1).random((1, 3, 8, 8), np.float32)
+    new = {"gamma": "n_weight", "beta": "n_bias"}
+    for tensor in model.graph.initializer:
+        tensor.name = new.get(tensor.name, tensor.name)
+    norm = model.graph.node[1]
+    norm.input[:] = [new.get(name, name) for name in norm.input]
+    before = run(model, values)
+    assert fold_norms(model) == 1
+    onnx.checker.check_model(model)
+    np.testing.assert_allclose(run(model, values), before, rtol=1e-5, atol=1e-5)
+
+
 def test_an_input_left_out_by_an_empty_name_is_none() -> None:
     model, values = made(bias=False), np.random.default_rng(1).random((1, 3, 8, 8), np.float32)
     model.graph.node[0].input.append("")
