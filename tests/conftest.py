@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from edgekit.cache import cache_dir
 from edgekit.config import FILE_NAME, user_config_dir
@@ -15,6 +16,10 @@ from tests import order, passes
 
 os.environ["EDGEKIT_CACHE_DIR"] = str(cache_dir())
 """Settled before any test gives the product another HOME."""
+
+settings.register_profile("edgekit", settings(), deadline=None)
+settings.load_profile("edgekit")
+"""A busy machine is no failure; the rest as it is, in CI without chance."""
 
 OF_THE_USER = (
     "ANDROID_SERIAL", "EDGEKIT_DEVICE", "EDGEKIT_PROFILE", "EDGEKIT_RECIPE", "EDGEKIT_RESULTS", "EDGEKIT_TOKEN",
