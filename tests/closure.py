@@ -59,12 +59,12 @@ class Mentions:
 
 
 def closure(test_file: Path) -> frozenset[Path]:
-    """Files below ROOT: of the product, of tests' helpers, of scripts; never test files other than this one."""
+    """Files below ROOT: of the product, of tests' helpers, of scripts; other files of tests only where one is imported."""
     todo = [test_file, *(f / "conftest.py" for f in test_file.parents if f.is_relative_to(TESTS))]
     found: set[Path] = set()
     while todo:
         path = todo.pop()
-        if path in found or not path.is_file() or (path.name.startswith("test_") and path != test_file):
+        if path in found or not path.is_file():
             continue
         found.add(path)
         if path not in _MACHINERY:
@@ -76,15 +76,16 @@ def closure(test_file: Path) -> frozenset[Path]:
 def referred(path: Path) -> frozenset[Path]:
     mentions = _mentions(path)
     found: set[Path] = set()
-    for name in mentions.modules:
-        found |= _of_module(name)
     for name in mentions.trees:
         found.update(_python_below(_place(name)))
+    for name in mentions.files:
+        found |= _named(name)
+    found = {file for file in found if not file.name.startswith("test_")}  # only looks like what is meant
+    for name in mentions.modules:
+        found |= _of_module(name)
     for group in mentions.groups:
         for name in _registered().get(group, ()):
             found |= _of_module(name)
-    for name in mentions.files:
-        found |= _named(name)
     return frozenset(found)
 
 

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from edgekit.cache import cache_dir
 from edgekit.config import FILE_NAME, user_config_dir
@@ -15,6 +16,15 @@ from tests import order, passes
 
 os.environ["EDGEKIT_CACHE_DIR"] = str(cache_dir())
 """Settled before any test gives the product another HOME."""
+
+settings.register_profile("edgekit", settings(), deadline=None)
+settings.load_profile("edgekit")
+"""A busy machine is no failure; the rest as it is, in CI without chance."""
+
+OF_THE_USER = (
+    "ANDROID_SERIAL", "EDGEKIT_DEVICE", "EDGEKIT_PROFILE", "EDGEKIT_RECIPE", "EDGEKIT_RESULTS", "EDGEKIT_TOKEN",
+)  # fmt: skip
+"""Settings by the environment that no test is to see."""
 
 pytest_plugins = ["tests.targets.fixtures", "tests.browsing"]
 
@@ -41,12 +51,8 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("EDGEKIT_DATA_DIR", str(folder / "data"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
-    for name in [
-        n
-        for n in os.environ
-        if n in ("EDGEKIT_DEVICE", "ANDROID_SERIAL", "EDGEKIT_PROFILE", "EDGEKIT_RESULTS")
-    ]:
-        monkeypatch.delenv(name)
+    for name in OF_THE_USER:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")
@@ -81,12 +87,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
     if report.skipped and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped under CI: {report.longrepr}"
-    if report.when == "call" and report.passed and (mark := passes.mark(item)) is not None:
-        if unforeseen := passes.beyond(item):
-            report.outcome = "failed"
-            report.longrepr = f"tests/closure.py does not know that this file reaches {', '.join(unforeseen)}"
-        else:
-            mark.touch()
+    kept = report.when == "call" and report.passed and passes.mark(item) is not None
+    if kept and (unforeseen := passes.beyond(item)):
+        report.outcome = "failed"
+        report.longrepr = f"tests/closure.py does not know that this file reaches {', '.join(unforeseen)}"
+    passes.note(item, report)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -108,12 +108,14 @@ class SecondsKept:
         took[1] += report.when == "setup"  # the phase that every test has
 
     def pytest_sessionfinish(self) -> None:
-        kept = {**self._known, **self._now}
+        now = {name: took for name, took in self._now.items() if took[1]}
+        kept = {**self._known, **now}
         atomic_write(self._path, json.dumps(kept, indent=0, sort_keys=True).encode())
 
 
 def _read(path: Path) -> Known:
     try:
-        return {str(name): (float(a), float(b)) for name, (a, b) in json.loads(path.read_bytes()).items()}
+        table = json.loads(path.read_bytes())
+        return {str(name): (float(a), float(b)) for name, (a, b) in table.items() if b > 0}
     except (OSError, ValueError, TypeError, AttributeError):  # none yet, or damaged: it is made again
         return {}

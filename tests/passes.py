@@ -3,8 +3,8 @@
 Two groups. Converters (`heavy`) and agents, transports, whole devices, cuts, fuzzing (LONG, by file). A test depends on its own file
 and all Python that this can reach (tests/closure.py), the data that lies beside, every installed package with its
 version, and Python itself; those of LONG on the native sources, every script, the kernel and the system's packages,
-too. All that is hashed; a mark in the cache is named by that hash and the test. `EDGEKIT_TEST_ALL=1` runs all the
-same; the summary tells how many were not run again.
+too. All that is hashed; a mark in the cache is named by that hash and the test. What was changed since the tests began leaves no
+mark: nobody knows which of the two ran. `EDGEKIT_TEST_ALL=1` runs all the same; the summary tells how many were not run again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
@@ -48,17 +49,19 @@ LONG_DATA = (
     "benchmarks",
     "device_profiles",
     "examples",
+    "edgekit/agent/bin",
     "native",
     "pyproject.toml",
     "ios_export/pyproject.toml",
     "scripts",
     "tests",
 )
+"""The programs that were built, too: they may be older than their sources."""
+_DATA_OF = {"long": LONG_DATA, "heavy": DATA}
 _SYSTEM = Path("/var/lib/dpkg/status")
 """Every package of a Debian system, with its version."""
 _OURS = tuple(f"{name}." for name in PACKAGES)
-_MADE = ("__pycache__", "bin")
-"""Folders of files that are made from others."""
+_STARTED = time.time()
 
 
 @cache
@@ -74,9 +77,9 @@ def _surroundings(group: str) -> str:
     """Of all that is the same for the tests of a group."""
     digest = hashlib.sha256(f"{group} {sys.version}".encode())
     if group == "long":
-        digest.update(platform.release().encode())
+        digest.update(f"{platform.release()} {os.environ.get('EDGEKIT_FAULTS')}".encode())
         digest.update(_SYSTEM.read_bytes() if _SYSTEM.is_file() else b"")
-    for path in sorted(_data(LONG_DATA if group == "long" else DATA)):
+    for path in sorted(_data(_DATA_OF[group])):
         _add(digest, path)
     for name in sorted({f"{d.metadata['Name']}=={d.version}" for d in metadata.distributions()}):
         digest.update(f"{name}\0".encode())
@@ -92,7 +95,8 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _data(names: Iterable[str]) -> set[Path]:
+@cache
+def _data(names: tuple[str, ...]) -> set[Path]:
     """Python of the tests is no data: of that, a test depends on what it reaches."""
     files = {ROOT / name for name in names if (ROOT / name).is_file()}
     files |= {path for name in names for path in _below(ROOT / name)}
@@ -101,22 +105,54 @@ def _data(names: Iterable[str]) -> set[Path]:
 
 def _below(folder: Path) -> Iterable[Path]:
     for path in folder.rglob("*"):
-        if path.is_file() and not any(part in _MADE for part in path.relative_to(ROOT).parts):
+        if path.is_file() and "__pycache__" not in path.parts:
             yield path
+
+
+def _group(item: pytest.Item) -> str | None:
+    if os.environ.get("EDGEKIT_TEST_ALL") or os.environ.get("EDGEKIT_FAULTS_TABLE"):
+        return None
+    if item.nodeid.startswith(LONG):
+        return "long"
+    heavy = item.get_closest_marker("heavy") is not None and item.nodeid.startswith(FOLDERS)
+    return "heavy" if heavy else None
 
 
 def mark(item: pytest.Item) -> Path | None:
     """The file that stands for a pass of this test with this content; None for tests that always run."""
-    if os.environ.get("EDGEKIT_TEST_ALL"):
-        return None
-    if item.nodeid.startswith(LONG):
-        group = "long"
-    elif item.get_closest_marker("heavy") is not None and item.nodeid.startswith(FOLDERS):
-        group = "heavy"
-    else:
+    group = _group(item)
+    if group is None:
         return None
     name = hashlib.sha256(item.nodeid.encode()).hexdigest()[:32]
     return cache_dir("test-passes", _content(group, item.path)[:32]) / name
+
+
+_CALLED = pytest.StashKey[bool]()
+
+
+def note(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Keep the pass of a test once all three phases passed. One that fails while it is torn down takes back the passes of its
+    whole file: what it tears down may be others' too."""
+    if report.when == "call":
+        item.stash[_CALLED] = report.passed
+    if report.when != "teardown":
+        return
+    if report.failed:
+        for other in item.session.items:
+            if other.path == item.path and (kept := mark(other)) is not None:
+                kept.unlink(missing_ok=True)
+    elif item.stash.get(_CALLED, False) and (kept := mark(item)) is not None and _unchanged(item):
+        kept.touch()
+
+
+def _unchanged(item: pytest.Item) -> bool:
+    """Whether what a test depends on is what it was when this process began to import it."""
+    group = _group(item)
+    data = _data(_DATA_OF[group]) if group is not None else set()
+    try:
+        return all(path.stat().st_ctime < _STARTED for path in closure(item.path) | data)
+    except OSError:  # it is gone
+        return False
 
 
 _BEFORE = pytest.StashKey[tuple[Path, frozenset[str]]]()
@@ -142,17 +178,24 @@ def beyond(item: pytest.Item) -> list[str]:
 def report_again(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Report a test as passed without running it; whatever the test before left set up is torn down as usual."""
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    torn = pytest.CallInfo.from_call(
+        lambda: item.session._setupstate.teardown_exact(nextitem),
+        when="teardown",
+        reraise=(KeyboardInterrupt, pytest.exit.Exception),
+    )
     for when in ("setup", "call", "teardown"):
-        report = pytest.TestReport(
-            nodeid=item.nodeid,
-            location=item.location,
-            keywords={},
-            outcome="passed",
-            longrepr=None,
-            when=when,  # type: ignore[arg-type]
-            duration=0.0,
-            user_properties=[("passed before", True)],
-        )
+        if when == "teardown" and torn.excinfo is not None:
+            report = item.ihook.pytest_runtest_makereport(item=item, call=torn)
+        else:
+            report = pytest.TestReport(
+                nodeid=item.nodeid,
+                location=item.location,
+                keywords={},
+                outcome="passed",
+                longrepr=None,
+                when=when,  # type: ignore[arg-type]
+                duration=0.0,
+                user_properties=[("passed before", True)],
+            )
         item.ihook.pytest_runtest_logreport(report=report)
-    item.session._setupstate.teardown_exact(nextitem)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)

@@ -91,6 +91,15 @@ def test_a_change_concerns_those_that_can_run_it() -> None:
     assert not [name for name in pure if name.startswith(("edgekit/conversion", "edgekit/models"))]
 
 
+def test_what_is_imported_from_another_file_of_tests_counts() -> None:
+    """With all that it reaches; a file of tests that only has a name like what is meant does not."""
+    found = _names(ROOT / "tests" / "profiles" / "test_capability_libraries.py")
+    assert "tests/profiles/test_capabilities.py" in found
+    found = _names(ROOT / "tests" / "conversion" / "layers" / "test_quantized.py")
+    assert "tests/conversion/test_takeable.py" in found, "imported in a function"
+    assert [name for name in _names(CONVERTS) if "/test_" in name] == ["tests/conversion/test_matrix.py"]
+
+
 def test_every_file_whose_passes_are_kept_can_be_judged() -> None:
     """Whatever others write there: an answer, and the file itself in it."""
     for path in (ROOT / "tests").rglob("test_*.py"):

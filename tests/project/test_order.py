@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from pathlib import Path
 
-from tests.order import TestFile, plan
+import pytest
+from hypothesis import settings
+
+from tests.order import SecondsKept, TestFile, _read, plan
 
 pytestmark = pytest.mark.base
 
@@ -37,3 +41,31 @@ def test_no_file_is_lost_or_handed_out_twice() -> None:
     files = [_file(f"f{n}", n % 7, computes=n % 3 == 0) for n in range(50)]
     assert sorted(plan(files, workers=2, processors=2)) == sorted(f.name for f in files)
     assert plan([], workers=2, processors=2) == []
+
+
+def test_a_worker_that_died_leaves_a_table_that_can_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file took no seconds of no tests: that tells nothing, and must not stop every run after this one."""
+    monkeypatch.setenv("EDGEKIT_CACHE_DIR", str(tmp_path))
+    table = tmp_path / "test-seconds" / "files.json"
+    table.parent.mkdir()
+    table.write_text('{"tests/test_old.py": [0.0, 0], "tests/test_good.py": [3.0, 2]}')
+    kept = SecondsKept()
+    died = pytest.TestReport(
+        nodeid="tests/test_now.py::test_one",
+        location=("tests/test_now.py", None, ""),
+        keywords={},
+        outcome="failed",
+        longrepr="worker 'gw0' crashed",
+        when="???",  # type: ignore[arg-type] # as xdist has it
+    )
+    kept.pytest_runtest_logreport(died)
+    kept.pytest_sessionfinish()
+    assert _read(table) == {"tests/test_good.py": (3.0, 2.0)}
+    assert list(json.loads(table.read_bytes())) == ["tests/test_good.py"]
+
+
+def test_a_busy_machine_is_no_failure_of_an_example() -> None:
+    """Hypothesis allows 200 ms for each, outside of CI; many run side by side here, and pytest-timeout holds."""
+    assert settings().deadline is None

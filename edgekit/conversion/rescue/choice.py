@@ -12,11 +12,12 @@ _T = TypeVar("_T")
 @dataclass(frozen=True)
 class Candidate:
     """A layer that could stay float. `gain`: how much error it adds (its own error squared: errors of different layers add up
-    so); `cost_bytes`: what its weights would take more."""
+    so); `cost_bytes`: what its weights would take more; `parts`: what was made one operator with it, and becomes float with it."""
 
     name: str
     gain: float
     cost_bytes: int
+    parts: tuple[str, ...] = ()
 
 
 def in_order(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:

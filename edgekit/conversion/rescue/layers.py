@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -22,6 +22,8 @@ from edgekit.conversion.targets.base import Prepared
 _ROUNDS = 8
 _NAMED = 8
 WEIGHTS_ONLY, INT16 = "int8-weight-only", "int16x8"
+_FUSED = " + "
+"""Between the types of operators of the float model that are one in the quantized one (ONNX)."""
 _HOW = {FLOAT: "stay float", INT16: "compute in 16 bits"}
 
 
@@ -37,16 +39,16 @@ def worst_layers(
     scheme = wider_scheme(job.profile, target.recipes)
     if prepared.path is None:
         return None
-    chosen: list[str] = []
+    chosen: list[tuple[str, ...]] = []
     for number in range(_ROUNDS):
         probes = probes_for(job.target.format, prepared.path, now.result.made.path)
         if probes is None:
             return None
         given = first_samples(job, samples, now.result)
-        found = in_order(candidates(quantized_layers(*probes, given), *probes, chosen))
+        found = in_order(candidates(quantized_layers(*probes, given), *probes, _flat(chosen)))
         failed = len(chosen)
-        chosen += [one.name for one in found[: 2**number]]
-        wider = eased(recipe, chosen, target.name, scheme)
+        chosen += [(one.name, *one.parts) for one in found[: 2**number]]
+        wider = eased(recipe, _flat(chosen), target.name, scheme)
         made = tries(prepared, wider) if len(chosen) > failed else None
         if made is None:
             return None
@@ -67,7 +69,7 @@ def _fewer(
     recipe: Recipe,
     target: str,
     scheme: str,
-    chosen: list[str],
+    chosen: list[tuple[str, ...]],
     failed: int,
     made: Outcome,
     tries: Tries,
@@ -76,15 +78,21 @@ def _fewer(
     between layers that do not fit into 8 bits."""
 
     def passing(count: int, scheme: str = scheme) -> Outcome | None:
-        again = tries(prepared, eased(recipe, chosen[:count], target, scheme))
+        again = tries(prepared, eased(recipe, _flat(chosen[:count]), target, scheme))
         return None if again is None or again.verification.state == "failed" else again
 
     count, made = fewest(failed, len(chosen), passing) or (len(chosen), made)
     smaller = passing(count, WEIGHTS_ONLY) if scheme == FLOAT else None
-    names = ", ".join(name[:60] for name in chosen[: min(count, _NAMED)])
+    eased_ones = _flat(chosen[:count])
+    count = len(eased_ones)
+    names = ", ".join(name[:60] for name in eased_ones[:_NAMED])
     more = f" and {count - _NAMED} more" if count > _NAMED else ""
     how = "compute in float, with int8 weights" if smaller is not None else _HOW[scheme]
     return replace(smaller or made, notes=(f"{count} operators {how}: {names}{more}",))
+
+
+def _flat(chosen: Sequence[tuple[str, ...]]) -> list[str]:
+    return list(dict.fromkeys(name for names in chosen for name in names))
 
 
 def candidates(
@@ -97,6 +105,8 @@ def candidates(
     makers: dict[str, ProbedOp] = {before.tensors[op.outputs[0]].name: op for op in before.ops if op.outputs}
     numbers = {name: at for at, name in enumerate(makers)}
     gains: dict[str, float] = {}
+    parts: dict[str, tuple[str, ...]] = {}
+    made = {after.tensors[op.outputs[0]].name: op for op in after.ops if op.outputs}
     for row in report.ops:
         error = row.own_by_channel if row.own_by_channel is not None else row.own
         if error is None:
@@ -108,8 +118,33 @@ def candidates(
         for name in {plain_name(name, numbers) for name in names} - set(chosen):
             if name in makers:
                 gains[name] = gains.get(name, 0.0) + error**2
-    costs = {name: sum(3 * before.elements(n) for n in makers[name].weights) for name in gains}
-    return [Candidate(name, gain, costs[name]) for name, gain in gains.items()]
+        if _FUSED in row.op and row.name in gains:
+            given = {plain_name(after.tensors[n].name, numbers) for n in made[row.name].inputs}
+            parts[row.name] = _between(given, row.name, before, makers)
+
+    def cost(name: str) -> int:
+        return sum(
+            3 * before.elements(n) for one in (name, *parts.get(name, ())) for n in makers[one].weights
+        )
+
+    return [Candidate(name, gain, cost(name), parts.get(name, ())) for name, gain in gains.items()]
+
+
+def _between(given: set[str], last: str, before: Probe, makers: Mapping[str, ProbedOp]) -> tuple[str, ...]:
+    """What else the float model computes between `given` and `last`, none where `given` is not all that this starts from. Only the
+    last of it in float would leave the rounding where it was: in front of it."""
+    found: dict[str, None] = {}
+    waiting = [last]
+    while waiting:
+        for number in makers[waiting.pop()].inputs:
+            name = before.tensors[number].name
+            if name in given or name in found:
+                continue
+            if name not in makers:
+                return ()
+            found[name] = None
+            waiting.append(name)
+    return tuple(found)
 
 
 def eased(recipe: Recipe, names: Sequence[str], target: str, scheme: str = FLOAT) -> Recipe:

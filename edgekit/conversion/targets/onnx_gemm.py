@@ -6,12 +6,12 @@ so, at 1.07 times the error (docs/performance.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgekit.conversion.extras import need, quiet
-from edgekit.conversion.targets.onnx_plan import Plan, Planned, float_constants
+from edgekit.conversion.targets.onnx_plan import Plan, Planned, float_constants, new_names, reads_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,10 +39,10 @@ def with_gemms(model: Any, plan: Plan) -> tuple[Any, Plan]:
     if not pairs:
         return model, plan
     onnx = need("onnx", "onnx", _WHAT)
-    planned = {p.name: p for p in plan.planned}
+    planned, free = {p.name: p for p in plan.planned}, new_names(model.graph)
     for pair in pairs:
         at = next(i for i, node in enumerate(model.graph.node) if node.name == pair.add.name)
-        made = _nodes(model, pair)
+        made = _nodes(model, pair, free)
         # in the Add's place: there both its inputs are known
         model.graph.node.remove(pair.add)
         for place, node in enumerate(made):
@@ -64,7 +64,7 @@ def with_gemms(model: Any, plan: Plan) -> tuple[Any, Plan]:
 
 def _pairs(model: Any, plan: Plan) -> Iterator[_Pair]:
     planned, constants, shapes = {p.name: p for p in plan.planned}, float_constants(model), _shapes(model)
-    reads = list(_reads(model.graph))
+    reads = list(reads_of(model.graph))
     reads += [place.name for place in model.graph.output]
     readers = {name: node for node in model.graph.node for name in node.input}
     for node in model.graph.node:
@@ -89,15 +89,6 @@ def _pairs(model: Any, plan: Plan) -> Iterator[_Pair]:
             yield _Pair(node, add, bias, shape)
 
 
-def _reads(graph: Any) -> Iterator[str]:
-    """Every name that a node reads, also what branches and loops take from outside of them."""
-    for node in graph.node:
-        yield from node.input
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
-                yield from _reads(inner)
-
-
 def _shapes(model: Any) -> dict[str, tuple[int, ...]]:
     """Of all tensors that have one; -1 for an axis without a number."""
     return {
@@ -108,21 +99,28 @@ def _shapes(model: Any) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _nodes(model: Any, pair: _Pair) -> Sequence[Any]:
+def _nodes(model: Any, pair: _Pair, free: Callable[[str], str]) -> Sequence[Any]:
     onnx = need("onnx", "onnx", _WHAT)
     name, result = pair.matmul.name, pair.add.output[0]
     given, weight = pair.matmul.input
     if len(pair.shape) == 2:
         return [onnx.helper.make_node("Gemm", [given, weight, pair.bias], [result], name=name)]
     width = int(next(t for t in model.graph.initializer if t.name == weight).dims[0])
-    shapes: Mapping[str, Sequence[int]] = {"rows": (-1, width), "back": pair.shape}
-    model.graph.initializer.extend(
-        onnx.helper.make_tensor(f"{name}_{part}_shape", onnx.TensorProto.INT64, [len(shape)], list(shape))
-        for part, shape in shapes.items()
-    )
-    rows, flat = f"{name}_rows_output", f"{name}_flat_output"
+
+    def sized(part: str, shape: Sequence[int]) -> str:
+        made = onnx.helper.make_tensor(
+            free(f"{name}_{part}_shape"), onnx.TensorProto.INT64, [len(shape)], list(shape)
+        )
+        model.graph.initializer.append(made)
+        return str(made.name)
+
+    rows, flat = free(f"{name}_rows_output"), free(f"{name}_flat_output")
     return [
-        onnx.helper.make_node("Reshape", [given, f"{name}_rows_shape"], [rows], name=f"{name}_rows"),
+        onnx.helper.make_node(
+            "Reshape", [given, sized("rows", (-1, width))], [rows], name=free(f"{name}_rows")
+        ),
         onnx.helper.make_node("Gemm", [rows, weight, pair.bias], [flat], name=name),
-        onnx.helper.make_node("Reshape", [flat, f"{name}_back_shape"], [result], name=f"{name}_back"),
+        onnx.helper.make_node(
+            "Reshape", [flat, sized("back", pair.shape)], [result], name=free(f"{name}_back")
+        ),
     ]

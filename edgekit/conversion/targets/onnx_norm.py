@@ -11,6 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from edgekit.conversion.extras import need
+from edgekit.conversion.targets.onnx_plan import new_names, reads_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,9 +32,8 @@ def fold_norms(model: Any) -> int:
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     makers = {name: node for node in graph.node for name in node.output}
-    reads = Counter(name for node in graph.node for name in node.input)
-    reads.update(place.name for place in graph.output)
-    folded = []
+    reads = Counter((*reads_of(graph), *(place.name for place in graph.output)))
+    folded, free = [], new_names(graph)
     for norm in graph.node:
         conv = makers.get(norm.input[0]) if norm.op_type == "BatchNormalization" else None
         if conv is None or conv.op_type != "Conv" or not _simple(norm, conv, constants, reads):
@@ -42,11 +42,11 @@ def fold_norms(model: Any) -> int:
         weights = onnx.numpy_helper.to_array(constants[conv.input[1]])
         bias = (
             onnx.numpy_helper.to_array(constants[conv.input[2]]).astype("float64")
-            if len(conv.input) > 2
+            if conv.input[2:3] not in ([], [""])
             else 0.0
         )
         new = _folded(weights, bias, values, _epsilon(norm))
-        names = [f"{norm.output[0]}_{part}" for part in ("weight", "bias")]
+        names = [free(f"{norm.output[0]}_{part}") for part in ("weight", "bias")]
         graph.initializer.extend(
             onnx.numpy_helper.from_array(value, name) for value, name in zip(new, names, strict=True)
         )
@@ -55,9 +55,12 @@ def fold_norms(model: Any) -> int:
         folded.append(norm)
     for norm in folded:
         graph.node.remove(norm)
-    used = {name for node in graph.node for name in node.input} | {place.name for place in graph.output}
-    for tensor in [tensor for tensor in graph.initializer if folded and tensor.name not in used]:
-        graph.initializer.remove(tensor)
+    used = {*reads_of(graph), *(place.name for place in graph.output)}
+    unused = {name for name in constants if folded and name not in used}
+    # old models name their constants as inputs too: one without a value would have to be given
+    for held in (graph.initializer, graph.input):
+        for one in [one for one in held if one.name in unused]:
+            held.remove(one)
     return len(folded)
 
 
@@ -65,7 +68,10 @@ def _simple(norm: Any, conv: Any, constants: dict[str, Any], reads: Counter[str]
     trains = any(attribute.name == "training_mode" and attribute.i for attribute in norm.attribute)
     own = (*norm.input[1:], *(name for name in conv.input[1:] if name))
     complete = len(norm.input) == 5 and len([name for name in norm.output if name]) == 1
-    return not trains and complete and reads[conv.output[0]] == 1 and all(name in constants for name in own)
+    if trains or not complete or reads[conv.output[0]] != 1 or not all(name in constants for name in own):
+        return False
+    channels = list(constants[conv.input[1]].dims)[:1]
+    return all(list(constants[name].dims) == channels for name in norm.input[1:])
 
 
 def _epsilon(norm: Any) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -116,6 +116,41 @@ def plan_for(recipe: Recipe, model: Any) -> Plan:
 def float_constants(model: Any) -> dict[str, Any]:
     """Initializers of float32 by name."""
     return {t.name: t for t in model.graph.initializer if t.data_type == _FLOAT}
+
+
+def new_names(graph: Any) -> Callable[[str], str]:
+    """Gives for a name one that no node and no tensor of the graph has: that name, where it is free."""
+    taken = set(_names(graph))
+
+    def free(name: str) -> str:
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        return name
+
+    return free
+
+
+def _names(graph: Any) -> Iterator[str]:
+    yield from (one.name for one in (*graph.initializer, *graph.input, *graph.output))
+    for node in graph.node:
+        yield from (node.name, *node.input, *node.output)
+        for inner in _inner(node):
+            yield from _names(inner)
+
+
+def _inner(node: Any) -> Iterator[Any]:
+    for attribute in node.attribute:
+        yield from (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs)
+
+
+def reads_of(graph: Any) -> Iterator[str]:
+    """Every name that a node reads, also what branches and loops take from outside of them."""
+    for node in graph.node:
+        yield from node.input
+        for inner in _inner(node):
+            yield from reads_of(inner)
+            yield from (place.name for place in inner.output)
 
 
 def _weight(node: Any, constants: Mapping[str, Any]) -> str | None:

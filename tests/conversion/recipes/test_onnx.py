@@ -342,3 +342,31 @@ def test_b2_b2_what_a_branch_reads_stays_between_its_nodes() -> None:
         found, plan = with_gemms(model, plan_for(load_recipe("int8-static"), model))
         assert types(found).get("Gemm", 0) == count
         assert ("Gemm" in {one.op for one in plan.planned}) is bool(count)
+
+
+def test_b2_b2_new_nodes_take_no_name_that_is_taken() -> None:
+    """ONNX Runtime loads no model with two nodes or two tensors of one name."""
+    from edgekit.conversion.targets.onnx_gemm import with_gemms
+
+    make = onnx.helper
+    nodes = [
+        make.make_node("MatMul", ["x", "w"], ["m"], name="q"),
+        make.make_node("Add", ["m", "b"], ["a"], name="q_back"),
+        make.make_node("Relu", ["a"], ["r"], name="q_rows"),
+        make.make_node("Neg", ["r"], ["q_rows_output"], name="last"),
+    ]
+    arrays = {"w": np.ones((3, 4), np.float32), "b": np.ones(4, np.float32)}
+    graph = make.make_graph(
+        nodes,
+        "g",
+        [make.make_tensor_value_info("x", 1, [1, 2, 3])],
+        [make.make_tensor_value_info("q_rows_output", 1, [1, 2, 4])],
+        [onnx.numpy_helper.from_array(value, name) for name, value in arrays.items()],
+    )
+    model = onnx.shape_inference.infer_shapes(make.make_model(graph))
+    found, plan = with_gemms(model, plan_for(load_recipe("int8-static"), model))
+    assert types(found)["Gemm"] == 1
+    onnx.checker.check_model(found, full_check=True)
+    names = [node.name for node in found.graph.node]
+    assert len(set(names)) == len(names)
+    assert {one.name for one in plan.planned} == set(names)

@@ -62,6 +62,59 @@ def test_what_is_read_elsewhere_too_stays() -> None:
     assert fold_norms(model) == 0
 
 
+def test_names_that_are_taken_stay_whose_they_are() -> None:
+    """A normalization `n` whose own constants are called n_weight and n_bias."""
+    model, values = made(), np.random.default_rng(1).random((1, 3, 8, 8), np.float32)
+    new = {"gamma": "n_weight", "beta": "n_bias"}
+    for tensor in model.graph.initializer:
+        tensor.name = new.get(tensor.name, tensor.name)
+    norm = model.graph.node[1]
+    norm.input[:] = [new.get(name, name) for name in norm.input]
+    before = run(model, values)
+    assert fold_norms(model) == 1
+    onnx.checker.check_model(model)
+    np.testing.assert_allclose(run(model, values), before, rtol=1e-5, atol=1e-5)
+
+
+def test_an_input_left_out_by_an_empty_name_is_none() -> None:
+    model, values = made(bias=False), np.random.default_rng(1).random((1, 3, 8, 8), np.float32)
+    model.graph.node[0].input.append("")
+    before = run(model, values)
+    assert fold_norms(model) == 1
+    np.testing.assert_allclose(run(model, values), before, rtol=1e-5, atol=1e-5)
+
+
+def test_constants_that_are_named_as_inputs_need_not_be_given_behind_it() -> None:
+    """Models of IR 3 name all of theirs so: without a value they would be inputs of the model."""
+    model, values = made(), np.random.default_rng(1).random((1, 3, 8, 8), np.float32)
+    model.graph.input.extend(
+        onnx.helper.make_tensor_value_info(one.name, 1, list(one.dims)) for one in model.graph.initializer
+    )
+    before = run(model, values)
+    assert fold_norms(model) == 1
+    assert [place.name for place in model.graph.input] == ["x"]
+    np.testing.assert_allclose(run(model, values), before, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "folds"), [("c", 0), ("w", 1)])
+def test_what_a_branch_takes_from_outside_of_it_stays(name: str, folds: int) -> None:
+    """`c`: what the convolution gives; `w`: its weights."""
+    model, values = made(), np.random.default_rng(1).random((1, 3, 8, 8), np.float32)
+    shape = [1, 6, 8, 8] if name == "c" else [6, 3, 3, 3]
+    info, node = onnx.helper.make_tensor_value_info, onnx.helper.make_node
+    branches = {
+        f"{side}_branch": onnx.helper.make_graph([node(op, [name], [side])], side, [], [info(side, 1, shape)])
+        for side, op in (("then", "Neg"), ("else", "Abs"))
+    }
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(True), "condition"))
+    model.graph.node.append(node("If", ["condition"], ["z"], **branches))
+    model.graph.output.append(info("z", 1, shape))
+    before = run(model, values)
+    assert fold_norms(model) == folds
+    onnx.checker.check_model(model)
+    np.testing.assert_allclose(run(model, values), before, rtol=1e-5, atol=1e-5)
+
+
 def test_a_quantized_model_has_none(tmp_path: Path) -> None:
     onnx.save(made(), str(tmp_path / "m.onnx"))
     np.savez(tmp_path / "c.npz", x=np.random.default_rng(2).random((20, 1, 3, 8, 8), np.float32))

@@ -108,6 +108,40 @@ def outlier_onnx(folder: Path) -> Path:
     return folder / "m.onnx"
 
 
+def test_onnx_operators_that_became_one_stay_float_together(tmp_path: Path) -> None:
+    """MatMul, Add and Relu are one where they are quantized, known by what the Relu gives. With that alone in float all is rounded in
+    front of it as before; and once each of the three was chosen for itself, so was all of the model, which is no int8."""
+    onnx = pytest.importorskip("onnx")
+    rng, factor = np.random.default_rng(0), 3000
+    nodes, arrays, given = [], {}, "x"
+    for number in range(4):
+        weights, bias = rng.standard_normal((16, 16)) / 4, rng.standard_normal(16)
+        if number < 3:
+            weights[:, 0] *= factor
+            bias[0] *= factor
+        if number > 0:
+            weights[0] /= factor
+        arrays |= {f"w{number}": weights, f"b{number}": bias}
+        nodes += [
+            onnx.helper.make_node("MatMul", [given, f"w{number}"], [f"m{number}"]),
+            onnx.helper.make_node("Add", [f"m{number}", f"b{number}"], [f"a{number}"]),
+            onnx.helper.make_node("Relu", [f"a{number}"], [f"r{number}"]),
+        ]
+        given = f"r{number}"
+    values = [onnx.helper.make_tensor_value_info(name, 1, [1, 5, 16]) for name in ("x", "a3")]
+    tensors = [onnx.numpy_helper.from_array(v.astype(np.float32), name) for name, v in arrays.items()]
+    graph = onnx.helper.make_graph(nodes[:-1], "m", values[:1], values[1:], tensors)
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), str(tmp_path / "m.onnx"))
+    np.savez(tmp_path / "c.npz", x=rng.standard_normal((20, 1, 5, 16)).astype(np.float32))
+    wishes = {"to": "onnx", "recipe": "int8-static", "calibration": tmp_path / "c.npz"}
+    with pytest.raises(VerificationError):
+        convert(tmp_path / "m.onnx", output=tmp_path / "no.ekm", **wishes)
+    found = convert(tmp_path / "m.onnx", output=tmp_path / "yes.ekm", rescue=True, **wishes).manifest
+    assert found.rescue is not None
+    assert any("r1, a1, m1" in step for step in found.rescue.steps)
+
+
 def test_onnx_layers_stay_float(tmp_path: Path) -> None:
     """B2.5: the same for ONNX, whose worst nodes are left out of the quantizer's hands."""
     wishes = {"to": "onnx", "recipe": "int8-static", "calibration": tmp_path / "c.npz"}
