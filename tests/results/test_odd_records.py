@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from benchmarks.store_runs import runs
-from edgekit.records import encode
+from edgekit.errors import InputError
+from edgekit.records import Samples, TelemetryPoint, encode
 from edgekit.results.importing import read_runs
 from edgekit.results.store import Store
 from tests.results.test_keeping import whole
@@ -31,3 +33,39 @@ def test_a_record_of_several_lines_is_one_line_in_every_export(tmp_path: Path, w
     assert back.add_many(read_runs(exported(store, tmp_path / "a.jsonl", with_samples=with_samples))) == 1
     assert back.get_bytes(record.id) == store.get_bytes(record.id)
     assert not with_samples or whole(back) == whole(store)
+
+
+def test_readings_that_are_no_numbers_come_back_with_their_seal(tmp_path: Path) -> None:
+    """JSON has no word for infinity, and NaN has many bit patterns; a backup of PostgreSQL is such lines."""
+    record, samples = next(runs(1, seed=5))
+    values = (1.0, float("inf"), -float("inf"), np.copysign(np.nan, -1.0), 2.0)
+    odd = Samples.of(
+        samples.launches, [TelemetryPoint(float(i), "x", v, "mC", "/p") for i, v in enumerate(values)]
+    )
+    store, back = Store(tmp_path / "a.sqlite"), Store(tmp_path / "back.sqlite")
+    assert store.add(record, odd)
+    assert back.add_many(read_runs(exported(store, tmp_path / "a.jsonl"))) == 1
+    assert whole(back) == whole(store)
+    (series,) = back.samples(record.id).telemetry
+    np.testing.assert_array_equal(series.value, [1.0, np.nan, np.nan, np.nan, 2.0])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+def test_a_latency_that_is_no_time_is_refused(tmp_path: Path, value: float) -> None:
+    record, samples = next(runs(1, seed=5))
+    launches = [launch.copy() for launch in samples.launches]
+    launches[0][3] = value
+    with pytest.raises(InputError) as caught:
+        Store(tmp_path / "a.sqlite").add(record, Samples(tuple(launches)))
+    assert caught.value.code == "E_SAMPLES"
+
+
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01T00:00:00+14:00", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59Z"]
+)
+def test_a_time_that_no_axis_has_room_for_is_refused(tmp_path: Path, moment: str) -> None:
+    """One such run would take the page of trends from all others."""
+    record, samples = next(runs(1, seed=5))
+    with pytest.raises(InputError) as caught:
+        Store(tmp_path / "a.sqlite").add(msgspec.structs.replace(record, started_at=moment), samples)
+    assert caught.value.code == "E_RECORD"
