@@ -33,6 +33,7 @@ from edgekit.records import (
     Runtime,
     Verdict,
 )
+from edgekit.results.export import from_spreadsheet
 from edgekit.results.rows import epoch_s
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -165,7 +166,7 @@ def csv_records(text: str) -> Iterator[Record]:
 
 def _of_row(row: Mapping[str, str]) -> Record:
     def word(name: str) -> str | None:
-        return row[name].removeprefix("'") or None
+        return from_spreadsheet(row[name]) or None
 
     def number(name: str) -> float | None:
         return float(row[name]) if row.get(name) else None
@@ -173,7 +174,7 @@ def _of_row(row: Mapping[str, str]) -> Record:
     rss, size = number("peak_rss_bytes"), number("model_size_bytes")
     epoch_s(row["started_at"])
     return Record(
-        id=row["run"],
+        id=from_spreadsheet(row["run"]),
         started_at=row["started_at"],
         edgekit_version=__version__,
         model=Model(

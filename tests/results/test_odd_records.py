@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
 import msgspec
@@ -69,3 +71,18 @@ def test_a_time_that_no_axis_has_room_for_is_refused(tmp_path: Path, moment: str
     with pytest.raises(InputError) as caught:
         Store(tmp_path / "a.sqlite").add(msgspec.structs.replace(record, started_at=moment), samples)
     assert caught.value.code == "E_RECORD"
+
+
+def test_an_id_like_a_formula_is_none_in_a_spreadsheet(tmp_path: Path) -> None:
+    """CWE-1236: ids come from other machines as well; they and names come back as they were."""
+    record, samples = next(runs(1, seed=5))
+    model = msgspec.structs.replace(record.model, name="'quoted'")
+    odd = msgspec.structs.replace(record, id='=HYPERLINK("http://evil")', model=model)
+    store, back = Store(tmp_path / "a.sqlite"), Store(tmp_path / "back.sqlite")
+    store.add(odd, samples)
+    for with_samples in (True, False):
+        rows = csv.DictReader(io.StringIO("".join(store.export(format="csv", with_samples=with_samples))))
+        assert {row["run"] for row in rows} == {"'" + odd.id}
+    (tmp_path / "a.csv").write_text("".join(store.export(format="csv")), encoding="utf-8")
+    assert back.add_many(read_runs(tmp_path / "a.csv")) == 1
+    assert [(row.id, row.model_name) for row in back.list()] == [(odd.id, "'quoted'")]
