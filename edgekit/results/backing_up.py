@@ -21,9 +21,12 @@ from sqlalchemy.exc import DBAPIError
 from edgekit.cache import atomic_path, host_errors
 from edgekit.errors import InputError
 from edgekit.records import Samples
+from edgekit.results.asking import run_ids
+from edgekit.results.baselines import all_baselines
 from edgekit.results.database import migrate
 from edgekit.results.lines import line_of, read_line
 from edgekit.results.place import Place, place_of
+from edgekit.results.reading import record_bytes, samples_of
 from edgekit.results.sqlite_file import damaged, mapped
 from edgekit.results.store import Store
 
@@ -124,9 +127,11 @@ def _url(place: Place) -> str:
 
 
 def _lines(store: Store) -> Iterator[bytes]:
-    baselines = [one.run for one in store.baselines()]
-    for data, samples in store.entries():
-        yield line_of(data, samples)
+    place = store.place.shown
+    with store.database.reading() as connection:
+        for run in run_ids(connection, ()):
+            yield line_of(record_bytes(connection, run, place)[0], samples_of(connection, run, place))
+        baselines = [one.run for one in all_baselines(connection)]
     yield msgspec.json.encode(_Baselines(baselines))
 
 

@@ -183,20 +183,19 @@ class Store:
     ) -> Iterator[str]:
         """Pieces of one document (see `edgekit.results.export`); no `runs`: all, oldest first. The runs are
         looked up at once, so that a wrong name fails before anything is written."""
-        ids = tuple(self.resolve(run) for run in runs) or self.ids()
-        return export(self._entries(ids, with_samples), format)
+        return export(self.entries(runs, with_samples=with_samples), format)
 
     def entries(
         self, runs: Sequence[str] = (), *, with_samples: bool = True
     ) -> Iterator[tuple[bytes, Samples | None]]:
         """Records as they were added, byte for byte, and their samples; of one moment; no `runs`: all, oldest first. What
-        another store's `add_many` takes."""
-        return self._entries(tuple(self.resolve(run) for run in runs) or self.ids(), with_samples)
+        another store's `add_many` takes. Raises InputError E_NO_RUN for one of `runs` that is forgotten before it is read."""
+        return self._entries(tuple(self.resolve(run) for run in runs), with_samples)
 
     def _entries(self, ids: Sequence[str], with_samples: bool) -> Iterator[tuple[bytes, Samples | None]]:
         place = self.place.shown
         with self.database.reading() as connection:
-            for run in ids:
+            for run in ids or asking.run_ids(connection, ()):
                 samples = samples_of(connection, run, place) if with_samples else None
                 yield record_bytes(connection, run, place)[0], samples
 

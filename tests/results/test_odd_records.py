@@ -13,7 +13,9 @@ import pytest
 from benchmarks.store_runs import runs
 from edgekit.errors import InputError
 from edgekit.records import Samples, TelemetryPoint, encode
+from edgekit.results.filters import parse_filters
 from edgekit.results.importing import read_runs
+from edgekit.results.pruning import prune
 from edgekit.results.store import Store
 from tests.results.test_keeping import whole
 
@@ -86,3 +88,18 @@ def test_an_id_like_a_formula_is_none_in_a_spreadsheet(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("".join(store.export(format="csv")), encoding="utf-8")
     assert back.add_many(read_runs(tmp_path / "a.csv")) == 1
     assert [(row.id, row.model_name) for row in back.list()] == [(odd.id, "'quoted'")]
+
+
+def test_runs_that_are_forgotten_while_an_export_begins_are_no_damage(tmp_path: Path) -> None:
+    """What is exported is of one moment (D3.2)."""
+    store = Store(tmp_path / "a.sqlite")
+    store.add_many(runs(3))
+    first, second, third = store.ids()
+    everything, named = store.entries(), store.entries([second, third])
+    prune(store.database, parse_filters([f"id={third}"]))
+    assert len(list(everything)) == 2
+    next(named)
+    with pytest.raises(InputError) as caught:
+        next(named)
+    assert caught.value.code == "E_NO_RUN"
+    assert store.ids() == (first, second)
