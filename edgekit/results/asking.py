@@ -46,6 +46,7 @@ class RunRow:
     median_us: float | None
     ci95_low_us: float | None
     ci95_high_us: float | None
+    """Of the launches' medians; of their means where the median is not known."""
     p99_us: float | None
     peak_rss_bytes: int | None
     metrics: Mapping[str, float | None]
