@@ -30,6 +30,14 @@ from edgekit.results.redacting import redacted
 from edgekit.results.store import Store
 from tests.cli.running import edgekit
 
+_GOOGLE = (
+    b'{"context": {"date": "%s"}, "benchmarks": [{"name": "a", "real_time": 1, "iterations": 1, "time_unit": "%s"},'
+    b' {"name": "a", "real_time": 1, "iterations": 1, "time_unit": "%s"}]}'
+)
+_CSV = (
+    b"run,started_at,model,model_version,recipe,profile,device,device_model,runtime,verdict,launches,count,"
+    b"peak_rss_bytes\n"
+)
 Whole = list[tuple[bytes, list[bytes], list[tuple[str, str, str, bytes, bytes]]]]
 
 
@@ -139,11 +147,15 @@ def test_google_benchmark_s_repetitions_are_launches() -> None:
     [
         ("a.json", b"{}"),
         ("a.json", b'{"context": {}, "benchmarks": 3}'),
+        ("a.json", _GOOGLE % (b"2026-01-01", b"ns", b"fortnights")),
+        ("a.json", _GOOGLE % (b"0001-01-01T00:00:00+14:00", b"ns", b"ns")),
         ("a.xml", b"<testsuites/>"),
         ("a.xml", b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'),
         ("a.xml", b"<testsuites"),
         ("a.pb", b"\xff\xff"),
         ("a.csv", b"a,b\n1,2\n"),
+        ("a.csv", _CSV + b"r,2026-01-01,m\n"),
+        ("a.csv", _CSV + b"r,2026-01-01,m,,,,d,,r,valid,1,1,inf\n"),
         ("a.csv", b"\xff"),
         ("a.jsonl", b"{\n"),
         ("a.txt", b"hello"),
