@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,7 @@ def _copy(place: Place, source: Path, target: Path) -> None:
             ) as old,
             closing(sqlite3.connect(target, timeout=BUSY_TIMEOUT_S)) as new,
         ):
-            old.backup(new)
+            old.backup(new, progress=_patience(BUSY_TIMEOUT_S))
             (said,) = new.execute("PRAGMA quick_check(1)").fetchone()
             if said != "ok":
                 raise damaged(place.shown, str(said))
@@ -111,6 +112,19 @@ def _copy(place: Place, source: Path, target: Path) -> None:
                 new.execute("PRAGMA journal_mode = DELETE").fetchone()
     except sqlite3.Error as error:
         raise mapped(DBAPIError("backup", None, error), target) from error
+
+
+def _patience(seconds: float) -> Callable[[int, int, int], None]:
+    """Ends a copy that waits for a lock: by itself Python tries again without end."""
+    ends = time.monotonic() + seconds
+
+    def look(status: int, _remaining: int, _total: int) -> None:
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) and time.monotonic() >= ends:
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = status
+            raise error
+
+    return look
 
 
 @contextmanager
