@@ -55,6 +55,8 @@ def entry_of(record: Record, data: bytes, samples: Samples) -> Entry:
     started_s = epoch_s(record.started_at)
     if not 0 <= started_s < _END_S:
         raise InputError(f"started_at is not between 1970 and 3000: {record.started_at!r}", code="E_RECORD")
+    if not (0 <= record.latency.launches < 1 << 31 and 0 <= record.latency.count < 1 << 63):
+        raise InputError("so many launches or samples cannot be", code="E_RECORD")
     sha256 = hashlib.sha256(data).hexdigest()
     return Entry(
         id=record.id,
@@ -169,7 +171,10 @@ def _at(record: Record, path: tuple[str, ...]) -> float | None:
         value = getattr(value, name)
         if value is None:
             return None
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise InputError(f"{'.'.join(path)} is beyond any number", code="E_RECORD") from error
 
 
 def _line(head: list[str | int]) -> bytes:

@@ -103,3 +103,14 @@ def test_runs_that_are_forgotten_while_an_export_begins_are_no_damage(tmp_path: 
         next(named)
     assert caught.value.code == "E_NO_RUN"
     assert store.ids() == (first, second)
+
+
+@pytest.mark.parametrize("path", ["latency.count", "latency.launches", "memory.peak_rss"])
+def test_a_number_that_no_column_has_room_for_is_refused(tmp_path: Path, path: str) -> None:
+    """JSON has whole numbers of any length, and so has Python."""
+    record, samples = next(runs(1, seed=5))
+    part, field = path.split(".")
+    changed = msgspec.structs.replace(getattr(record, part), **{field: 10**400})
+    with pytest.raises(InputError) as caught:
+        Store(tmp_path / "a.sqlite").add(msgspec.structs.replace(record, **{part: changed}), samples)
+    assert caught.value.code == "E_RECORD"
