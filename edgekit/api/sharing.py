@@ -23,7 +23,10 @@ from edgekit.results.wire import packed
 
 ASKED_AT_ONCE = 1000
 ANSWER_BYTES = 4 << 20
+MESSAGE_LENGTH = 500
 TIMEOUT_S = 60.0
+SLOWEST_BYTES_PER_S = 128 << 10
+"""A run of 64 MiB takes minutes on such a link."""
 PAUSES_S = (0.5, 1.0, 2.0, 4.0)
 """Before each new try, where trying again can help."""
 
@@ -125,7 +128,10 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-_OPENER = urllib.request.build_opener(_NoRedirect)
+def _opener(there: Remote) -> urllib.request.OpenerDirector:
+    """Through the proxy that the environment names; to this machine never, which would show the token to the proxy."""
+    is_here = is_loopback(urlsplit(there.url).hostname or "")
+    return urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler({} if is_here else None))
 
 
 def _call(there: Remote, method: str, path: str, body: bytes) -> dict[str, Any]:
@@ -145,17 +151,35 @@ def _once(there: Remote, method: str, path: str, body: bytes) -> dict[str, Any]:
     if there.token is not None:
         headers["Authorization"] = f"Bearer {there.token}"
     request = urllib.request.Request(f"{there.url}/api/v1/{path}", body, headers, method=method)  # noqa: S310
+    timeout_s = there.timeout_s + len(body) / SLOWEST_BYTES_PER_S
+    ends = time.monotonic() + timeout_s
+    status = None
     try:
-        with _OPENER.open(request, timeout=there.timeout_s) as answer:
-            return _document(there, answer.read(ANSWER_BYTES))
-    except urllib.error.HTTPError as error:
-        with error:
-            raise _told(there, error.code, error.read(ANSWER_BYTES)) from error
+        try:
+            answer = _opener(there).open(request, timeout=timeout_s)
+        except urllib.error.HTTPError as error:
+            answer, status = error, error.code
+        with answer:
+            found = _read(answer, ends)
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise HostNetwork(
             f"{there.url}: {reason}", hint="is the server running, and the address right?"
         ) from error
+    if status is not None:
+        raise _told(there, status, found)
+    return _document(there, found)
+
+
+def _read(answer: Any, ends: float) -> bytes:
+    """The body. A socket's timeout begins anew with every byte. Raises TimeoutError."""
+    pieces, left = [], ANSWER_BYTES
+    while left and (piece := answer.read1(min(left, 64 << 10))):
+        pieces.append(piece)
+        left -= len(piece)
+        if time.monotonic() > ends:
+            raise TimeoutError("the answer takes too long")
+    return b"".join(pieces)
 
 
 def _told(there: Remote, status: int, body: bytes) -> EdgekitError:
@@ -164,7 +188,10 @@ def _told(there: Remote, status: int, body: bytes) -> EdgekitError:
     try:
         error = _document(there, body).get("error")
         if isinstance(error, dict):
-            message = f"{there.url}: {error.get('message')} ({error.get('code')})"
+            told = f"{error.get('message')} ({error.get('code')})"[:MESSAGE_LENGTH]
+            # what would steer the terminal is shown by its number
+            told = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in told)
+            message = f"{there.url}: {told}"
     except HostError:
         pass
     if status in (401, 403):

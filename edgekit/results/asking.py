@@ -46,6 +46,7 @@ class RunRow:
     median_us: float | None
     ci95_low_us: float | None
     ci95_high_us: float | None
+    """Of the launches' medians; of their means where the median is not known."""
     p99_us: float | None
     peak_rss_bytes: int | None
     metrics: Mapping[str, float | None]
@@ -146,8 +147,13 @@ def _newest(
     wanted = conditions_of((*filters, Filter("verdict", "!=", ("invalid",))))
     query = select(run_rows.c.started_s, run_rows.c.id, run_rows.c.key, *_COMMON, *columns)
     if wanted.of_runs or wanted.until_s is not None:
-        keys = newest_keys(connection, wanted, _AT_ONCE)
-        query = query.join(series).where(run_rows.c.key.in_(keys))
+        order = (run_rows.c.started_s.desc(), run_rows.c.id.desc())
+        place = func.row_number().over(partition_by=_COMMON, order_by=order).label("place")
+        found = (
+            select(run_rows.c.key, place).join(series).where(*wanted.of_series, *wanted.on_runs()).subquery()
+        )
+        first = select(found.c.key).where(found.c.place == 1)
+        query = query.join(series).where(run_rows.c.key.in_(first))
     else:
         query = newest_of_each(query, wanted)
     newest: dict[tuple[Any, ...], tuple[int, tuple[Any, ...]]] = {}

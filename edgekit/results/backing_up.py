@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,12 @@ from sqlalchemy.exc import DBAPIError
 from edgekit.cache import atomic_path, host_errors
 from edgekit.errors import InputError
 from edgekit.records import Samples
+from edgekit.results.asking import run_ids
+from edgekit.results.baselines import all_baselines
 from edgekit.results.database import migrate
 from edgekit.results.lines import line_of, read_line
 from edgekit.results.place import Place, place_of
+from edgekit.results.reading import record_bytes, samples_of
 from edgekit.results.sqlite_file import damaged, mapped
 from edgekit.results.store import Store
 
@@ -99,7 +103,7 @@ def _copy(place: Place, source: Path, target: Path) -> None:
             ) as old,
             closing(sqlite3.connect(target, timeout=BUSY_TIMEOUT_S)) as new,
         ):
-            old.backup(new)
+            old.backup(new, progress=_patience(BUSY_TIMEOUT_S))
             (said,) = new.execute("PRAGMA quick_check(1)").fetchone()
             if said != "ok":
                 raise damaged(place.shown, str(said))
@@ -108,6 +112,19 @@ def _copy(place: Place, source: Path, target: Path) -> None:
                 new.execute("PRAGMA journal_mode = DELETE").fetchone()
     except sqlite3.Error as error:
         raise mapped(DBAPIError("backup", None, error), target) from error
+
+
+def _patience(seconds: float) -> Callable[[int, int, int], None]:
+    """Ends a copy that waits for a lock: by itself Python tries again without end."""
+    ends = time.monotonic() + seconds
+
+    def look(status: int, _remaining: int, _total: int) -> None:
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) and time.monotonic() >= ends:
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = status
+            raise error
+
+    return look
 
 
 @contextmanager
@@ -124,9 +141,11 @@ def _url(place: Place) -> str:
 
 
 def _lines(store: Store) -> Iterator[bytes]:
-    baselines = [one.run for one in store.baselines()]
-    for data, samples in store.entries():
-        yield line_of(data, samples)
+    place = store.place.shown
+    with store.database.reading() as connection:
+        for run in run_ids(connection, ()):
+            yield line_of(record_bytes(connection, run, place)[0], samples_of(connection, run, place))
+        baselines = [one.run for one in all_baselines(connection)]
     yield msgspec.json.encode(_Baselines(baselines))
 
 

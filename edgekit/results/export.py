@@ -69,7 +69,7 @@ def _csv(entries: Iterable[Entry]) -> Iterator[str]:
         if samples is None:
             yield _line(_record_row(record))
         else:
-            yield from _sample_lines(record.id, samples)
+            yield from _sample_lines(spreadsheet_safe(record.id), samples)
 
 
 def _record_columns() -> list[str]:
@@ -94,7 +94,7 @@ def _record_row(record: Record) -> list[Any]:
     return [*map(spreadsheet_safe, identity), record.latency.launches, record.latency.count, *values]
 
 
-def _sample_lines(run: str, samples: Samples) -> Iterator[str]:
+def _sample_lines(run: str | None, samples: Samples) -> Iterator[str]:
     for i, launch in enumerate(samples.launches):
         rows = ((run, "latency", i, k, None, "latency", x, "us", None) for k, x in enumerate(launch.tolist()))
         yield _lines(rows)
@@ -122,6 +122,11 @@ def _number(value: float) -> float | None:
 def spreadsheet_safe(text: str | None) -> str | None:
     """A text that a spreadsheet would take for a formula gets a ' before it."""
     return f"'{text}" if text is not None and text.startswith(_FORMULA_STARTS) else text
+
+
+def from_spreadsheet(text: str) -> str:
+    """The inverse of `spreadsheet_safe`."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA_STARTS) else text
 
 
 def _line(row: Iterable[Any]) -> str:

@@ -96,7 +96,7 @@ def _number(field: str, value: str) -> float:
         return float(units.parse_quantity(METRIC_KINDS[METRICS[field].unit], value))
     try:
         return float(int(value))
-    except ValueError:
+    except (ValueError, OverflowError):
         raise InputError(f"{field} is a whole number, not '{value}'", code="E_FILTER", hint=_HINT) from None
 
 

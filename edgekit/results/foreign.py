@@ -33,6 +33,7 @@ from edgekit.records import (
     Runtime,
     Verdict,
 )
+from edgekit.results.export import from_spreadsheet
 from edgekit.results.rows import epoch_s
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -78,9 +79,8 @@ def google_benchmark_records(data: bytes) -> Iterator[Record]:
         if one.run_type == "iteration":
             groups.setdefault(one.run_name or one.name, []).append(one)
     for name, entries in groups.items():
-        unit = entries[0].time_unit
-        if unit not in _UNIT_US:
-            raise _refused(f"a time in '{unit}'")
+        if unknown := {one.time_unit for one in entries} - set(_UNIT_US):
+            raise _refused(f"a time in '{min(unknown)}'")
         means = [one.real_time * _UNIT_US[one.time_unit] for one in entries if not one.error_occurred]
         yield _record(
             started_at=_utc(file.context.date),
@@ -157,15 +157,17 @@ def csv_records(text: str) -> Iterator[Record]:
     except csv.Error as error:
         raise _refused(f"not CSV: {error}") from error
     for row in rows:
+        if None in row.values():
+            raise _refused("not a row of edgekit's CSV: it ends early")
         try:
             yield _of_row(row)
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise _refused(f"not a row of edgekit's CSV: {error!r}") from error
 
 
 def _of_row(row: Mapping[str, str]) -> Record:
     def word(name: str) -> str | None:
-        return row[name].removeprefix("'") or None
+        return from_spreadsheet(row[name]) or None
 
     def number(name: str) -> float | None:
         return float(row[name]) if row.get(name) else None
@@ -173,7 +175,7 @@ def _of_row(row: Mapping[str, str]) -> Record:
     rss, size = number("peak_rss_bytes"), number("model_size_bytes")
     epoch_s(row["started_at"])
     return Record(
-        id=row["run"],
+        id=from_spreadsheet(row["run"]),
         started_at=row["started_at"],
         edgekit_version=__version__,
         model=Model(
@@ -230,7 +232,7 @@ def _record(**parts: Any) -> Record:
 def _utc(text: str) -> str:
     try:
         moment = datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise _refused(f"no date: {text!r}") from error
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

@@ -17,11 +17,18 @@ from edgekit.records import Record, Samples, Series, decode, encode
 from edgekit.results.rows import samples_seal
 
 _SAMPLES = b',"samples":{"unit":"us"'
-MAX_LINE_BYTES = 1 << 30
+
+
+def one_line(data: bytes) -> bytes:
+    """A record's JSON as it can be a line: as it is, or, where it has several lines or blanks at its end, without blanks."""
+    if data.endswith(b"}") and b"\n" not in data:
+        return data
+    return msgspec.json.format(data, indent=-1)
 
 
 def line_of(data: bytes, samples: Samples | None) -> bytes:
     """`data`: the record's JSON. No line end."""
+    data = one_line(data)  # stores of older edgekits may hold several lines
     if samples is None:
         return data
     seal = {"record_sha256": hashlib.sha256(data).hexdigest(), "samples_sha256": samples_seal(samples)}

@@ -26,18 +26,19 @@ def resolved(connection: Connection, run: str) -> str:
             )
         return str(found)
     if not run or "\0" in run:
-        raise _no_run(run)
+        raise no_run(run)
     if connection.scalar(select(column).where(column == run)) is not None:
         return run
     match = or_(and_(column >= run, column < run + _AFTER_ALL), run_rows.c.tail == run)
     several = connection.scalars(select(column).where(match).order_by(column).limit(6)).all()
     if not several:
-        raise _no_run(run)
+        raise no_run(run)
     if len(several) > 1:
         names = ", ".join(several[:5]) + (", ..." if len(several) > 5 else "")
         raise InputError(f"'{run}' is the beginning of several runs: {names}", code="E_AMBIGUOUS_RUN")
     return str(several[0])
 
 
-def _no_run(run: str) -> InputError:
+def no_run(run: str) -> InputError:
+    """The error for a run that is not there."""
     return InputError(f"no run '{run}' in the results store", code="E_NO_RUN", hint="edgekit results list")

@@ -10,6 +10,7 @@ from edgekit.errors import InputError
 from edgekit.records import Samples, Series, unpack_floats
 from edgekit.records.packed import unpack
 from edgekit.records.samples import MAX_UNPACKED_BYTES
+from edgekit.results.naming import no_run
 from edgekit.results.sqlite_file import damaged
 from edgekit.results.tables import latencies, records, run_rows, telemetry
 
@@ -17,12 +18,14 @@ from edgekit.results.tables import latencies, records, run_rows, telemetry
 def record_bytes(connection: Connection, run_id: str, place: str) -> tuple[bytes, str]:
     """The record's JSON as it was added, and its sha256, which is checked. `place`: what messages call the store.
 
-    Raises StoreError E_STORE_DAMAGED.
+    Raises StoreError E_STORE_DAMAGED; InputError E_NO_RUN for a run that is not there (any more).
     """
     row = connection.execute(
         select(records.c.json_packed, records.c.sha256).join(run_rows).where(run_rows.c.id == run_id)
     ).one_or_none()
     if row is None:
+        if connection.scalar(select(run_rows.c.key).where(run_rows.c.id == run_id)) is None:
+            raise no_run(run_id)
         raise damaged(place, f"run {run_id} has no record")
     try:
         data = unpack(row.json_packed, MAX_UNPACKED_BYTES)

@@ -12,7 +12,9 @@ import hmac
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -29,7 +31,10 @@ _ADDRESS = re.compile(
 _KEEP_VERSIONS = ("version", "edgekit_version", "kernel", "os", "libc", "schema", "sha256")
 """Four numbers with points may be a version there."""
 _LEAST_LETTERS = 3
-"""Shorter names (a host `pi`, a user `me`) are not looked for inside of other words."""
+"""Shorter names (a host `pi`, a user `me`) are part of too many words."""
+_LEAST_INSIDE = 6
+"""Shorter ones are looked for as whole words only: a user `dev` is in "device"."""
+_MAC = re.compile(r"\b[0-9a-f]{2}(?::[0-9a-f]{2}){5}\b", re.IGNORECASE)
 
 
 def redacted_entries(
@@ -43,8 +48,7 @@ def redacted_entries(
 
 def redacted(record: Record, key: bytes) -> Record:
     """The record without what names a person, a machine or a moment. The day stays."""
-    hidden = _secrets(record.device.address)
-    plain: Any = _walk(to_builtins(record), "", hidden)
+    plain: Any = _walk(to_builtins(record), "", _pattern(_secrets(record.device.address)))
     day = record.started_at[:10]
     plain["id"] = f"{day.replace('-', '')}-000000000-{_pseudonym(key, record.id)}"
     plain["started_at"] = f"{day}T00:00:00.000Z"
@@ -70,25 +74,65 @@ def _secrets(address: str) -> tuple[str, ...]:
     if match is None or match["scheme"] in ("local", "sim"):
         return ()
     host = match["host"] or ""
-    parts = {address, host, host.rpartition(":")[0], match["user"] or "", match["rest"] or ""}
+    name = host.rpartition(":")[0] if ":" in host.rpartition("]")[2] else host
+    bare = unquote(name.strip("[]"))
+    short = "" if _IPV4.fullmatch(bare) or ":" in bare else bare.partition(".")[0]
+    parts = {address, host, name, bare, short, match["user"] or "", match["rest"] or ""}
     return tuple(sorted((part for part in parts if len(part) >= _LEAST_LETTERS), key=len, reverse=True))
 
 
-def _walk(value: Any, name: str, hidden: tuple[str, ...]) -> Any:
+def _pattern(hidden: tuple[str, ...]) -> re.Pattern[str] | None:
+    """Long ones in any case and inside of other words."""
+    if not hidden:
+        return None
+    return re.compile(
+        "|".join(
+            f"(?i:{re.escape(part)})"
+            if len(part) >= _LEAST_INSIDE
+            else rf"(?<![^\W_]){re.escape(part)}(?![^\W_])"
+            for part in hidden
+        )
+    )
+
+
+@cache
+def _own_words() -> tuple[frozenset[str], frozenset[str]]:
+    """Names of the record's fields, and words that its schema knows: nobody's, even where a user is called so."""
+    fields: set[str] = set()
+    words: set[str] = set()
+
+    def look(kind: Any) -> None:
+        for one in getattr(kind, "fields", ()):
+            fields.add(one.encode_name)
+            look(one.type)
+        words.update(value for value in getattr(kind, "values", ()) if isinstance(value, str))
+        inner = [getattr(kind, name, None) for name in ("item_type", "key_type", "value_type")]
+        for other in (*inner, *getattr(kind, "types", ()), *getattr(kind, "item_types", ())):
+            if other is not None:
+                look(other)
+
+    look(msgspec.inspect.type_info(Record))
+    return frozenset(fields), frozenset(words)
+
+
+def _walk(value: Any, name: str, hidden: re.Pattern[str] | None) -> Any:
+    fields, words = _own_words()
     if isinstance(value, str):
-        return value if name in _KEEP_VERSIONS else _clean(value, hidden)
+        return value if name in _KEEP_VERSIONS or value in words else _clean(value, hidden)
     if isinstance(value, Mapping):
-        return {_clean(key, hidden): _walk(one, key, hidden) for key, one in value.items()}
+        return {
+            key if key in fields else _clean(key, hidden): _walk(one, key, hidden)
+            for key, one in value.items()
+        }
     if isinstance(value, list | tuple):
         return [_walk(one, name, hidden) for one in value]
     return value
 
 
-def _clean(text: str, hidden: tuple[str, ...]) -> str:
-    for part in hidden:
-        text = text.replace(part, REDACTED)
+def _clean(text: str, hidden: re.Pattern[str] | None) -> str:
+    text = hidden.sub(REDACTED, text) if hidden is not None else text
     text = _HOME.sub(rf"\1{REDACTED}", text)
-    return _IPV4.sub(REDACTED, _MAIL.sub(REDACTED, text))
+    return _MAC.sub(REDACTED, _IPV4.sub(REDACTED, _MAIL.sub(REDACTED, text)))
 
 
 def _pseudonym(key: bytes, text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,10 @@ from edgekit.results.tables import METRIC_COLUMNS, SERIES_FIELDS
 _PATHS = tuple((column, tuple(METRICS[name].path.split("."))) for name, column in METRIC_COLUMNS.items())
 """Split once: a batch of a thousand runs looks at 24,000 values."""
 PROJECT_LABEL = "project"
+_END_S = 32_503_680_000.0
+"""The year 3000."""
+_MOST_US = 1e15
+"""Thirty years."""
 Values = Mapping[str, Any]
 
 
@@ -39,14 +43,20 @@ class Entry:
 def entry_of(record: Record, data: bytes, samples: Samples) -> Entry:
     """`data`: the record's JSON, whose bytes are kept and sealed as they are.
 
-    Raises InputError: E_SAMPLES where samples and record do not fit together, E_RECORD where `started_at` is no time.
+    Raises InputError: E_SAMPLES where samples and record do not fit together or a latency is no number, E_RECORD where
+    `started_at` is no time, or one that no page can show.
     """
     if samples.launches and record.launches and len(samples.launches) != len(record.launches):
         raise InputError(
             f"samples of {len(samples.launches)} launches for a record of {len(record.launches)}",
             code="E_SAMPLES",
         )
+    samples = _plain(samples)
     started_s = epoch_s(record.started_at)
+    if not 0 <= started_s < _END_S:
+        raise InputError(f"started_at is not between 1970 and 3000: {record.started_at!r}", code="E_RECORD")
+    if not (0 <= record.latency.launches < 1 << 31 and 0 <= record.latency.count < 1 << 63):
+        raise InputError("so many launches or samples cannot be", code="E_RECORD")
     sha256 = hashlib.sha256(data).hexdigest()
     return Entry(
         id=record.id,
@@ -74,6 +84,22 @@ def entry_of(record: Record, data: bytes, samples: Samples) -> Entry:
             for i, one in enumerate(samples.telemetry)
         ),
     )
+
+
+def _plain(samples: Samples) -> Samples:
+    """As text has them as well, so that what is exported has its seal again: readings are numbers or NaN, all NaN alike."""
+    import numpy as np
+
+    if not all((np.abs(one) <= _MOST_US).all() for one in samples.launches):
+        raise InputError(f"a latency is no number, or beyond {_MOST_US:g} us", code="E_SAMPLES")
+    if all(np.isfinite(one.t_us).all() and np.isfinite(one.value).all() for one in samples.telemetry):
+        return samples
+
+    def known(values: Any) -> Any:
+        return np.where(np.isfinite(values), values, np.nan)
+
+    telemetry = tuple(replace(one, t_us=known(one.t_us), value=known(one.value)) for one in samples.telemetry)
+    return replace(samples, telemetry=telemetry)
 
 
 def samples_seal(samples: Samples) -> str | None:
@@ -145,7 +171,10 @@ def _at(record: Record, path: tuple[str, ...]) -> float | None:
         value = getattr(value, name)
         if value is None:
             return None
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise InputError(f"{'.'.join(path)} is beyond any number", code="E_RECORD") from error
 
 
 def _line(head: list[str | int]) -> bytes:

@@ -13,6 +13,7 @@ from edgekit.results.asking import RunRow, Trend
 from edgekit.results.database import BUSY_TIMEOUT_S, open_database
 from edgekit.results.export import Format, export
 from edgekit.results.filters import Filter, parse_filters
+from edgekit.results.lines import one_line
 from edgekit.results.naming import resolved
 from edgekit.results.place import place_of
 from edgekit.results.reading import record_bytes, samples_of
@@ -42,7 +43,8 @@ class Store:
     def add(self, record: Record | bytes, samples: Samples | None = None) -> bool:
         """Keep a record and its samples, all or nothing. False where it is there already (the same bytes).
 
-        A record as bytes (its JSON, as `encode` or an export gave it) is kept byte for byte, so that its seal stays.
+        A record as bytes (its JSON, as `encode` or an export gave it) is kept byte for byte, so that its seal stays; one of
+        several lines is kept as one line, which every export can hold.
         Raises InputError: E_RECORD_CONFLICT where another record has this id, E_SAMPLES where samples and
         record do not fit together, E_RECORD where it cannot be read or `started_at` is no ISO 8601 time.
         """
@@ -56,7 +58,9 @@ class Store:
         for some in batches(entries, batch):
             made = []
             for given, samples in some:  # packed before the lock is taken
-                record, data = (decode(given), given) if isinstance(given, bytes) else (given, encode(given))
+                record, data = (
+                    (decode(given), one_line(given)) if isinstance(given, bytes) else (given, encode(given))
+                )
                 made.append(entry_of(record, data, samples or Samples()))
             with self.database.writing() as connection:
                 added += add_entries(connection, made)
@@ -179,20 +183,19 @@ class Store:
     ) -> Iterator[str]:
         """Pieces of one document (see `edgekit.results.export`); no `runs`: all, oldest first. The runs are
         looked up at once, so that a wrong name fails before anything is written."""
-        ids = tuple(self.resolve(run) for run in runs) or self.ids()
-        return export(self._entries(ids, with_samples), format)
+        return export(self.entries(runs, with_samples=with_samples), format)
 
     def entries(
         self, runs: Sequence[str] = (), *, with_samples: bool = True
     ) -> Iterator[tuple[bytes, Samples | None]]:
         """Records as they were added, byte for byte, and their samples; of one moment; no `runs`: all, oldest first. What
-        another store's `add_many` takes."""
-        return self._entries(tuple(self.resolve(run) for run in runs) or self.ids(), with_samples)
+        another store's `add_many` takes. Raises InputError E_NO_RUN for one of `runs` that is forgotten before it is read."""
+        return self._entries(tuple(self.resolve(run) for run in runs), with_samples)
 
     def _entries(self, ids: Sequence[str], with_samples: bool) -> Iterator[tuple[bytes, Samples | None]]:
         place = self.place.shown
         with self.database.reading() as connection:
-            for run in ids:
+            for run in ids or asking.run_ids(connection, ()):
                 samples = samples_of(connection, run, place) if with_samples else None
                 yield record_bytes(connection, run, place)[0], samples
 

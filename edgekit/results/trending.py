@@ -33,12 +33,12 @@ class Point:
 
 
 def points_of(runs: Sequence[RunRow], wanted: Metric) -> tuple[Point, ...]:
-    """Oldest first, as `runs` are. An interval is known of the median (or mean) latency only."""
-    has_interval = wanted.name in ("median_latency", "mean_latency", "p50_latency")
+    """Oldest first, as `runs` are. An interval is known of the median latency only; of the mean where there is no median."""
     before: list[tuple[float, float]] = []
     found = []
     for run in runs:
-        low, high = (run.ci95_low_us, run.ci95_high_us) if has_interval else (None, None)
+        interval_of = ("mean_latency",) if run.median_us is None else ("median_latency", "p50_latency")
+        low, high = (run.ci95_low_us, run.ci95_high_us) if wanted.name in interval_of else (None, None)
         change: Literal["better", "worse"] | None = None
         if low is not None and high is not None:
             recent = before[-RUNS_BEFORE:]

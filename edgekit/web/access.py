@@ -50,14 +50,20 @@ def bearer(header: str | None) -> str | None:
 def foreign_host(host: str | None) -> bool:
     """Whether a request to a server on loopback asks for another name: a page whose own name was made to point here
     (DNS rebinding)."""
-    return not is_loopback(urlsplit(f"//{host or ''}").hostname or "")
+    try:
+        return not is_loopback(urlsplit(f"//{host or ''}").hostname or "")
+    except ValueError:  # no name at all, like [
+        return True
 
 
 def foreign_origin(origin: str | None, host: str | None, site: str | None) -> bool:
     """Whether a browser sends this from another site's page. What is no browser sends neither header."""
     if site is not None and site not in ("same-origin", "none"):
         return True
-    return origin is not None and urlsplit(origin).netloc.lower() != (host or "").lower()
+    try:
+        return origin is not None and urlsplit(origin).netloc.lower() != (host or "").lower()
+    except ValueError:
+        return True
 
 
 def local_path(target: str) -> str:

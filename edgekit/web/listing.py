@@ -140,7 +140,8 @@ def _link(row: RunRow) -> Html:
 def _cells(row: RunRow, scale: w.Scale) -> list[Child]:
     version = f"@{row.model_version}" if row.model_version else ""
     interval = None
-    if row.ci95_low_us is not None and row.ci95_high_us is not None:
+    # without a median it would be the mean's
+    if row.median_us is not None and row.ci95_low_us is not None and row.ci95_high_us is not None:
         interval = el("small", f"{scale.number(row.ci95_low_us)} to {scale.number(row.ci95_high_us)}")
     return [
         [row.model_name, version, el("small", row.recipe or "no recipe")],

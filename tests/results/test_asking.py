@@ -10,6 +10,7 @@ import pytest
 
 from edgekit.errors import InputError, StoreError
 from edgekit.records import Accuracy, Device, Energy, Latency, Model, Record, Runtime, Verdict, new_id
+from edgekit.results import asking
 from edgekit.results.asking import pareto
 from edgekit.results.filters import Filter, parse_filters
 from edgekit.results.store import Store
@@ -117,6 +118,7 @@ def test_filters_choose_runs(filled: Store, filters: list[str], days: list[int])
         ("since=yesterday", "E_SINCE"),
         ("median_latency<12 parsecs", "E_UNIT"),
         ("median_latency~12ms", "E_FILTER"),
+        ("count<1" + 400 * "0", "E_FILTER"),
         ("launches=many", "E_FILTER"),
     ],
 )
@@ -170,6 +172,17 @@ def test_the_best_are_those_that_no_other_beats(any_store: Store) -> None:
     assert {row.recipe for row in any_store.best(["accuracy>=0.9"])} == {"float32", "int8"}
     with pytest.raises(InputError):
         any_store.best(metrics=["beauty"])
+
+
+def test_the_best_are_looked_for_among_all_runs(any_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many runs of one model came after the only one of another (D3.3)."""
+    monkeypatch.setattr(asking, "_AT_ONCE", 3)
+    any_store.add_many((run(day, model="busy", median=float(day)), None) for day in range(2, 9))
+    any_store.add_many([(run(1, model="rare", median=100.0), None)])
+    for filters in ((), ("count>0",), ("count>0", "until=2026-05-30"), ("model~a,b", "count>0")):
+        assert [row.model_name for row in any_store.candidates(filters)] == ["busy", "rare"], filters
+    assert [row.median_us for row in any_store.candidates(["count>0", "until=2026-05-06"])] == [5.0, 100.0]
+    assert [row.model_name for row in any_store.best(["count>0"], metrics=["median_latency"])] == ["busy"]
 
 
 @pytest.mark.base

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from benchmarks.store_runs import runs
 from edgekit.cli.commands.results import results
 from edgekit.errors import EdgekitError, InputError, StoreError, VerificationError
 from edgekit.records import Device, Samples, TelemetryPoint
+from edgekit.results import backing_up
 from edgekit.results.backing_up import backup, restore
 from edgekit.results.database import migrate
 from edgekit.results.export import export
@@ -30,6 +33,14 @@ from edgekit.results.redacting import redacted
 from edgekit.results.store import Store
 from tests.cli.running import edgekit
 
+_GOOGLE = (
+    b'{"context": {"date": "%s"}, "benchmarks": [{"name": "a", "real_time": 1, "iterations": 1, "time_unit": "%s"},'
+    b' {"name": "a", "real_time": 1, "iterations": 1, "time_unit": "%s"}]}'
+)
+_CSV = (
+    b"run,started_at,model,model_version,recipe,profile,device,device_model,runtime,verdict,launches,count,"
+    b"peak_rss_bytes\n"
+)
 Whole = list[tuple[bytes, list[bytes], list[tuple[str, str, str, bytes, bytes]]]]
 
 
@@ -139,11 +150,15 @@ def test_google_benchmark_s_repetitions_are_launches() -> None:
     [
         ("a.json", b"{}"),
         ("a.json", b'{"context": {}, "benchmarks": 3}'),
+        ("a.json", _GOOGLE % (b"2026-01-01", b"ns", b"fortnights")),
+        ("a.json", _GOOGLE % (b"0001-01-01T00:00:00+14:00", b"ns", b"ns")),
         ("a.xml", b"<testsuites/>"),
         ("a.xml", b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'),
         ("a.xml", b"<testsuites"),
         ("a.pb", b"\xff\xff"),
         ("a.csv", b"a,b\n1,2\n"),
+        ("a.csv", _CSV + b"r,2026-01-01,m\n"),
+        ("a.csv", _CSV + b"r,2026-01-01,m,,,,d,,r,valid,1,1,inf\n"),
         ("a.csv", b"\xff"),
         ("a.jsonl", b"{\n"),
         ("a.txt", b"hello"),
@@ -210,6 +225,22 @@ def test_restore_takes_the_place_of_runs_only_when_told(some: Store, tmp_path: P
         restore(some.place, tmp_path / "bad.sqlite", replace=True)
     assert broken.value.exit_code == 8
     assert whole(some) == before
+
+
+@pytest.mark.base
+@pytest.mark.timeout(60)
+def test_restore_does_not_wait_for_a_lock_without_end(
+    some: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup(some, tmp_path / "copy.sqlite")
+    monkeypatch.setattr(backing_up, "BUSY_TIMEOUT_S", 0.3)
+    assert some.path is not None
+    with closing(sqlite3.connect(some.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError) as caught:
+            restore(some.place, tmp_path / "copy.sqlite", replace=True)
+        assert caught.value.code == "E_STORE_LOCKED"
+    assert some.count() == 13
 
 
 def test_a_file_s_backup_goes_into_postgresql(some: Store, postgres: object, tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ def test_secrets_are_compared_in_constant_time() -> None:
         ("127.0.0.1.evil.example", True),
         ("", True),
         (None, True),
+        ("[", True),
+        ("a[b", True),
     ],
 )
 def test_a_server_on_loopback_has_no_other_name(host: str | None, foreign: bool) -> None:
@@ -73,6 +75,7 @@ def test_a_server_on_loopback_has_no_other_name(host: str | None, foreign: bool)
         ("http://127.0.0.1:1", "same-origin", False),
         ("http://evil.example", None, True),
         ("null", None, True),
+        ("http://[", None, True),
         (None, "cross-site", True),
         (None, "same-site", True),
     ],

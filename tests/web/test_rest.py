@@ -6,9 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 import zlib
 from base64 import b64encode
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
@@ -18,7 +21,7 @@ import pytest
 from edgekit import records as r
 from edgekit.api import sharing
 from edgekit.api.sharing import push_runs, remote
-from edgekit.errors import HostNetwork, InputError
+from edgekit.errors import HostError, HostNetwork, InputError
 from edgekit.results import wire
 from edgekit.results.store import Store
 from edgekit.results.wire import packed, unpacked
@@ -171,6 +174,56 @@ def test_a_push_goes_on_where_it_was_cut(
 
 
 @pytest.mark.parametrize(
+    ("status", "told", "pauses_s", "seconds", "expected"),
+    [
+        (
+            500,
+            b'{"error": {"message": "\\u001b]0;x\\u0007", "code": "E_X"}}',
+            0.0,
+            5.0,
+            "\\u001b]0;x\\u0007 (E_X)",
+        ),
+        (500, 400 * b" ", 0.1, 0.5, "takes too long"),
+        (200, 400 * b" ", 0.1, 0.5, "takes too long"),
+        (500, b"{}", 30.0, 0.5, "timed out"),
+    ],
+)
+def test_a_server_can_neither_steer_the_terminal_nor_keep_a_push(
+    status: int, told: bytes, pauses_s: float, seconds: float, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D3-b4: whatever answers there; a byte now and then is no answer."""
+    done = threading.Event()
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(status)
+            self.send_header("content-length", str(len(told)))
+            self.end_headers()
+            for byte in told:
+                if pauses_s and done.wait(pauses_s):
+                    break
+                self.wfile.write(bytes([byte]))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(sharing, "PAUSES_S", ())
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        there = remote(f"http://127.0.0.1:{server.server_port}", None, timeout_s=seconds)
+        began = time.monotonic()
+        try:
+            with pytest.raises(HostError) as caught:
+                sharing._call(there, "POST", "records/missing", b"{}")
+        finally:
+            done.set()
+            server.shutdown()
+    # a machine that is busy may not even have seen the first byte by then
+    assert expected in caught.value.message or (pauses_s and "timed out" in caught.value.message)
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize(
     "url",
     ["ftp://x", "x", "http://u:p@x", "https://x/?token=y", "http://[", "http://x:y", "http://example.org"],
 )
@@ -183,7 +236,8 @@ def test_a_token_goes_only_where_it_is_safe(url: str) -> None:
 
 
 def test_the_commands_serve_and_push(real: Run, tmp_path: Path) -> None:
-    """D3.5, D3.6, as a user does it: `edgekit dashboard` and `edgekit results push`."""
+    """D3.5, D3.6, as a user does it: `edgekit dashboard` and `edgekit results push`. A proxy, which would see the token, is not
+    asked for what goes to this machine (D3-b4)."""
     (tmp_path / "token").write_text(TOKEN)
     here = Store(tmp_path / "here.sqlite")
     here.add(*real)
@@ -200,7 +254,7 @@ def test_the_commands_serve_and_push(real: Run, tmp_path: Path) -> None:
                 assert line, server.stderr.read() if server.stderr else ""
                 told += line
             url = json.loads(told)["url"]
-            env = {**os.environ, "EDGEKIT_TOKEN": TOKEN}
+            env = {**os.environ, "EDGEKIT_TOKEN": TOKEN, "http_proxy": "http://127.0.0.1:9", "no_proxy": ""}
             push = [*edgekit, "results", "push", url, "--db", "here.sqlite", "--json"]
             for sent in ([real[0].id], []):
                 done = subprocess.run(

@@ -42,7 +42,7 @@ def runs_table(rows: Sequence[RunRow], width: int, metrics: Sequence[str] = ()) 
         color = {"valid": "green", "suspect": "yellow", "invalid": "red"}[row.verdict]
         values = [metric_value(METRICS[name], row.metrics[name]) for name in metrics] or [
             time(row.median_us),
-            *([interval_text(row.ci95_low_us, row.ci95_high_us)] if middle else []),
+            *([_median_interval(row)] if middle else []),
             *([size(row.peak_rss_bytes)] if wide else []),
         ]
         table.add_row(*(escape(printable(text)) for text in texts), f"[{color}]{row.verdict}[/]", *values)
@@ -53,6 +53,12 @@ def _short_ids(rows: Sequence[RunRow]) -> list[str]:
     """The letters at the end of each id, which name a run too; whole ids where two end alike."""
     short = [row.id.rpartition("-")[2] for row in rows]
     return short if len(set(short)) == len(short) else [row.id for row in rows]
+
+
+def _median_interval(row: RunRow) -> str:
+    """Of a run without a median the interval is the mean's."""
+    known = row.median_us is not None
+    return interval_text(row.ci95_low_us if known else None, row.ci95_high_us if known else None)
 
 
 def interval_text(low_us: float | None, high_us: float | None) -> str:

@@ -1,0 +1,58 @@
+"""What `export --redact` takes out, whatever a user, a host or a serial is called. (D3.2)"""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from benchmarks.store_runs import runs
+from edgekit.records import Device, Record, to_builtins
+from edgekit.results.redacting import REDACTED, redacted
+
+pytestmark = pytest.mark.base
+
+
+def shared(address: str, *notes: str) -> Record:
+    record, _ = next(runs(1))
+    changed = msgspec.structs.replace(record, device=Device(address=address), notes=notes)
+    return redacted(changed, b"key")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ssh://dev@lab",
+        "ssh://mem@run",
+        "ssh://samples@median",
+        "adb:valid",
+        "ssh://user@model:22",
+        "ssh://rec@us",
+    ],
+)
+def test_names_that_are_words_of_the_record_leave_it_a_record(address: str) -> None:
+    """A user `dev` is in "device", one called `samples` is a word of the schema."""
+    found = shared(address, "all is well")
+    record, _ = next(runs(1))
+    assert (found.latency.median, found.latency.source) == (record.latency.median, "samples")
+    assert found.verdict.state == record.verdict.state
+    assert list(to_builtins(found)) == list(to_builtins(record))
+
+
+@pytest.mark.parametrize(
+    ("address", "note", "plain"),
+    [
+        (
+            "ssh://dev@rpi5.lab.example.org:2222",
+            "dev on rpi5: a device",
+            f"{REDACTED} on {REDACTED}: a device",
+        ),
+        ("ssh://bob@[fe80::1%25eth0]:22", "cannot reach fe80::1%eth0", f"cannot reach {REDACTED}"),
+        ("adb:R58M12ABCDE", "r58m12abcde, R58M12ABCDE_x", f"{REDACTED}, {REDACTED}_x"),
+        ("adb:10.0.0.7:5555", "10.0.0.7 and 10.0.0.7:5555", f"{REDACTED} and {REDACTED}"),
+        ("local:", "dc:a6:32:01:02:03 at 12:34:56", f"{REDACTED} at 12:34:56"),
+    ],
+)
+def test_hosts_users_and_serials_are_found_in_text(address: str, note: str, plain: str) -> None:
+    found = shared(address, note)
+    assert found.notes == (plain,)
+    assert found.device.address.startswith(address.partition(":")[0])

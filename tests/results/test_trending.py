@@ -1,0 +1,48 @@
+"""A metric over time with the runs marked that changed. (D3.3)"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from benchmarks.store_runs import runs
+from edgekit.cli.commands.results_render import runs_table
+from edgekit.records.metrics import metric
+from edgekit.results.asking import RunRow
+from edgekit.results.store import Store
+from edgekit.results.trending import points_of
+
+pytestmark = pytest.mark.base
+
+
+def rows(folder: Path, **latency: Any) -> tuple[RunRow, ...]:
+    """Six runs, oldest first; the last one is slower beyond the others' intervals."""
+    store = Store(folder / "a.sqlite")
+    record, _ = next(runs(1, seed=5))
+    for day in range(1, 7):
+        shift = 50.0 if day == 6 else 0.0
+        found = {"ci95_low": 99.0 + shift, "ci95_high": 101.0 + shift, "median": 100.0 + shift, "mean": 300.0}
+        changed = msgspec.structs.replace(record.latency, **{**found, **latency})
+        moment = f"2026-01-0{day}T00:00:00.000Z"
+        store.add(msgspec.structs.replace(record, id=f"run-{day}", started_at=moment, latency=changed))
+    return store.list()[::-1]
+
+
+def test_an_interval_belongs_to_the_metric_that_it_is_of(tmp_path: Path) -> None:
+    """The median's is no interval of the mean, which may lie outside of it."""
+    found = rows(tmp_path)
+    assert [one.change for one in points_of(found, metric("median_latency"))] == [None] * 5 + ["worse"]
+    means = points_of(found, metric("mean_latency"))
+    assert {(one.ci95_low, one.ci95_high, one.change) for one in means} == {(None, None, None)}
+
+
+def test_of_a_tool_that_tells_averages_the_interval_is_the_mean_s(tmp_path: Path) -> None:
+    found = rows(tmp_path, median=None, ci95_of="mean")
+    assert points_of(found, metric("mean_latency"))[-1].change == "worse"
+    assert {one.ci95_low for one in points_of(found, metric("median_latency"))} == {None}
+    table = runs_table(found, 200)
+    (cells,) = [list(column.cells) for column in table.columns if column.header == "95 % interval"]
+    assert set(cells) == {"unknown"}
