@@ -84,6 +84,7 @@ def collect(
         ran,
         _around(device, folder, saved, marks, profile),
         started_at=saved.started_at,
+        how="unplugged",
     )
 
 
