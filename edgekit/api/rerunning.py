@@ -40,8 +40,8 @@ def rerun(
     record names, as it is today; what it says of measuring gives way to the record's plan. `inputs`, `evaluation`: where
     these files are now. `store`: a path or URL, None for the user's results. Gates are not held again.
 
-    Raises InputError E_RERUN for a record that does not say what was measured, E_RERUN_MODEL where the model's bytes are
-    not on the device, E_NO_RUN, and what `connect` and `bench` raise.
+    Raises InputError E_RERUN for a record that does not say what was measured, E_RERUN_DEVICE where its device's address means
+    nothing here, E_RERUN_MODEL where the model's bytes are not on the device, E_NO_RUN, and what `connect` and `bench` raise.
     """
     from edgekit.benchmarking.again import Rerun, again, missing_after
     from edgekit.benchmarking.difference import difference
@@ -114,11 +114,9 @@ def _connected(
             named if same and named is not None else address, config=config, privileged=privileged, sink=sink
         )
     except InputError as error:
-        if error.code != "E_ADDRESS":
-            raise
         raise InputError(
-            f"{address}, where {record.id} was measured, is no address here: {error.message}",
-            code="E_ADDRESS",
+            f"{address}, where {record.id} was measured, means no device here: {error.message}",
+            code="E_RERUN_DEVICE",
             hint="name the device: edgekit rerun RUN -d DEVICE",
         ) from error
 
@@ -136,10 +134,12 @@ def release_of(record: Record, device: Device) -> Release:
         key=lambda row: ((row.name, row.version) != (model.name, model.version), row.name != model.name)
     )
     if not same:
+        push = f"push the file whose sha256 is {model.sha256}: edgekit push FILE -d '{device.address}' --name {model.name}"
+        forgets = "; a simulated device without state=FOLDER lives as long as its process (docs/sim.md)"
         raise InputError(
             f"no release on the device has the bytes that {record.id} measured ({model.name}@{model.version})",
             code="E_RERUN_MODEL",
             device=device.address,
-            hint=f"push the file whose sha256 is {model.sha256}: edgekit push FILE -d {device.address} --name {model.name}",
+            hint=push + (forgets if device.simulated else ""),
         )
     return release_on_device(device, same[0].name, same[0].version)

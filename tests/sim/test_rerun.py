@@ -100,6 +100,7 @@ def test_d3_1_where_the_bytes_are_not_on_the_device_the_error_says_which_to_push
         sdk.rerun(first.id, store=place)
     assert caught.value.code == "E_RERUN_MODEL"
     assert f"push the file whose sha256 is {first.model.sha256}" in (caught.value.hint or "")
+    assert "state=FOLDER" in (caught.value.hint or "")
     assert Store(place).count() == 1
 
 
@@ -140,7 +141,8 @@ def test_d3_1_a_run_beside_others_and_without_its_profile(device: Device, place:
     ("change", "code"),
     [
         ({"model": {"name": "m"}}, "E_RERUN"),
-        ({"device": {"address": "ssh:0123456789ab"}}, "E_ADDRESS"),
+        ({"device": {"address": "ssh:0123456789ab"}}, "E_RERUN_DEVICE"),
+        ({"device": {"address": "sim:no-such-profile"}}, "E_RERUN_DEVICE"),
         ({"plan": {"launches": 1_000_000_000}}, "E_PLAN"),
     ],
 )
