@@ -28,6 +28,7 @@ def rerun(
     profile: Profile | None = None,
     inputs: str | Path | None = None,
     evaluation: str | Path | None = None,
+    meter: str | None = None,
     lease_wait_seconds: float = 60.0,
     argv: tuple[str, ...] | None = None,
     store: str | Path | None = None,
@@ -38,7 +39,7 @@ def rerun(
 
     `run`: as `Store.resolve` takes it. `device`: an address, None for the record's. `profile`: None for the one that the
     record names, as it is today; what it says of measuring gives way to the record's plan. `inputs`, `evaluation`: where
-    these files are now. `store`: a path or URL, None for the user's results. Gates are not held again.
+    these files are now. `meter`: another one than the run was asked to take, "none" for no energy. `store`: a path or URL, None for the user's results. Gates are not held again.
 
     Raises InputError E_RERUN for a record that does not say what was measured, E_RERUN_DEVICE where its device's address means
     nothing here, E_RERUN_MODEL where the model's bytes are not on the device, E_NO_RUN, and what `connect` and `bench` raise.
@@ -51,6 +52,8 @@ def rerun(
     found, told = _profile(first) if profile is None else (profile, ())
     done = again(_with_files(first, inputs, evaluation), found, exists=lambda path: Path(path).is_file())
     options = structs.replace(done.options, lease_wait_seconds=lease_wait_seconds, argv=argv)
+    if meter is not None:
+        options = structs.replace(options, meter=meter)
     with _connected(first, device, options.privileged, config, sink) as there:
         release = release_of(first, there)
         record, samples = measure(release, there, profile=found, options=options, plan=done.plan, sink=sink)

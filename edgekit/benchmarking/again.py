@@ -88,7 +88,8 @@ def _options(record: Record, inputs: str | None, evaluation: str | None) -> Benc
         labels=record.labels,
         sustained_minutes=_number(plan.other, "sustained_minutes"),
         spread_seconds=_number(plan.other, "spread_seconds"),
-        meter=asked.meter if asked is not None else None,
+        # a battery may be a meter only while the cable is out
+        meter=asked.meter if asked is not None and asked.how != "unplugged" else None,
         evaluation=evaluation,
         priority=plan.priority,
         frequency=plan.frequency,

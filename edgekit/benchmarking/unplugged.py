@@ -64,6 +64,9 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Its name, or the reason why there is none."""
     metered: bool
     labels: dict[str, str] = {}
+    asked_meter: str | None = None
+    argv: tuple[str, ...] | None = None
+    """As in BenchOptions: of the command that began it."""
 
 
 class Unplugged(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +120,8 @@ def start(
             meter=meter.meter if isinstance(meter, Offer) else meter.reason,
             metered=isinstance(meter, Offer),
             labels=dict(options.labels),
+            asked_meter=options.meter,
+            argv=options.argv,
         )
         device.agent.write(f"{folder}/{PLAN}", msgspec.json.encode(saved))
     return Unplugged(

@@ -81,6 +81,7 @@ def test_d3_1_what_was_asked_of_runtime_and_meter_is_asked_again() -> None:
     first = run(environment=made, runtime=Runtime(name="trtexec", requested_accelerator="gpu"))
     options = again(first, None, exists=lambda path: path == "/d/e").options
     assert (options.meter, options.runtime_flags, options.op_profile) == ("rail", ("--a=1",), True)
+    assert again(run(environment=asked("unplugged", meter="b")), None, exists=bool).options.meter is None
     assert (options.accelerator, options.require_accelerator, options.evaluation) == ("gpu", True, "/d/e")
 
 

@@ -69,14 +69,17 @@ def test_d3_1_the_same_plan_on_the_same_device_shows_no_difference(device: Devic
 
 def test_d3_1_another_device_is_measured_and_said_to_be_another(device: Device, place: Path) -> None:
     """`-d`: a slower one; the difference is Welch's over launches, and what else differs stands beside it."""
-    first = bench(device, place)
+    first = bench(device, place, min_seconds=2.0)
+    assert first.energy.meter
     with opened(address(median_us=3000, within_sd=0.02)) as slower:
         push(open_model(MODEL), slower, smoke=False, name="another-name")
-        found = sdk.rerun(first.id, device=slower.address, store=place)
+        found = sdk.rerun(first.id, device=slower.address, meter="none", store=place)
     assert (found.verdict, found.exit_code()) == ("slower", 0)
     (median,) = [one for one in found.difference.metrics if one.metric == "median_latency"]
     assert median.ratio == pytest.approx(1.5, rel=0.02)
     assert median.p_value is not None
+    (told,) = found.not_repeated
+    assert told.startswith(f"energy was measured by {first.energy.meter}; now it is not")
     assert "the runs are of different devices" in found.difference.warnings
     assert {"device.address", "model.name"} <= {one.path for one in found.difference.fields}
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.option("-p", "--profile", metavar="NAME|FILE", help="Device profile (default: the record's).")
 @click.option("--inputs", metavar="FILE", help="Where the run's own inputs are now.")
 @click.option("--evaluation", metavar="FILE", help="Where the run's evaluation data are now.")
+@click.option("--meter", metavar="M", help="What measures energy, or none (default: as the run).")
 @click.option("--strict", is_flag=True, help="A suspect verdict fails (4) too.")
 @click.option(
     "--lease-wait",
@@ -31,7 +32,13 @@ if TYPE_CHECKING:
 @db_option
 @command
 def rerun(
-    session: Session, run: str, inputs: str | None, evaluation: str | None, strict: bool, lease_wait: float
+    session: Session,
+    run: str,
+    inputs: str | None,
+    evaluation: str | None,
+    meter: str | None,
+    strict: bool,
+    lease_wait: float,
 ) -> int:
     """Measure once more what the kept RUN measured: same plan, same device (or -d), same bytes, which must be there.
 
@@ -50,6 +57,7 @@ def rerun(
         profile=load_profile(session.profile) if session.profile is not None else None,
         inputs=inputs,
         evaluation=evaluation,
+        meter=meter,
         lease_wait_seconds=lease_wait,
         argv=command_line(),
         store=session.results,
