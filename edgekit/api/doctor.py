@@ -117,7 +117,7 @@ def _adb() -> Check:
 
 
 def _usb_power(sink: Sink) -> Check:
-    from edgekit.devices.usb_power import given_back, notes
+    from edgekit.devices.usb_power import FOLDER, given_back, notes
 
     ports = notes()
     back = given_back(sink)
@@ -128,7 +128,10 @@ def _usb_power(sink: Sink) -> Check:
         what="USB ports left off",
         state="warning",
         message=f"{back} switched on now" + (f", {left} in use or not to be switched" if left else ""),
-        hint="edgekit doctor again, or uhubctl -a on" if left else None,
+        hint=f"edgekit doctor again; or by hand, as the files in {data_dir(FOLDER)} say (then remove them): "
+        "uhubctl -l LOCATION -p PORT -a on"
+        if left
+        else None,
     )
 
 

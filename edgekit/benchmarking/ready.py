@@ -77,6 +77,18 @@ def _priority(device: Device, priority: int | None) -> tuple[int | None, tuple[s
     return priority, ()
 
 
+def ready_unasked(plan: BenchPlan, before: Conditions, notes: tuple[str, ...]) -> Ready:
+    """Of a device that nobody made ready or waited for: how it was when the measurement began. Pure."""
+    gates = check_gates(wanted_of(plan), before)
+    priority = (f"priority {plan.priority} was not set",) if plan.priority else ()
+    return Ready(
+        plan=plan,
+        cooled=None,
+        not_set=(*notes, *priority, *_texts(gates, "unknown")),
+        unmet=tuple(f"before the run {text}" for text in _texts(gates, "not_met")),
+    )
+
+
 def changed_since(plan: BenchPlan, after: Conditions) -> tuple[str, ...]:
     """What was asked for and no longer was after the run; a battery may run down meanwhile. Pure."""
     wanted = replace(wanted_of(plan), min_battery_percent=None)

@@ -20,10 +20,12 @@ from edgekit.benchmarking.measure import check_cpus
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
 from edgekit.benchmarking.unplugged_script import (
     Script,
+    meter_script,
     script_text,
     seconds_of,
 )
 from edgekit.clock import utc_now
+from edgekit.config import load_config
 from edgekit.deployment import Release
 from edgekit.deployment.launching import START_SECONDS
 from edgekit.deployment.runtime_there import Installed, install
@@ -31,18 +33,14 @@ from edgekit.devices import Device
 from edgekit.errors import InputError
 from edgekit.events import Sink, ignore
 from edgekit.meters.base import Offer
-from edgekit.meters.commands import loop_script
 from edgekit.meters.taking import meter_for
+from edgekit.profiles.schema import Power
 from edgekit.runtimes.tool import ToolRuntime
 from edgekit.stats.traces import Refused
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from edgekit.profiles import Profile
 
-    Floats = NDArray[np.float64]
 
 PLAN = "plan.json"
 PREFIX = "unplugged-"
@@ -63,6 +61,8 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     meter: str
     """Its name, or the reason why there is none."""
     metered: bool
+    power: Power = Power()
+    """What the profile said of it when it began: what it left is read by that, whatever profile it is fetched with."""
     labels: dict[str, str] = {}
     asked_meter: str | None = None
     argv: tuple[str, ...] | None = None
@@ -99,10 +99,8 @@ def start(
     if isinstance(chosen.runtime, ToolRuntime) or device.simulated:
         what = "a simulated device" if device.simulated else f"the tool {chosen.runtime.name}"
         raise InputError(f"{what} cannot be left alone with a measurement", code="E_UNPLUGGED")
-    power = profile.power if profile is not None else None
-    meter = meter_for(device, power, options.meter, unplugged_later=True)
-    if isinstance(meter, Offer) and meter.source is not None:
-        meter = Refused(f"the meter {meter.meter} is read by the host, which is away")
+    power = profile.power if profile is not None else Power()
+    meter = _meter(device, power, options)
     with device.leased(f"measure {release.manifest.name}", options.lease_wait_seconds):
         installed = install(device, chosen, sink)
         job = f"{PREFIX}{secrets.token_hex(6)}"
@@ -119,6 +117,7 @@ def start(
             runtime=installed.runtime.name,
             meter=meter.meter if isinstance(meter, Offer) else meter.reason,
             metered=isinstance(meter, Offer),
+            power=power,
             labels=dict(options.labels),
             asked_meter=options.meter,
             argv=options.argv,
@@ -148,6 +147,18 @@ def refuse_options(options: BenchOptions, wait_s: float) -> None:
         raise InputError(f"{', '.join(given)} cannot go with it: the host is away", code="E_UNPLUGGED")
     if not 0 <= wait_s <= MOST_WAIT_S:
         raise InputError(f"a wait of {wait_s:g} s cannot be (0 to {MOST_WAIT_S:g})", code="E_UNPLUGGED")
+
+
+def _meter(device: Device, power: Power, options: BenchOptions) -> Offer | Refused:
+    """What is read there. Raises InputError E_METER where the one that was asked for cannot be."""
+    entries = options.meters if options.meters is not None else load_config().meters
+    meter = meter_for(device, power, options.meter, entries, unplugged_later=True)
+    if isinstance(meter, Refused) or meter.source is None:
+        return meter
+    why = f"the meter {meter.meter} is read by the host, which is away"
+    if options.meter is not None:
+        raise InputError(why, code="E_METER", hint="bench measures with it; or leave out --meter")
+    return Refused(why)
 
 
 def jobs_there(device: Device) -> dict[str, str]:
@@ -189,16 +200,12 @@ def _script(
     runtime = installed.runtime
     assert not isinstance(runtime, ToolRuntime)
     jobs = [job_of(release, plan, folder, number) for number in range(plan.launches)]
-    shell = None
-    if isinstance(meter, Offer):
-        # a command of ours is a shell's
-        shell = meter.argv[2] if meter.argv else loop_script(meter.paths, {}, meter.period_ms)
     return Script(
         folder=folder,
         wait_s=wait_s,
         idle_s=meter.idle_s if isinstance(meter, Offer) else 0.0,
         commands=[runtime.command(installed.bundle, installed.folder, job) for job in jobs],
-        meter=shell,
+        meter=meter_script(meter) if isinstance(meter, Offer) else None,
         sensors=device.sensors.sampled(),
         look_files=tuple(dict.fromkeys(device.sensors.snapshot())),
         look_commands=device.sensors.commands,

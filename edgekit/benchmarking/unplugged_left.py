@@ -12,7 +12,7 @@ from edgekit.benchmarking.abilities import chosen_for
 from edgekit.benchmarking.launches import LaunchSeries, job_of, launch_part
 from edgekit.benchmarking.measure import Around, judged
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan
-from edgekit.benchmarking.ready import Ready
+from edgekit.benchmarking.ready import ready_unasked
 from edgekit.benchmarking.samples import samples_of
 from edgekit.benchmarking.unplugged import PLAN, Saved, folder_of, state_of
 from edgekit.benchmarking.unplugged_script import AFTER, BEFORE, METER, TELEMETRY, Mark, marks_of
@@ -22,7 +22,7 @@ from edgekit.deployment.runtime_there import Installed, install
 from edgekit.devices import Device
 from edgekit.devices.sampling import Series, point_of
 from edgekit.devices.telemetry import Snapshot, read_snapshot
-from edgekit.errors import DeviceBusy, RemoteError
+from edgekit.errors import DeviceBusy, InputError, RemoteError
 from edgekit.events import Sink, ignore
 from edgekit.meters.base import Reading
 from edgekit.meters.commands import LOOP
@@ -84,7 +84,7 @@ def collect(
         options,
         installed,
         ran,
-        _around(device, folder, saved, marks, profile),
+        _around(device, folder, saved, marks),
         started_at=saved.started_at,
         how="unplugged",
     )
@@ -146,32 +146,32 @@ def _process(
     )
 
 
-def _around(
-    device: Device, folder: str, saved: Saved, marks: dict[str, Mark], profile: Profile | None
-) -> Around:
+def _around(device: Device, folder: str, saved: Saved, marks: dict[str, Mark]) -> Around:
     telemetry = Series()
     for look in LOOP.readings(_text(device, f"{folder}/{TELEMETRY}") or ""):
         telemetry.points += [
             point_of(look.t_us, path, look.texts.get(path), device.sensors)
             for path in device.sensors.sampled()
         ]
+    before = _snapshot(device, f"{folder}/{BEFORE}")
     return Around(
-        before=_snapshot(device, f"{folder}/{BEFORE}"),
+        before=before,
         after=_snapshot(device, f"{folder}/{AFTER}"),
         telemetry=telemetry,
-        ready=Ready(plan=saved.plan, cooled=None, not_set=NOTES, unmet=()),
+        ready=ready_unasked(saved.plan, before.conditions, NOTES),
         own_cpu_us=None,
-        energy=_taken(device, folder, saved, marks, profile),
+        energy=taken_there(device, folder, saved, marks),
     )
 
 
-def _taken(
-    device: Device, folder: str, saved: Saved, marks: dict[str, Mark], profile: Profile | None
-) -> Taken:
+def taken_there(device: Device, folder: str, saved: Saved, marks: dict[str, Mark]) -> Taken:
+    """What its meter saw, or why there is no number. Raises DeviceLost."""
     if not saved.metered:
         return Taken(found=Refused(saved.meter))
-    power = profile.power if profile is not None else None
-    meter = meter_for(device, power, saved.meter, unplugged_later=True)
+    try:
+        meter = meter_for(device, saved.power, saved.meter, unplugged_later=True)
+    except InputError as error:  # the launches are measured all the same
+        return Taken(found=Refused(f"what its meter left cannot be read: {error.message}"))
     if isinstance(meter, Refused):
         return Taken(found=meter)
     taken = Taken(offer=meter)

@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from edgekit.meters.base import Offer
 from edgekit.meters.commands import look_script, loop_script
 
 MARK = "@@edgekit-mark"
@@ -63,6 +64,11 @@ def script_text(script: Script) -> str:
     lines.append(f"( {look} ) > {AFTER}")
     lines.append(_mark("done"))
     return "\n".join(lines) + "\n"
+
+
+def meter_script(meter: Offer) -> str:
+    """What reads it until it is ended: its command, whoever's plug-in it is, or a loop over its files."""
+    return shlex.join(meter.argv) if meter.argv else loop_script(meter.paths, {}, meter.period_ms)
 
 
 def seconds_of(script: Script, launch_s: float) -> float:

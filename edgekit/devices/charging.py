@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from edgekit.addresses import Address
 from edgekit.devices.device import Device
 from edgekit.devices.usb_power import power_cut
 from edgekit.errors import ToolError
@@ -40,15 +41,22 @@ def charging_means(device: Device, wanted: Mapping[str, str]) -> Means:
 
 @contextmanager
 def charging_off(device: Device, means: Means, changed: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
-    """For the time of the block, after the knobs were set (`changed`: those that were). Gives why it charges on, in words, where
+    """For the time of the block, after the knobs were set (`changed`: to what they say now). Gives why it charges on, in words, where
     nothing switches it off: a state that the caller waits for all the same."""
     root = device.target.sysroot.rstrip("/")
-    if any(f"{root}{path}" in changed for path in means.knobs):
+    if any(changed.get(f"{root}{path}") == value for path, value in means.knobs.items()):
         yield ()
         return
     with ExitStack() as stack:
         why = _cut(device, means, stack)
         yield (f"charging was not switched off: {why}",) if why else ()
+
+
+def hangs_on_usb(address: Address) -> bool:
+    """Whether the link to it may be its cable: adb, but for a HOST:PORT and what wireless debugging announces (the adb server's
+    names for those, adb-ABC123-x1._adb-tls-connect._tcp)."""
+    serial = address.serial or ""
+    return address.kind in ("adb", "adb+ssh") and ":" not in serial and "._adb" not in serial
 
 
 def _cut(device: Device, means: Means, stack: ExitStack) -> str | None:
@@ -57,7 +65,7 @@ def _cut(device: Device, means: Means, stack: ExitStack) -> str | None:
     if port is None:
         setting = "its charger's setting was not set" if means.knobs else "the device shows no setting for it"
         return f"{setting}, and edgekit.yaml names no usb_port of it"
-    if device.kind in ("adb", "adb+ssh") and ":" not in (device.target.address.serial or ""):
+    if hangs_on_usb(device.target.address):
         return "it is reached over the USB port that would lose its power (use adb over Wi-Fi)"
     try:
         stack.enter_context(power_cut(port, device.sink, device.address))

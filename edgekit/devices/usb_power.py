@@ -76,8 +76,8 @@ def _noted(port: UsbPort, device: str) -> Iterator[Path]:
 
 
 def switch(port: UsbPort, action: str) -> None:
-    """Raises ToolError E_USB_POWER with what it said; also where the hub then says that nothing has changed. Transient where it is
-    not known what became of it."""
+    """Raises ToolError E_USB_POWER with what it said; also where the hub then says that it has not changed. Transient where some
+    of it may have: it hung, is not understood, or switched only one side of a hub."""
     argv = switch_argv(port, action)
     hint = f"hubs that can are few: {PROGRAM} alone lists those found; it needs root or a udev rule (docs/measuring.md)"
     program = shutil.which(PROGRAM)
@@ -98,12 +98,15 @@ def switch(port: UsbPort, action: str) -> None:
     try:
         powered = parse_new_status(done.stdout)
     except ParseError as error:
-        raise ToolError(f"{' '.join(argv)}: {error.message}", code="E_USB_POWER", hint=hint) from error
+        raise ToolError(
+            f"{' '.join(argv)}: {error.message}", code="E_USB_POWER", hint=hint, transient=True
+        ) from error
     if any(powered.values()) if action == "off" else not any(powered.values()):
         raise ToolError(
             f"{' '.join(argv)}: the hub says that the port {'still has' if action == 'off' else 'has no'} power",
             code="E_USB_POWER",
             hint=hint,
+            transient=not all(powered.values()),
         )
 
 

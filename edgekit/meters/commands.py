@@ -39,7 +39,7 @@ def look_script(files: Sequence[str], commands: Mapping[str, Sequence[str]]) -> 
     body = [f'{_STAMP}; echo "{BEGIN} $up"']
     body += [
         f"echo {shlex.quote(f'{OUTPUT} {path}')}; "
-        f'while IFS= read -r line; do echo "$line"; done 2>/dev/null < {shlex.quote(path)}; echo'
+        f'while IFS= read -r line || [ -n "$line" ]; do echo "$line"; done 2>/dev/null < {shlex.quote(path)}; echo'
         for path in files
     ]
     body += [f"echo {OUTPUT} {name}; {shlex.join(argv)} 2>/dev/null; echo" for name, argv in commands.items()]

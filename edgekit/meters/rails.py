@@ -20,7 +20,13 @@ from edgekit.meters.base import Missing, Rails
 from edgekit.profiles.schema import Boundary, Power
 from edgekit.stats.traces import Refused
 
-BOARD_INPUT = "VIN"
+MODULE: tuple[Boundary, str] = ("module-input", "the carrier board and what is plugged into it")
+INPUTS: Mapping[str, tuple[Boundary, str]] = {
+    "VIN": ("board-input", "nothing of the board"),
+    "VDD_IN": MODULE,
+    "POM_5V_IN": MODULE,
+}
+"""Of a rail with all others in it: the boundary, and what is not in it."""
 INPUT_RAILS = ("VDD_IN", "POM_5V_IN")
 PARTS: Mapping[str, str] = {"VDDQ_VDD2_1V8AO": "VIN_SYS_5V0"}
 """A rail to the one that feeds it."""
@@ -42,13 +48,13 @@ class Chosen:
 
 def chosen(meter: str, names: Sequence[str], power: Power) -> Chosen | Missing:
     """Of a Jetson's rails: those that the profile names, else those that do not overlap."""
-    if power.rails:
+    inputs = [name for name in INPUTS if name in names]
+    if power.rails and power.rails not in [(name,) for name in inputs]:
         return named(meter, names, power, NO_INPUT)
-    if BOARD_INPUT in names:
-        return Chosen((BOARD_INPUT,), "board-input", "nothing of the board")
-    for total in INPUT_RAILS:
-        if total in names:
-            return Chosen((total,), "module-input", "the carrier board and what is plugged into it")
+    if inputs:
+        total = power.rails[0] if power.rails else inputs[0]
+        boundary, excluded = INPUTS[total]
+        return Chosen((total,), (power.boundary if power.rails else None) or boundary, excluded)
     parts = [name for name in names if PARTS.get(name) in names]
     left_out = "".join(f"; {part} is in {PARTS[part]}" for part in parts)
     return Chosen(tuple(name for name in names if name not in parts), "soc-rails", f"{NO_INPUT}{left_out}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from array import array
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 
 from edgekit.cache import host_errors
 from edgekit.clock import Deadline
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, HostError
 from edgekit.meters.base import Rails, Reading, Source
 from edgekit.parse import ParseError
 from edgekit.parse.meter_stream import Layout, is_reading, layout_of, read_line
@@ -67,13 +68,17 @@ class Readings:
         try:
             if self.layout is None:
                 self.layout = layout_of(line, self.source.columns, self.source.voltage_mv)
+                self.first_damage = ""
                 if self.layout.delimiter is not None:
                     return
             t_us, value = read_line(line, self.layout)
         except ParseError as error:
-            self.damaged += 1
             self.first_damage = self.first_damage or f"line {self.lines}: {error.problem}"
-            if self.layout is None:
+            if self.layout is not None:
+                self.damaged += 1
+            elif (
+                self.lines > 1
+            ):  # the first may be the end of one, as a serial line is in the middle of something
                 self.ended = self.first_damage
             return
         self.t_us.append(t_us)
@@ -110,7 +115,9 @@ class Readings:
         return None
 
     def _why(self) -> str:
-        return f": {self.ended or self.first_damage}" if self.ended or self.first_damage else ""
+        first = self.first_damage if self.layout is None else ""
+        said = dict.fromkeys(text for text in (first, self.ended or self.first_damage) if text)
+        return f": {', '.join(said)}" if said else ""
 
 
 def read_lines(source: Source, readings: Sequence[Reading]) -> Sequence[Rails] | Refused:
@@ -161,7 +168,16 @@ def _ending(argv: Sequence[str], code: int, stderr: str) -> str:
 
 @contextmanager
 def _at_its_end(path: Path, readings: Readings) -> Iterator[IO[bytes]]:
-    """What was in the file before is of no use, but for a CSV's header."""
+    """What was in the file before is of no use, but for a CSV's header. Raises HostError for what is no regular file: a pipe or a
+    serial line would be waited for without an end."""
+    with host_errors(path):
+        regular = stat.S_ISREG(path.stat().st_mode)
+    if not regular:
+        raise HostError(
+            f"the meter's file {path} is no regular file",
+            code="E_HOST_FILE",
+            hint=f"`command: [cat, {path}]` instead of `file:` reads a pipe or a serial line",
+        )
     with host_errors(path), open(path, "rb") as file:
         head = file.readline(MAX_LINE_BYTES)
         while head.endswith(b"\n") and not is_reading(head.decode("utf-8", "replace")):

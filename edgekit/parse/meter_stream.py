@@ -28,6 +28,8 @@ NAMES: Final[Mapping[str, tuple[str, float]]] = {
 }
 """Of a column: what it is, and its unit in us, mW, uJ (cumulative), mV or mA."""
 MAX_COLUMNS = 200
+_MARK = "\ufeff"
+"""What programs on Windows begin a text file with."""
 _MISSING = ("", "nan", "null", "none")
 _DELIMITERS = (";", "\t", ",")
 
@@ -35,10 +37,11 @@ _DELIMITERS = (";", "\t", ",")
 @dataclass(frozen=True)
 class Layout:
     """Where things are in each line. `delimiter` None: JSON. `places`: by kind, the column's number or the key, with the
-    unit. `voltage_mv`: of a meter that tells its current only."""
+    unit. `columns`: how many a CSV has. `voltage_mv`: of a meter that tells its current only."""
 
     delimiter: str | None
     places: Mapping[str, tuple[int | str, float]]
+    columns: int
     voltage_mv: float | None = None
 
     @property
@@ -48,11 +51,13 @@ class Layout:
 
 def is_reading(line: str) -> bool:
     """Whether there is something in it: not blank, no comment."""
-    return bool(line.strip()) and not line.lstrip().startswith("#")
+    text = line.removeprefix(_MARK).strip()
+    return bool(text) and not text.startswith("#")
 
 
 def layout_of(first: str, columns: Mapping[str, str], voltage_mv: float | None = None) -> Layout:
     """From the first line: a CSV's header, or a JSON object, which is a reading too. Raises ParseError."""
+    first = first.removeprefix(_MARK)
     if first.lstrip().startswith("{"):
         delimiter, names = None, list(_object(first))
     else:
@@ -70,7 +75,7 @@ def layout_of(first: str, columns: Mapping[str, str], voltage_mv: float | None =
             fail(TOOL, f"two columns of {kind}")
         places[kind] = (name if delimiter is None else number, size)
     _check(places, names, voltage_mv)
-    return Layout(delimiter, places, voltage_mv)
+    return Layout(delimiter, places, len(names), voltage_mv)
 
 
 def _check(places: Mapping[str, object], names: Sequence[str], voltage_mv: float | None) -> None:
@@ -87,7 +92,7 @@ def _check(places: Mapping[str, object], names: Sequence[str], voltage_mv: float
 
 def read_line(line: str, layout: Layout) -> tuple[float, float]:
     """The time in us, and mW or cumulative uJ, NaN where the meter had none. Raises ParseError."""
-    value = _cells(line, layout.delimiter)
+    value = _cells(line, layout.delimiter, layout.columns)
 
     def read(kind: str) -> float:
         place, size = layout.places[kind]
@@ -104,11 +109,13 @@ def read_line(line: str, layout: Layout) -> tuple[float, float]:
     return t_us, voltage_mv * read("current") / 1000
 
 
-def _cells(line: str, delimiter: str | None) -> Callable[[int | str], float]:
+def _cells(line: str, delimiter: str | None, columns: int) -> Callable[[int | str], float]:
     if delimiter is None:
         found = _object(line)
         return lambda key: _number(found.get(str(key)), ",")
     cells = [cell.strip().strip('"') for cell in line.rstrip("\r\n").split(delimiter)]
+    if any(cells[columns:]):  # decimal commas among commas: every number would be another one
+        fail(TOOL, f"a line with {len(cells)} columns where the header has {columns}")
 
     def cell(place: int | str) -> float:
         if int(place) >= len(cells):

@@ -33,6 +33,8 @@ ALIKE = 0.5
 """Of the height of one marker, at least, in another of the same measurement."""
 COARSE, FINE = 8, 200
 """Steps within the shortest pulse or pause: where to look first, and how fine it is told."""
+MOST_PLACES = 1_000_000
+"""To look at: hours of them. A clock that jumps from 1970 to now would fill the memory."""
 MAX_DRIFT = 0.01
 """Clocks that differ by more are not both clocks."""
 
@@ -62,6 +64,11 @@ def clock_of_marker(
     shortest = float(np.diff(edges).min())
     if shortest < 2 * trace.period_us:
         return Refused("the marker's pulses are shorter than two periods of the meter")
+    if search_us[1] - search_us[0] > MOST_PLACES * shortest / COARSE:
+        return Refused(
+            f"the times to look for the marker in are {(search_us[1] - search_us[0]) / 1e6:.3g} s long: the meter's clock "
+            "was set meanwhile"
+        )
     coarse = np.arange(search_us[0], search_us[1], shortest / COARSE)
     if not coarse.size:
         return Refused("there is no time to look for the marker in")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edgekit.addresses import parse
 from edgekit.api.devices import connect
 from edgekit.benchmarking import BenchOptions
 from edgekit.benchmarking.plan import make_plan
@@ -16,6 +17,7 @@ from edgekit.benchmarking.ready import made_ready
 from edgekit.clock import Deadline
 from edgekit.config import Config, DeviceEntry, UsbPort
 from edgekit.devices import Device
+from edgekit.devices.charging import hangs_on_usb
 from edgekit.profiles import load_profile
 from tests.cli.running import MODEL, argv, edgekit, environment
 from tests.devices.hub import Hub
@@ -74,6 +76,19 @@ def test_without_a_setting_the_port_s_power_is_cut_and_given_back(
         assert hub.actions == ["off", "on"]
 
 
+def test_a_setting_that_does_not_take_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says something else afterwards, which is a note: the port's power is what is left."""
+    hub = Hub(tmp_path)
+    monkeypatch.setenv("PATH", hub.path)
+    monkeypatch.setenv("EDGEKIT_DATA_DIR", str(tmp_path / "data"))
+    with phone(tmp_path, usb_port=UsbPort(location="1-1", port=2)) as device:
+        (tmp_path / f"tree{BATTERY}/input_suspend").symlink_to("/proc/self/coredump_filter")
+        with made_ready(device, make_plan(None, options())) as ready:
+            assert hub.actions == ["off"]
+            assert any("was not set to 1" in note for note in ready.not_set), ready.not_set
+        assert hub.actions == ["off", "on"]
+
+
 @pytest.mark.parametrize(
     ("port", "words"),
     [
@@ -91,6 +106,21 @@ def test_what_switches_nothing_off_is_told(
         made_ready(device, make_plan(None, options())) as ready,
     ):
         assert any(words in note for note in ready.not_set)
+
+
+@pytest.mark.parametrize(
+    ("address", "usb"),
+    [
+        ("adb:R3CN20", True),
+        ("adb:", True),
+        ("adb+ssh://pi@host/R3CN20", True),
+        ("adb:192.168.1.7:5555", False),
+        ("adb:adb-R3CN20-x1Y2z3._adb-tls-connect._tcp", False),
+        ("ssh://pi@host", False),
+    ],
+)
+def test_the_port_of_the_link_itself_is_never_cut(address: str, usb: bool) -> None:
+    assert hangs_on_usb(parse(address)) is usb
 
 
 def test_nothing_is_touched_where_it_was_not_asked_for(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edgekit.benchmarking.plan import BenchOptions, make_plan
-from edgekit.benchmarking.ready import changed_since
+from edgekit.benchmarking.ready import changed_since, ready_unasked
 from edgekit.devices.gates import Wanted, check_gates, wait_for_gates
 from edgekit.errors import InputError
 from edgekit.events import Event
@@ -200,3 +200,14 @@ class TestAdb:
         assert any(
             "whether the device charges could not be seen" in note for note in record["verdict"]["notes"]
         )
+
+
+@pytest.mark.base
+def test_a_device_that_measures_alone_is_judged_by_how_it_began() -> None:
+    """Nobody waits for it: a lit screen is a reason, a priority and what it does not tell are notes."""
+    plan = make_plan(None, BenchOptions(screen="off", charging="no", priority=-5))
+    ready = ready_unasked(plan, Conditions(screen_on=True), ("alone",))
+    assert ready.unmet == ("before the run the screen was on; off was asked for",)
+    assert ready.not_set[:2] == ("alone", "priority -5 was not set")
+    assert "whether the device charges could not be seen" in ready.not_set[2]
+    assert ready_unasked(make_plan(None, BenchOptions()), Conditions(), ()).unmet == ()

@@ -91,10 +91,38 @@ def test_a_port_that_cannot_be_switched_on_again_is_tried_by_the_next_command(
     assert hub.actions == ["off", "on"]
 
 
+def test_doctor_says_which_port_to_switch_on_by_hand(data: Path, hub: Hub) -> None:
+    """Without -l and -p it would be any port of any hub."""
+    (data / "x.json").write_text('{"location": "9-9", "port": 1, "device": "it"}')
+    found = edgekit("doctor", "--json", env={"PATH": hub.path}).json()
+    (check,) = [one for one in found["checks"] if one["what"] == "USB ports left off"]
+    assert check["message"] == "0 switched on now, 1 in use or not to be switched"
+    assert str(data) in check["hint"]
+    assert "-l LOCATION -p PORT" in check["hint"]
+
+
 def test_a_hub_that_cuts_nothing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", Hub(tmp_path, stuck=True).path)
     with pytest.raises(ToolError, match="still has power"), power_cut(PORT, ignore, "it"):
         raise AssertionError("the block is not entered")
+    assert not notes()
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [("Status now: off", "in its place"), ("  Port 2: 0000 off\n  Port 3: 0100 power", "still has power")],
+)
+def test_a_port_that_may_be_off_is_switched_on_again(hub: Hub, said: str, words: str) -> None:
+    """uhubctl ended well, but what it says is not understood, or is that only one of the sides has lost its power."""
+    program = Path(hub.path.partition(":")[0], "uhubctl")
+    text = program.read_text().replace(
+        'enable connect [0000:0000]")', 'enable")\nprint("  Port 3: 0503 power")'
+    )
+    both = "  Port 2: 0100 power\n  Port 3: 0100 power"
+    program.write_text(f"{text.rpartition('print(')[0]}print({said!r} if off else {both!r})\n")
+    with pytest.raises(ToolError, match=words), power_cut(PORT, ignore, "it"):
+        raise AssertionError("the block is not entered")
+    assert hub.actions == ["off", "on"]
     assert not notes()
 
 

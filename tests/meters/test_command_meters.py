@@ -15,7 +15,7 @@ import pytest
 from edgekit.meters.base import Missing, Offer, Reading, Survey
 from edgekit.meters.batterystats import BATTERY, BatteryStatsMeter, step_mah
 from edgekit.meters.batterystats import OUTPUT as STATS
-from edgekit.meters.commands import END, LOOP, Tail, command_loop, line_stream, lines_of_stream
+from edgekit.meters.commands import END, LOOP, Tail, command_loop, line_stream, lines_of_stream, look_script
 from edgekit.meters.pmic import OUTPUT as PMIC
 from edgekit.meters.power_stats import OUTPUT, OUTPUT_1, PowerStatsMeter
 from edgekit.meters.reading import trace_of
@@ -273,6 +273,20 @@ def test_a_loop_of_commands_gives_times_costs_and_whole_texts() -> None:
         assert look.took_us is not None
         assert look.took_us >= 40_000
     assert [look.t_us for look in looks] == sorted(look.t_us for look in looks)
+
+
+def test_files_are_read_by_the_shell_with_and_without_a_last_newline(tmp_path: Path) -> None:
+    """Some drivers end none of their lines; a file that is not there or may not be read has no text."""
+    paths = [str(tmp_path / name) for name in ("it's whole", "open", "empty", "gone")]
+    for path, text in zip(paths, ("1 a\n2 b\n", "1 a\n50031", ""), strict=False):
+        Path(path).write_text(text)
+    (look,) = LOOP.readings(
+        subprocess.check_output(["sh", "-c", look_script(paths, {})], text=True, timeout=20)
+    )
+    whole, unended, *others = (look.texts[path] for path in paths)
+    assert (whole or "").strip() == "1 a\n2 b"
+    assert (unended or "").strip() == "1 a\n50031"
+    assert not any(others)
 
 
 def test_a_stream_of_lines_has_the_devices_time_before_each() -> None:

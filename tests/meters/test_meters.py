@@ -440,6 +440,18 @@ def test_rails_that_the_profile_names() -> None:
         assert "rails" in (found.needed or "")
 
 
+def test_an_input_that_the_profile_names_is_the_input_still() -> None:
+    """A sum of rails and the input of the module are not to be compared."""
+    for power, boundary in (
+        (Power(rails=("VDD_IN",)), "module-input"),
+        (Power(rails=("VDD_IN",), boundary="board-input"), "board-input"),
+        (Power(rails=("VDD_SOC",)), "soc-rails"),
+    ):
+        offer = offered(HwmonMeter().look(surveyed(trees.ORIN_NANO, power)))
+        assert (offer.rails, offer.boundary) == (power.rails, boundary)
+        assert ("no sensor" in offer.excluded) is (boundary == "soc-rails")
+
+
 def test_thors_input_has_all_others_in_it() -> None:
     """jetson_stats #900: the carrier's INA238 is the total."""
     tree = trees.ina3221(

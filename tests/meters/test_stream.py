@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -47,7 +48,7 @@ def test_a_command_s_lines_come_as_it_prints_them() -> None:
 
 
 def test_a_command_is_ended_with_all_that_it_started() -> None:
-    code = "import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(3600)  # %s'])\nprint('x,y', flush=True)\ntime.sleep(3600)"
+    code = "import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(3600)  # %s'])\nprint('x,y\\n1,2', flush=True)\ntime.sleep(3600)"
     mark = f"mark-{time.time_ns()}"
     with streaming(printing(code % mark)) as readings:
         assert readings.wait_for(1, Deadline.after(30)) is not None, "that is no header"
@@ -73,6 +74,10 @@ def _running(mark: str) -> bool:
         ((sys.executable, "-c", "import sys; sys.exit('no instrument found')"), "no instrument found"),
         (("/no/such/meter",), "exit code 127: /no/such/meter: not found"),
         ((sys.executable, "-c", "print('V, I')"), "no column of time"),
+        (
+            (sys.executable, "-c", "import time; print('V, I\\n1,2', flush=True); time.sleep(60)"),
+            "among: V, I",
+        ),
         ((sys.executable, "-c", "import time; time.sleep(60)"), "0 readings in time"),
     ],
 )
@@ -116,12 +121,35 @@ def test_a_file_that_is_not_there_or_becomes_shorter(tmp_path: Path) -> None:
         assert "became shorter" in reason(readings.wait_for(1, Deadline.after(10)))
 
 
+def test_a_pipe_and_a_serial_line_are_no_files(tmp_path: Path) -> None:
+    """They would be waited for without an end; `cat` reads them as a command."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(HostError, match="no regular file") as caught, streaming(Source(file=pipe)):
+        pass
+    assert caught.value.code == "E_HOST_FILE"
+    assert f"command: [cat, {pipe}]" in str(caught.value.hint)
+    with streaming(Source(argv=("cat", str(pipe)))) as readings:
+        pipe.write_text(f"{HEAD}1,2\n")
+        assert readings.wait_for(1, Deadline.after(30)) is None
+
+
 def test_a_few_damaged_lines_are_lost_readings_and_many_are_no_meter() -> None:
     readings = Readings(Source())
     readings.feed((HEAD + "".join(f"{i},5\n" for i in range(200)) + "20\x00,5\n").encode())
     assert rails(readings).t_us.size == 200
     readings.feed(b"x\n" * 5)
     assert "6 of 207 lines" in reason(readings.rails())
+
+
+def test_the_end_of_a_line_that_comes_first_is_passed_over() -> None:
+    """A serial line is in the middle of something when it is opened."""
+    readings = Readings(Source())
+    readings.feed(b'wer_mw": 5}\n{"t_s": 1, "power_mw": 6}\n')
+    assert readings.ended is None
+    assert rails(readings).values[RAIL].tolist() == [6.0]
+    readings.feed(b"x\n")
+    assert "line 3: 'x'" in reason(readings.rails())
 
 
 def test_more_than_is_kept_ends_it() -> None:

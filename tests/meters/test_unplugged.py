@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgekit.api.devices import connect
 from edgekit.benchmarking import BenchOptions
-from edgekit.benchmarking.unplugged import refuse_options
-from edgekit.benchmarking.unplugged_script import Script, marks_of, script_text
+from edgekit.benchmarking.plan import make_plan
+from edgekit.benchmarking.unplugged import Saved, refuse_options
+from edgekit.benchmarking.unplugged_left import taken_there
+from edgekit.benchmarking.unplugged_script import Script, marks_of, meter_script, script_text
+from edgekit.config import Config, DeviceEntry
 from edgekit.errors import InputError
 from edgekit.meters.base import Offer, Reading
 from edgekit.meters.battery import BatteryMeter
@@ -85,6 +91,40 @@ def test_a_measurement_that_is_ended_leaves_nothing(board: Board) -> None:
     assert cli(board, "list").ok().json()["jobs"] == []
 
 
+def test_a_meter_that_the_host_reads_is_refused_with_that_reason(board: Board) -> None:
+    board.shows(ZONE)
+    settings = board.folder / "edgekit.yaml"
+    settings.write_text(settings.read_text() + "meters: {bench-supply: {command: [cat]}}\n")
+    error = cli(board, "start", str(MODEL), "--meter", "bench-supply").error()
+    assert error["code"] == "E_METER"
+    assert "bench-supply is read by the host, which is away" in error["message"]
+    assert cli(board, "list").ok().json()["jobs"] == []
+
+
+def left(board: Board, meter: str, power: Power) -> str:
+    """Why there is no energy of a measurement that left no readings."""
+    plan = make_plan(None, BenchOptions())
+    more = {"release": "m", "version": "1", "started_at": "", "runtime": "litert"}
+    saved = Saved(**more, plan=plan, meter=meter, metered=True, power=power)
+    entry = DeviceEntry(address="local:", root=board.root, sysroot=str(board.tree))
+    with connect("it", config=Config(devices={"it": entry})) as device:
+        found = taken_there(device, f"{board.root}/jobs/unplugged-0", saved, {}).found
+    assert isinstance(found, Refused)
+    return found.reason
+
+
+def test_a_meter_that_is_gone_when_it_is_fetched_costs_the_energy_only(board: Board) -> None:
+    """Statistics that a full charge cleared, rails that only root saw: the launches are measured all the same."""
+    board.shows(ZONE)
+    assert "the meter hwmon cannot measure there" in left(board, "hwmon", Power())
+
+
+def test_a_battery_is_read_by_the_profile_that_it_was_begun_with(board: Board) -> None:
+    board.shows(trees.battery("-352000", status="Charging", usb="1"))
+    assert left(board, "battery", Power(current_unit="uA")) == "the idle times are not whole"
+    assert "the profile does not say" in left(board, "battery", Power())
+
+
 @pytest.mark.base
 def test_a_battery_that_is_plugged_in_until_then_is_no_reason() -> None:
     """What counts are the readings: there it is one."""
@@ -136,3 +176,16 @@ def test_names_with_spaces_and_quotes_reach_the_shell_whole() -> None:
     text = script_text(script)
     assert "cd '/tmp/it'\"'\"'s here'" in text
     assert "env 'X=it'\"'\"'s' echo 'a b'" in text
+
+
+@pytest.mark.base
+@pytest.mark.parametrize(
+    ("argv", "printed"),
+    [(("printf", "%s ", "it's", "so"), "it's so "), (("sh", "-c", "echo $((6*7))"), "42\n")],
+)
+def test_a_meter_s_command_is_any_program_with_its_arguments(argv: tuple[str, ...], printed: str) -> None:
+    """A plug-in's needs no shell."""
+    offer = BatteryMeter().look(surveyed(trees.battery("-352000"), Power(current_unit="uA")))
+    assert isinstance(offer, Offer)
+    script = f"( {meter_script(replace(offer, argv=argv))} )"
+    assert subprocess.check_output(["sh", "-c", script], text=True, timeout=20) == printed

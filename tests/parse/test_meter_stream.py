@@ -93,11 +93,36 @@ def test_a_damaged_line_is_an_error(line: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("first", "line"),
+    [
+        ("t_s,power_w", "0,100,5,25"),
+        ("t_s,power_mw", "1,5002,500"),
+        ("t_s,note,power_mw", '1,"a, 7",5'),
+        ("t_s,power_mw", "1,2,,3"),
+    ],
+)
+def test_more_cells_than_columns_are_other_columns(first: str, line: str) -> None:
+    """Decimal commas, two lines that ran into each other, or a comma in a text: every number may be another column's."""
+    with pytest.raises(ParseError, match="where the header has"):
+        read(first, line)
+
+
+def test_an_empty_cell_behind_the_last_column_is_none() -> None:
+    assert read("t_s,power_mw", "1,2,") == (1e6, 2.0, "mW")
+
+
+@pytest.mark.parametrize(
     "line", ["[1]", "3", '{"t_s": true, "power_mw": 1}', '{"t_s": 1, "power_mw": [1]}', "{", "[" * 5000]
 )
 def test_damaged_json_is_an_error(line: str) -> None:
     with pytest.raises(ParseError):
         read('{"t_s": 1, "power_mw": 2}', line)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name() -> None:
+    """Windows' programs begin their CSV with one."""
+    assert read("\ufefft_s;power_mw", "1;2") == (1e6, 2.0, "mW")
+    assert not is_reading("\ufeff# a comment")
 
 
 def test_comments_and_blank_lines_are_no_readings() -> None:

@@ -261,3 +261,11 @@ def test_a_marker_that_cannot_be_told_is_refused() -> None:
     slow = made(trace_of_power(T, power_at(T)))
     coarse = [Span(a * S, (a + 0.1) * S) for a in (1.0, 1.3, 1.7)]
     assert "shorter than two periods" in refused(clock_of_marker(slow, coarse, search_us=(-S, S)))
+
+
+def test_a_meter_s_clock_that_is_set_meanwhile_is_refused() -> None:
+    """A board without a battery for its clock begins in 1970 until it has a network: no memory holds all the places between."""
+    t = np.concatenate((np.arange(100) * 5e4, 1.7e9 * S + np.arange(400) * 5e4))
+    jumped = made(trace_of_power(t, np.full(t.size, 5000.0)))
+    everywhere = (float(t[0]) - PULSES[0].start_us, float(t[-1]) - PULSES[-1].end_us)
+    assert "clock was set meanwhile" in refused(clock_of_marker(jumped, PULSES, search_us=everywhere))
