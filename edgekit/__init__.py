@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         push,
         releases,
         remove,
+        rerun,
         rollback,
         run,
     )
@@ -53,6 +54,7 @@ __all__ = [
     "push",
     "releases",
     "remove",
+    "rerun",
     "rollback",
     "run",
 ]

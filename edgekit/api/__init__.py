@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgekit.api.models import convert, prepare
     from edgekit.api.pipelines import bench, run
     from edgekit.api.pushing import plan_push, push
+    from edgekit.api.rerunning import rerun
     from edgekit.api.watching import watch
     from edgekit.deployment.collect import gc
     from edgekit.deployment.listing import releases
@@ -34,6 +35,7 @@ _HOME = {
     "bench_threads": ("edgekit.api.configurations", "bench_threads"),
     "calibrate_power": ("edgekit.api.calibrating", "calibrate_power"),
     "compare": ("edgekit.api.comparing", "compare"),
+    "rerun": ("edgekit.api.rerunning", "rerun"),
     "run": ("edgekit.api.pipelines", "run"),
     "power_meters": ("edgekit.api.metering", "power_meters"),
     "releases": ("edgekit.deployment.listing", "releases"),
@@ -62,6 +64,7 @@ __all__ = [
     "push",
     "releases",
     "remove",
+    "rerun",
     "rollback",
     "run",
     "uninstall",

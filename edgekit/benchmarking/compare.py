@@ -100,7 +100,18 @@ def compare_releases(
     around = Around(before, after, series, ready, own_cpu_us)
     done = msgspec.structs.replace(plans[0], launches=len(pairs.medians))
     (record_a, samples_a), (record_b, samples_b) = (
-        judged(release, device, profile, done, options, there, launches, around, started_at=started_at)
+        judged(
+            release,
+            device,
+            profile,
+            done,
+            options,
+            there,
+            launches,
+            around,
+            started_at=started_at,
+            how="compared",
+        )
         for release, there, launches in zip((a, b), installed, ran, strict=True)
     )
     counted = pairs.medians[PILOT_PAIRS if resolution is not None else 0 :]

@@ -100,7 +100,16 @@ def measure_configurations(
             return one.error
         plan = one.series.plan
         return judged(
-            release, device, profile, plan, options, installed, launches, around, started_at=started_at
+            release,
+            device,
+            profile,
+            plan,
+            options,
+            installed,
+            launches,
+            around,
+            started_at=started_at,
+            how="side by side",
         )
 
     return tuple(told(one, launches) for one, launches in zip(entrants, ran, strict=True))

@@ -19,8 +19,8 @@ from edgekit.stats.comparing import welch_ratio
 SIGNIFICANCE = 0.01
 """Stricter than within a comparison: some twenty metrics are looked at, and the launches were not interleaved."""
 MIN_LAUNCHES = 3
-_PARTS = ("edgekit_version", "model", "profile", "device", "runtime", "plan", "labels")
-_SAME_SENSE = ("id", "argv", "seed")
+_PARTS = ("edgekit_version", "model", "profile", "device", "runtime", "plan", "environment", "labels")
+_SAME_SENSE = ("id", "argv", "seed", "rerun_of")
 """Differ in any two runs, and say nothing."""
 
 Change = Literal["better", "worse", "no_difference", "untested", "unknown"]
@@ -119,7 +119,8 @@ def _change(
 def _fields(a: Record, b: Record) -> Iterator[FieldDifference]:
     one, other = to_builtins(a), to_builtins(b)
     for part in _PARTS:
-        yield from _leaves(part, one[part], other[part])
+        if part != "environment" or None not in (one[part], other[part]):  # older records have none
+            yield from _leaves(part, one[part], other[part])
     for name in ("governor", "charging", "screen_on", "throttled"):
         before = one["conditions"]["before"][name], other["conditions"]["before"][name]
         if before[0] != before[1]:

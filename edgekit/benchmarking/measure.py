@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from edgekit.benchmarking.abilities import chosen_for, meter_of
 from edgekit.benchmarking.assemble import device_part, make_record, plan_part
 from edgekit.benchmarking.energy import energy_part, energy_series
+from edgekit.benchmarking.environment import environment_part
 from edgekit.benchmarking.evaluation import Evaluated, evaluate, load_evaluation
 from edgekit.benchmarking.evidence import (
     Seen,
@@ -39,6 +40,7 @@ from edgekit.events import Sink, ignore
 from edgekit.meters.taking import Taken, metered
 from edgekit.records import Latency, Record, Runtime, Samples
 from edgekit.records.codec import new_id
+from edgekit.records.environment import How
 from edgekit.stats import summarize
 
 if TYPE_CHECKING:
@@ -48,15 +50,21 @@ if TYPE_CHECKING:
 
 
 def measure(
-    release: Release, device: Device, *, profile: Profile | None, options: BenchOptions, sink: Sink = ignore
+    release: Release,
+    device: Device,
+    *,
+    profile: Profile | None,
+    options: BenchOptions,
+    plan: BenchPlan | None = None,
+    sink: Sink = ignore,
 ) -> tuple[Record, Samples]:
-    """Measure a release that is on the device.
+    """Measure a release that is on the device. `plan`: instead of what profile and options would make.
 
     Raises InputError for a plan or a runtime that cannot be, GateError and DeviceError for a model that cannot fit
     there, VerdictError E_ACCELERATOR where an accelerator is required and did not run it, DeviceBusy where another host
     holds the device, ModelError and RemoteError where the model does not run there, DeviceLost.
     """
-    plan = make_plan(profile, options)
+    plan = plan if plan is not None else make_plan(profile, options)
     check_cpus(plan.cpus, device)
     chosen = chosen_for(release, device, profile, options)
     data = load_evaluation(release, device, Path(options.evaluation)) if options.evaluation else None
@@ -147,6 +155,7 @@ def judged(
     *,
     started_at: str,
     extra: Extra = Extra(),
+    how: How = "alone",
 ) -> tuple[Record, Samples]:
     """The record of launches that were run, with its verdict, and all their samples."""
     seen = Seen(
@@ -188,6 +197,7 @@ def judged(
         operators=extra.operators.found,
         notes=ran.notes,
         energy=energy_part(around.energy, ran.launches),
+        environment=environment_part(options, device, how),
     )
     samples = Samples.of(ran.samples, seen.telemetry)
     more = (*ran.series, *energy_series(around.energy), *extra.long.series)

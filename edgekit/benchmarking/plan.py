@@ -85,6 +85,10 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Meters beside the device by name; None: those of edgekit.yaml."""
     op_profile: bool = False
     """One more launch, that times each operator."""
+    argv: tuple[str, ...] | None = None
+    """The command line that asks, without secrets, as the record keeps it; None: a script's call."""
+    rerun_of: str | None = None
+    """The run that this one does again; kept in the record."""
 
 
 class BenchPlan(msgspec.Struct, frozen=True, kw_only=True):

@@ -64,6 +64,9 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     power: Power = Power()
     """What the profile said of it when it began: what it left is read by that, whatever profile it is fetched with."""
     labels: dict[str, str] = {}
+    asked_meter: str | None = None
+    argv: tuple[str, ...] | None = None
+    """As in BenchOptions: of the command that began it."""
 
 
 class Unplugged(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +119,8 @@ def start(
             metered=isinstance(meter, Offer),
             power=power,
             labels=dict(options.labels),
+            asked_meter=options.meter,
+            argv=options.argv,
         )
         device.agent.write(f"{folder}/{PLAN}", msgspec.json.encode(saved))
     return Unplugged(

@@ -68,7 +68,9 @@ def collect(
         )
     saved = msgspec.json.decode(device.agent.get(f"{folder}/{PLAN}"), type=Saved)
     release = release_on_device(device, saved.release, saved.version)
-    options = BenchOptions(runtime=saved.runtime, labels=saved.labels)
+    options = BenchOptions(
+        runtime=saved.runtime, labels=saved.labels, meter=saved.asked_meter, argv=saved.argv
+    )
     installed = install(device, chosen_for(release, device, profile, options), sink)
     series = _Left(release, saved.plan, installed, device, folder, marks)
     for number in range(saved.plan.launches):
@@ -84,6 +86,7 @@ def collect(
         ran,
         _around(device, folder, saved, marks),
         started_at=saved.started_at,
+        how="unplugged",
     )
 
 

@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("compare", "One model against another on the same device, interleaved."),
     "run": ("run", "Convert, verify, push, measure and report in one go."),
     "meters": ("meters", "What a device can tell of its power, and what more would take."),
+    "rerun": ("rerun", "A kept run once more by the same plan, and what changed."),
     "unplugged": ("unplugged", "Measure while the cable is out, and fetch the result afterwards."),
     "watch": ("watch", "A device's heat, frequencies and power, live."),
     "results": ("results", "List, show and export kept runs."),
@@ -127,7 +128,7 @@ def _outcome(args: list[str], as_json: bool, color: bool) -> int:
 
     try:
         _refuse_undecodable(args)
-        result = cli.main(args=args, prog_name="edgekit", standalone_mode=False)
+        result = cli.main(args=args, prog_name="edgekit", standalone_mode=False, obj=tuple(args))
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as error:
         return error.exit_code

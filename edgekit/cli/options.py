@@ -309,6 +309,7 @@ bench_options = _all(
 def bench_options_of(values: dict[str, Any], config: Config) -> Any:
     """The BenchOptions of a command's keyword arguments, which are taken out of `values`."""
     from edgekit.benchmarking import BenchOptions
+    from edgekit.cli.argv import command_line
     from edgekit.cli.common import parse_labels
 
     return BenchOptions(
@@ -345,6 +346,7 @@ def bench_options_of(values: dict[str, Any], config: Config) -> Any:
         cool=not values.pop("no_cool"),
         labels=parse_labels(values.pop("labels")),
         lease_wait_seconds=values.pop("lease_wait"),
+        argv=command_line(),
     )
 
 

@@ -62,6 +62,7 @@ def payload_of_artifact(artifact: Artifact, name: str | None, version: str | Non
         files=tuple(files),
         format=source.format,
         recipe=source.recipe,
+        recipe_sha256=source.recipe_sha256 or None,
         golden=golden,
         accuracy=_accuracy(source),
     )

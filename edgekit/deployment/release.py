@@ -83,6 +83,7 @@ class ReleaseManifest(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[ReleaseFile, ...]
     format: str
     recipe: str | None
+    recipe_sha256: str | None = None
     golden: ReleaseGolden | None = None
     accuracy: ReleaseAccuracy | None = None
     smoke: Smoke = "unchecked"

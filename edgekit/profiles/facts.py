@@ -81,6 +81,8 @@ class DeviceFacts(Struct, frozen=True, kw_only=True):
     glibc_version: str | None = None
     governors: tuple[str, ...] = ()
     thermal_zones: tuple[ThermalZone, ...] = ()
+    serial_sha256: str | None = None
+    """Of its serial number, which is kept nowhere."""
     unread: tuple[str, ...] = ()
     """What was there but could not be understood, and why; its facts are unknown."""
 
@@ -105,6 +107,16 @@ class DeviceFacts(Struct, frozen=True, kw_only=True):
             self.memory_class_gib,
         )
         return hashlib.sha256(msgspec.json.encode(stays)).hexdigest()[:16]
+
+    @property
+    def build_sha256(self) -> str | None:
+        """Hash of this one device with the build of its system: its model and serial number, the system's version, Android's
+        build, the kernel. None where none of these is known. 64 hex digits."""
+        import hashlib
+
+        build = self.android and self.android.fingerprint
+        known = (self.model, self.serial_sha256, self.os_name, self.os_version, build, self.kernel)
+        return hashlib.sha256(msgspec.json.encode(known)).hexdigest() if any(known) else None
 
     @property
     def memory_class_gib(self) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
@@ -79,6 +80,7 @@ def facts_from_texts(texts: Mapping[str, str], *, kind: str | None = None) -> De
         glibc_version=source.parse("getconf GNU_LIBC_VERSION", _glibc),
         governors=_governors(source),
         thermal_zones=_zones(source),
+        serial_sha256=_serial_sha256(properties, texts.get("/proc/cpuinfo", "")),
         unread=tuple(source.unread),
     )
 
@@ -164,6 +166,13 @@ def _cpus(source: _Texts, cpuinfo: CpuInfo | None) -> tuple[CpuFacts, ...]:
             )
         )
     return tuple(cpus)
+
+
+def _serial_sha256(properties: Mapping[str, str], cpuinfo: str) -> str | None:
+    """Android says it; of boards the kernel's cpuinfo of some (Raspberry Pi)."""
+    line = re.search(r"^Serial\s*:\s*(\S+)\s*$", cpuinfo, re.MULTILINE | re.ASCII)
+    serial = properties.get("ro.serialno") or (line[1] if line else "")
+    return hashlib.sha256(serial.encode()).hexdigest() if serial.strip("0") else None
 
 
 def _governors(source: _Texts) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """The result record: what one benchmark run measured, under which conditions, and how far to trust it."""
 
 from edgekit.records.codec import decode, encode, new_id, to_builtins
+from edgekit.records.environment import Asked, Environment, Host
 from edgekit.records.memory import LaunchMemory, Memory
 from edgekit.records.metrics import METRICS, Metric, metric, value_of
 from edgekit.records.samples import Samples, Series, TelemetryPoint, pack_floats, series_of, unpack_floats
@@ -30,10 +31,13 @@ __all__ = [
     "METRICS",
     "SCHEMA",
     "Accuracy",
+    "Asked",
     "BeforeAfter",
     "Conditions",
     "Device",
     "Energy",
+    "Environment",
+    "Host",
     "Latency",
     "Launch",
     "LaunchMemory",

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from edgekit.records.environment import Environment
 from edgekit.records.memory import LaunchMemory, Memory
 from edgekit.records.streams import Group, Throughput
 from edgekit.records.sustained import Sustained
@@ -26,6 +27,7 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sha256: str | None = None
     format: str | None = None
     recipe: str | None = None
+    recipe_sha256: str | None = None
     size_bytes: int | None = None
 
 
@@ -42,6 +44,8 @@ class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     os: str | None = None
     kernel: str | None = None
     fingerprint: str | None = None
+    build_sha256: str | None = None
+    """Over its model, its hashed serial number, its system with its build, and its kernel."""
     libc: str | None = None
     cpu_count: int | None = None
     memory_bytes: int | None = None
@@ -235,6 +239,7 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sustained: Sustained | None = None
     operators: Operators | None = None
     verdict: Verdict
+    environment: Environment | None = None
     labels: dict[str, str] = {}
     launches: tuple[Launch, ...] = ()
     events: tuple[RecordEvent, ...] = ()

@@ -60,6 +60,11 @@ def redacted(record: Record, key: bytes) -> Record:
     )
     if record.device.fingerprint is not None:
         plain["device"]["fingerprint"] = _pseudonym(key, record.device.fingerprint)
+    if record.device.build_sha256 is not None:
+        plain["device"]["build_sha256"] = _pseudonym(key, record.device.build_sha256)
+    if plain["environment"] is not None:  # what the user typed: addresses, and paths of any kind
+        plain["environment"] |= {"argv": None, "rerun_of": None}
+        plain["environment"]["asked"] |= {"device": None, "inputs": None, "evaluation": None}
     plain["labels"] = {
         name: REDACTED if _LABELS.fullmatch(name) else value for name, value in plain["labels"].items()
     }

@@ -225,9 +225,11 @@ def provenance(record: Record) -> Html:
                 ("Started", record.started_at),
                 ("Model SHA-256", code(model.sha256)),
                 ("Runtime SHA-256", code(runtime.sha256)),
+                ("Recipe SHA-256", code(model.recipe_sha256)),
                 ("Profile SHA-256", code(record.profile.sha256 if record.profile else None)),
                 ("Command", code(" ".join(runtime.argv)) if runtime.argv else None),
                 ("Environment", code(settings) if settings else None),
+                *_made_by(record),
                 ("edgekit", record.edgekit_version),
                 ("Schema", record.schema),
                 *((f"Label {key}", value) for key, value in labels),
@@ -240,6 +242,22 @@ def provenance(record: Record) -> Html:
             class_="fine",
         ),
     )
+
+
+def _made_by(record: Record) -> list[tuple[str, Html | str | None]]:
+    """Rows on what asked for the run, and from where; none in older records."""
+    made = record.environment
+    if made is None:
+        return []
+    host = made.host
+    return [
+        ("Device build", code(record.device.build_sha256)),
+        ("Agent SHA-256", code(made.agent_sha256)),
+        ("Asked by", code(f"edgekit {' '.join(made.argv)}") if made.argv is not None else None),
+        ("Run again", code(made.rerun_of)),
+        ("Host", ", ".join(part for part in (host.os, host.kernel, host.machine, host.cpu) if part) or None),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in made.versions.items()) or None),
+    ]
 
 
 def events(record: Record) -> Html | None:

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from benchmarks.store_runs import runs
 from edgekit.cli.commands.results import results
 from edgekit.errors import EdgekitError, InputError, StoreError, VerificationError
-from edgekit.records import Device, Samples, TelemetryPoint
+from edgekit.records import Asked, Device, Environment, Samples, TelemetryPoint
 from edgekit.results import backing_up
 from edgekit.results.backing_up import backup, restore
 from edgekit.results.database import migrate
@@ -347,9 +347,17 @@ def test_what_is_shared_names_nobody() -> None:
         record,
         started_at="2026-01-31T12:34:56.789Z",
         device=Device(
-            address="ssh://alice@lab-7.example.org:2222", model="Raspberry Pi 5", fingerprint="ff" * 16
+            address="ssh://alice@lab-7.example.org:2222",
+            model="Raspberry Pi 5",
+            fingerprint="ff" * 16,
+            build_sha256="ee" * 32,
         ),
         labels={"user": "alice", "board": "7"},
+        environment=Environment(
+            argv=("bench", "-d", "lab", "--inputs", "/data/carol/x.npz"),
+            rerun_of="20260131-123456789-abcdef",
+            asked=Asked(device="lab", inputs="/data/carol/x.npz", evaluation="/data/carol/y.npz"),
+        ),
         notes=("lab-7.example.org was slow", "see /home/alice/x and 10.0.0.7, mail bob@example.org"),
         runtime=msgspec.structs.replace(
             record.runtime, argv=("/home/alice/run", "--on", "lab-7.example.org")
@@ -357,7 +365,18 @@ def test_what_is_shared_names_nobody() -> None:
     )
     shared = redacted(record, b"key")
     text = msgspec.json.encode(shared).decode()
-    for secret in ("alice", "lab-7", "bob", "10.0.0.7", record.id, record.started_at, "ff" * 16):
+    for secret in (
+        "alice",
+        "lab-7",
+        "bob",
+        "carol",
+        "123456789-abc",
+        "ee" * 32,
+        "10.0.0.7",
+        record.id,
+        record.started_at,
+        "ff" * 16,
+    ):
         assert secret not in text
     assert (shared.model, shared.latency, shared.labels["board"]) == (record.model, record.latency, "7")
     assert redacted(record, b"key") == shared

@@ -48,6 +48,7 @@ def test_an_old_store_is_upgraded_when_it_is_opened(old: Path) -> None:
     found = store.baseline("detector", "raspberry-pi-5", "litert")
     assert (found.id if found else None) == (oldest.id if old.stem == "baselines" else None)
     assert [one.id for one in store.list(["label=board=1", "since=2026-01-01"])] == [newest.id]
+    assert {store.get(one).environment for one in store.ids()} == {None}, "what they do not say is unknown"
 
 
 def test_the_seals_of_old_records_stay(old: Path) -> None:

@@ -74,6 +74,7 @@ def test_golden_outputs_are_given_for_golden_inputs(artifact: Artifact) -> None:
         assert push(artifact, device).smoke == "passed"
         outcome, _ = bench(device)
     assert outcome.record.accuracy.golden == "passed"
+    assert outcome.record.model.recipe_sha256 == artifact.manifest.recipe_sha256 != ""
 
 
 def test_record_has_the_latencies_of_the_address_and_says_that_it_is_simulated() -> None:

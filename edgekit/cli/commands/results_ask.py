@@ -37,10 +37,10 @@ def diff(session: Session, a: str, b: str, as_csv: bool) -> None:
         columns = ("metric", "unit", "a", "b", "ratio", "ci95_low", "ci95_high", "p_value", "change")
         print_csv(session, columns, ([getattr(one, name) for name in columns] for one in found.metrics))
         return
-    session.emit(found, lambda _: _show_difference(session, found))
+    session.emit(found, lambda _: show_difference(session, found))
 
 
-def _show_difference(session: Session, found: Difference) -> None:
+def show_difference(session: Session, found: Difference) -> None:
     from rich.markup import escape
     from rich.table import Table
 

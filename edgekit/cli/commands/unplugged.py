@@ -45,8 +45,9 @@ def start(session: Session, model: str, wait: float, **values: Any) -> None:
     """
     from edgekit.api.unplugged import begin
     from edgekit.benchmarking import BenchOptions
+    from edgekit.cli.argv import command_line
 
-    options = BenchOptions(**values, tools=session.config.runtimes)
+    options = BenchOptions(**values, tools=session.config.runtimes, argv=command_line())
     with _connected(session) as device:
         profile = _profile(session, device)
         found = begin(model, device, profile=profile, options=options, wait_s=wait, sink=session.sink)
