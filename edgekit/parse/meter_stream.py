@@ -108,7 +108,7 @@ def _cells(line: str, delimiter: str | None) -> Callable[[int | str], float]:
     if delimiter is None:
         found = _object(line)
         return lambda key: _number(found.get(str(key)), ",")
-    cells = [cell.strip().strip('"') for cell in line.rstrip("\r\n").split(delimiter)]
+    cells = [cell.strip().strip('"') for cell in line.split(delimiter)]
 
     def cell(place: int | str) -> float:
         if int(place) >= len(cells):
