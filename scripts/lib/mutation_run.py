@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-SLOWER = 20
+SLOWER = 10
 """A mutant that computes so many times as long as its tests usually take goes on for ever. Time of the processor, not of the
 wall: on a busy machine a mutant that survives would else be taken for one that was killed."""
-LEAST_S = 10
-WAITS = 20
+LEAST_S = 3
+WAITS = 40
 """Of the wall's time, so many times more: no test waits, and a mutant that does so for ever ends all the same."""
 KILLED, SURVIVED = 1, 0
 
