@@ -107,12 +107,12 @@ def test_times_that_cannot_be(data: bytes) -> None:
 
 def test_times_that_a_query_does_not_have_are_unknown() -> None:
     """D1.1: not 0. Several streams may begin to compute at one moment; a ns of a double is rounded away."""
-    data = b"""[{"latencyMs": 1.0000000004, "computeMs": 0.9000000004, "startComputeMs": 7.0000000004},
-        {"latencyMs": 2}, {"latencyMs": 3, "startComputeMs": 7.0000000004}]"""
+    data = b"""[{"latencyMs": 1.0000000004, "computeMs": 0.9000000004, "startComputeMs": 7.1234000004},
+        {"latencyMs": 2}, {"latencyMs": 3, "startComputeMs": 7.1234000004}]"""
     assert parse_trtexec_times(data) == (
-        Query(latency_us=1000.0, compute_us=900.0, started_us=7000.0),
+        Query(latency_us=1000.0, compute_us=900.0, started_us=7123.4),
         Query(latency_us=2000.0, compute_us=None, started_us=None),
-        Query(latency_us=3000.0, compute_us=None, started_us=7000.0),
+        Query(latency_us=3000.0, compute_us=None, started_us=7123.4),
     )
 
 
