@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec import structs
 
-from edgekit.parse import fail, lines_of, whole_number
+from edgekit.parse import fail, lines_of
 from edgekit.parse.benchmark_run import (
     BenchmarkRun,
     Coverage,
@@ -135,7 +135,7 @@ def _fact(seen: _Seen, number: int, line: str) -> None:
     elif match := _SESSION.fullmatch(line):
         seen.facts["session_us"] = time_us(TOOL, match[1], 1000.0, number)
     elif match := _APPLIED.fullmatch(line):
-        kernels = whole_number(TOOL, match[3], number) if match[3] else None
+        kernels = int(match[3]) if match[3] else None
         coverage: Coverage = "complete" if match[2] == "completely" else "partial"
         seen.delegates.append(Delegation(name=match[1], coverage=coverage, kernels=kernels))
     elif match := _NOT_APPLIED.fullmatch(line):

@@ -17,7 +17,6 @@ from edgekit.parse.benchmark_run import (
     checked,
     mib_bytes,
     time_us,
-    whole_count,
 )
 
 RESOLUTION_US: Final = 10.0
@@ -110,7 +109,7 @@ def _time(tool: str, line: int, text: str) -> tuple[float | None, int | None]:
     match = _VALUE.fullmatch(text)
     if match is None or match[2] not in (None, "ms"):
         fail(tool, f"'{text[:40]}' is no time in ms", line)
-    count = None if match[3] is None else whole_count(tool, match[3], line)
+    count = None if match[3] is None else int(match[3])
     return time_us(tool, match[1], 1000.0, line), count
 
 

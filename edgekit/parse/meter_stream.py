@@ -113,7 +113,7 @@ def _cells(line: str, delimiter: str | None, columns: int) -> Callable[[int | st
     if delimiter is None:
         found = _object(line)
         return lambda key: _number(found.get(str(key)), ",")
-    cells = [cell.strip().strip('"') for cell in line.rstrip("\r\n").split(delimiter)]
+    cells = [cell.strip().strip('"') for cell in line.split(delimiter)]
     if any(cells[columns:]):  # decimal commas among commas: every number would be another one
         fail(TOOL, f"a line with {len(cells)} columns where the header has {columns}")
 

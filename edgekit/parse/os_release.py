@@ -26,8 +26,7 @@ def parse_os_release(text: str) -> OsRelease:
     """Raises ParseError where no line is an assignment. People edit this file: a line that is none is passed
     over, and so is a last one without its end, as it may have been cut."""
     values: dict[str, str] = {}
-    lines = text.replace("\r\n", "\n").split("\n")
-    for line in lines[:-1]:
+    for line in text.split("\n")[:-1]:
         match = _LINE.fullmatch(line.strip())
         if match is not None:
             values[match.group(1)] = _unquoted(match.group(2))

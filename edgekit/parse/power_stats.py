@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from edgekit.parse import fail, lines_of, whole_number
+from edgekit.parse import fail, lines_of
 
 TOOL: Final = "IPowerStats"
 _BEGIN: Final = re.compile(r"=+ (PowerStats HAL [12]\.0 .{1,40}?) =+", re.ASCII)
@@ -102,7 +102,7 @@ def _rails(lines: Numbered, row: re.Pattern[str]) -> tuple[int | None, tuple[Rai
         if (time := _ELAPSED.fullmatch(line.strip())) is not None:
             if elapsed is not None or rails:
                 fail(TOOL, "an elapsed time comes twice, or late", number)
-            elapsed = None if time[1] == "unknown" else whole_number(TOOL, time[1], number)
+            elapsed = None if time[1] == "unknown" else int(time[1])
             continue
         match = row.fullmatch(line.rstrip())
         if match is None:

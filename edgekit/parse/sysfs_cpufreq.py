@@ -78,7 +78,7 @@ def parse_time_in_state(text: str) -> tuple[Residency, ...]:
 
 
 def _single_line(text: str) -> str:
-    if text.strip(" \r\n") == "" and text.endswith("\n"):
+    if not text.strip() and text.endswith("\n"):
         return ""
     lines = lines_of(TOOL, text)
     if len(lines) != 1:

@@ -51,7 +51,7 @@ class TegraStats(Struct, frozen=True, kw_only=True):
 
 def parse_tegrastats(text: str) -> tuple[TegraStats, ...]:
     """Raises ParseError with the line that is none of tegrastats, such as two that ran into each other."""
-    return tuple(_look(line.rstrip(), number) for number, line in enumerate(lines_of(TOOL, text), start=1))
+    return tuple(_look(line, number) for number, line in enumerate(lines_of(TOOL, text), start=1))
 
 
 def _look(line: str, number: int) -> TegraStats:

@@ -74,7 +74,7 @@ def parse_trtexec(text: str) -> Trtexec:
                 fail(TOOL, "more than one run", number)
             versions[banner[1]] = banner[2]
         elif prolog := _PROLOG.fullmatch(line):
-            counts[prolog[1]] = whole_number(TOOL, prolog[2], number)
+            counts[prolog[1]] = int(prolog[2])
         elif line.startswith("* ") and match:
             warnings.append(line[2:300])
         else:

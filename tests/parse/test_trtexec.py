@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from edgekit.parse import ParseError
+from edgekit.parse import ParseError, trtexec_json
 from edgekit.parse.trtexec import parse_trtexec
-from edgekit.parse.trtexec_json import parse_trtexec_times, timed_queries
+from edgekit.parse.trtexec_json import Query, parse_trtexec_profile, parse_trtexec_times, timed_queries
 from tests.parse.outputs import output
 
 pytestmark = pytest.mark.base
@@ -103,3 +103,35 @@ def test_times_with_the_warm_up_of_older_versions_in_them() -> None:
 def test_times_that_cannot_be(data: bytes) -> None:
     with pytest.raises(ParseError):
         parse_trtexec_times(data)
+
+
+def test_times_that_a_query_does_not_have_are_unknown() -> None:
+    """D1.1: not 0. Several streams may begin to compute at one moment; a ns of a double is rounded away."""
+    data = b"""[{"latencyMs": 1.0000000004, "computeMs": 0.9000000004, "startComputeMs": 7.1234000004},
+        {"latencyMs": 2}, {"latencyMs": 3, "startComputeMs": 7.1234000004}]"""
+    assert parse_trtexec_times(data) == (
+        Query(latency_us=1000.0, compute_us=900.0, started_us=7123.4),
+        Query(latency_us=2000.0, compute_us=None, started_us=None),
+        Query(latency_us=3000.0, compute_us=None, started_us=7123.4),
+    )
+
+
+def test_files_as_large_as_they_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """D2-b1: one byte or one layer more is refused, with the tool and the number."""
+    times, profile = (output(name).encode() for name in ("trtexec_times", "trtexec_profile"))
+    for parse, data, tool in (
+        (parse_trtexec_times, times, "trtexec --exportTimes"),
+        (parse_trtexec_profile, profile, "trtexec --exportProfile"),
+    ):
+        monkeypatch.setattr(trtexec_json, "MAX_JSON_BYTES", len(data))
+        assert parse(data)
+        with pytest.raises(ParseError) as caught:
+            parse(data + b" ")
+        assert (caught.value.tool, caught.value.problem) == (tool, f"it has {len(data) + 1} bytes")
+    # what counts the inferences is in the list, too
+    monkeypatch.setattr(trtexec_json, "MAX_LAYERS", 4)
+    assert len(parse_trtexec_profile(profile).rows) == 3
+    monkeypatch.setattr(trtexec_json, "MAX_LAYERS", 3)
+    with pytest.raises(ParseError) as caught:
+        parse_trtexec_profile(profile)
+    assert (caught.value.tool, caught.value.problem) == ("trtexec --exportProfile", "4 layers")
