@@ -30,7 +30,7 @@ from edgekit.deployment import Release
 from edgekit.deployment.launching import START_SECONDS
 from edgekit.deployment.runtime_there import Installed, install
 from edgekit.devices import Device
-from edgekit.errors import InputError
+from edgekit.errors import DeviceTimeout, InputError
 from edgekit.events import Sink, ignore
 from edgekit.meters.base import Offer
 from edgekit.meters.taking import meter_for
@@ -47,6 +47,8 @@ PREFIX = "unplugged-"
 MOST_WAIT_S = 3600.0
 SPARE_S = 600.0
 """Of the job's deadline, over what all launches may take at most."""
+END_SECONDS = 20.0
+LOOK_SECONDS = 0.05
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -168,9 +170,18 @@ def jobs_there(device: Device) -> dict[str, str]:
 
 
 def forget(device: Device, job: str) -> None:
-    """Remove what a measurement left on the device, and end it where it runs. Raises InputError E_UNPLUGGED."""
+    """Remove what a measurement left on the device, and end it where it runs. Raises InputError E_UNPLUGGED, and
+    DeviceTimeout where it does not end."""
     if state_of(device, job) == "running":
         device.agent.job_kill(job)
+        for _ in range(round(END_SECONDS / LOOK_SECONDS)):  # until then it writes into what is to be removed
+            if device.agent.job_status(job).state != "running":
+                break
+            device.wait(LOOK_SECONDS)
+        else:
+            raise DeviceTimeout(
+                f"{job} has not ended {END_SECONDS:g} s after it was told to", device=device.address
+            )
     device.agent.remove(folder_of(device, job), recursive=True)
 
 

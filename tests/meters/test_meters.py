@@ -13,6 +13,7 @@ from edgekit.meters.iio import IioRailsMeter, OdpmMeter
 from edgekit.meters.pmic import OUTPUT, PmicMeter
 from edgekit.meters.rapl import RaplMeter
 from edgekit.meters.reading import trace_of
+from edgekit.parse.odpm import parse_odpm
 from edgekit.profiles.schema import Power
 from edgekit.registry import plugins
 from edgekit.stats.traces import Refused, Trace
@@ -307,6 +308,22 @@ def test_odpm_channels_that_were_set_to_other_rails_meanwhile() -> None:
     since_the_survey = offer.read([Reading(n * 1e5, {path: texts[1]}) for n in range(9)])
     assert isinstance(since_the_survey, Refused)
     assert "S2M_VDD_CPUCL2 is gone" in since_the_survey.reason
+
+
+def test_odpm_looks_that_fell_into_the_chips_own_reading_are_left_out() -> None:
+    """Counters go on: nothing is lost but a look. Where most are so, something else is wrong."""
+    offer = offered(OdpmMeter().look(surveyed(trees.PIXEL)))
+    path = offer.paths[0]
+    whole = output("odpm_pixel")
+    odpm = parse_odpm(whole)
+    torn = whole.replace(f"(T={odpm.rails[0].time_ms})", f"(T={odpm.rails[0].time_ms + 50})", 1)
+    assert parse_odpm(torn).rails[0].time_ms != parse_odpm(torn).rails[1].time_ms
+    found = offer.read([Reading(n * 1e5, {path: text}) for n, text in enumerate([whole, torn, whole])])
+    assert not isinstance(found, Refused)
+    assert len(found[0].t_us) == 2
+    found = offer.read([Reading(n * 1e5, {path: text}) for n, text in enumerate([whole, torn, torn])])
+    assert isinstance(found, Refused)
+    assert "different times" in found.reason
 
 
 @pytest.mark.parametrize(

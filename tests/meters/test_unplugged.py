@@ -63,7 +63,7 @@ def test_a_measurement_goes_on_without_a_link(make_adbd: Any, tmp_path: Path) ->
     board = Board(tmp_path, device.address, f"/data/local/tmp/ek-{uuid.uuid4().hex[:8]}")
     board.shows(trees.PIXEL)
     pixel = Pixel(board.tree / "sys/bus/iio/devices/iio:device0/energy_value", 250, 1000)
-    plan = ("--wait", "1", "--launches", "3", "--iterations", "20", "--min-seconds", "2")
+    plan = ("--wait", "1", "--launches", "3", "--iterations", "20", "--min-seconds", "4")
     with loaded(board.root, pixel.tell):
         begun = cli(board, "start", str(MODEL), *plan, env=device.env).ok().json()
         assert begun["meter"] == "odpm"
