@@ -29,8 +29,6 @@ GAP_SHARE = 0.01
 MAX_MW = 2e6
 """More than any edge device takes: a counter that seems to is one that began anew, a reading is garbage (2^32 - 1 uW,
 for one)."""
-ELAPSED_SHARE, ELAPSED_MS = 0.01, 20.0
-"""What an `Elapsed time` may differ from our own window: a share of it, and a moment for the call."""
 WIDE = 3.0
 """Standard errors that count as certain."""
 
@@ -83,13 +81,6 @@ def trace_of_power(t_us: ArrayLike, power_mw: ArrayLike) -> Trace | Refused:
         return Refused(f"a reading of {np.abs(power).max() / 1000:.3g} W is more than any device takes")
     steps = (power[1:] + power[:-1]) / 2 * np.diff(t) / 1000
     return Trace(t, np.concatenate(([0.0], np.cumsum(steps))))
-
-
-def trace_of_pairs(t_us: ArrayLike, voltage_mv: ArrayLike, current_ma: ArrayLike) -> Trace | Refused:
-    """Voltages and currents that were read together."""
-    import numpy as np
-
-    return trace_of_power(t_us, np.asarray(voltage_mv, float) * np.asarray(current_ma, float) / 1000)
 
 
 def trace_of_counter(
@@ -174,16 +165,6 @@ def energy_in_window(
     if tolerance is not None and error > tolerance * abs(found):
         return Refused(f"the energy of this window is sure to {error / abs(found or 1):.1%} only")
     return WindowEnergy(found, power_mw, int(t.size), error)
-
-
-def energy_of_delta(delta_uj: float, elapsed_ms: float, window_us: float) -> float | Refused:
-    """A delta that a service counts from the last call of anybody: ours only where its time is our window's."""
-    off_ms = abs(elapsed_ms - window_us / 1000)
-    if off_ms > max(ELAPSED_MS, ELAPSED_SHARE * window_us / 1000):
-        return Refused(
-            f"the delta is of {elapsed_ms:.0f} ms, the window of {window_us / 1000:.0f} ms: another program asked too"
-        )
-    return delta_uj
 
 
 def float32_step_uj(cumulative_uj: float) -> float:

@@ -17,10 +17,8 @@ from edgekit.stats.traces import (
     Trace,
     WindowEnergy,
     energy_in_window,
-    energy_of_delta,
     float32_step_uj,
     trace_of_counter,
-    trace_of_pairs,
     trace_of_power,
 )
 
@@ -66,12 +64,6 @@ def test_constant_power_is_exact_whatever_the_times() -> None:
     found = window(trace_of_power(t, np.full(t.size, 1000.0)), 5, 15)
     assert found.energy_uj == pytest.approx(10e6)
     assert found.power_mw == pytest.approx(1000.0)
-
-
-def test_volts_and_amperes() -> None:
-    """5000 mV x 200 mA = 1000 mW."""
-    trace = trace_of_pairs(T, np.full(T.size, 5000.0), np.full(T.size, 200.0))
-    assert window(trace, 5, 15).power_mw == pytest.approx(1000.0)
 
 
 def test_what_lies_beyond_an_edge_is_not_brought_in() -> None:
@@ -140,11 +132,6 @@ def test_a_coarse_counter_is_refused_where_it_cannot_tell() -> None:
     counter = np.floor(T * 6 / 1e6) * 1e6
     trace = made(trace_of_counter(T, counter, step_uj=1e6))
     assert "sure to" in refused(energy_in_window(trace, 5 * S, 7 * S, tolerance=0.01))
-
-
-def test_a_delta_that_somebody_else_took_is_refused() -> None:
-    assert energy_of_delta(1000.0, 5012.0, 5_000_000.0) == 1000.0
-    assert "another program" in refused(energy_of_delta(1000.0, 2012.0, 5_000_000.0))
 
 
 @settings(max_examples=100)

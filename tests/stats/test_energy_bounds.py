@@ -8,8 +8,11 @@ import math
 import numpy as np
 import pytest
 
+from edgekit.stats import energy
 from edgekit.stats.energy import Load, PerInference, Span, energy_per_inference
 from edgekit.stats.markers import (
+    COARSE,
+    MOST_PLACES,
     clock_of_expected_marker,
     clock_of_marker,
     clock_of_markers,
@@ -194,3 +197,33 @@ def test_markers_of_which_one_is_not_there() -> None:
     assert not isinstance(first, Refused)
     for pair in ((PULSES, later), (later, PULSES)):
         assert isinstance(clock_of_markers(trace, *pair, search_us=wide), Refused)
+
+
+def test_two_markers_between_which_the_clock_went_slower() -> None:
+    """Each marker counts: the meter's seconds are 0.2 % short."""
+    later = [Span(46 * S - one.end_us, 46 * S - one.start_us) for one in reversed(PULSES)]
+    t = np.arange(0.0, 60 * S, 1000.0)
+    high = [(t >= one.start_us) & (t < one.end_us) for one in (*PULSES, *later)]
+    trace = made(trace_of_power(t * 1.002, np.where(np.any(high, axis=0), 4000.0, 1000.0)))
+    clock = clock_of_markers(trace, PULSES, later, search_us=(-60 * S, 60 * S))
+    assert not isinstance(clock, Refused)
+    assert clock.drift == pytest.approx(1 / 1.002 - 1, abs=3e-4)
+
+
+def test_times_to_look_in_that_begin_anywhere_but_last_no_longer_than_can_be_looked_at() -> None:
+    """A clock that stood at 1970: how long the times are counts, not where they lie."""
+    edges = sorted(edge for one in PULSES for edge in (one.start_us, one.end_us))
+    most = MOST_PLACES * min(np.diff(edges)) / COARSE
+    found = clock_of_marker(pulsed(), PULSES, search_us=(most, most + 5 * S))
+    assert reason(found) == "the meter has no readings around the marker"
+    found = clock_of_marker(pulsed(), PULSES, search_us=(most, 3 * most))
+    assert reason(found) == (
+        f"the times to look for the marker in are {2 * most / S:.3g} s long: the meter's clock was set meanwhile"
+    )
+
+
+@pytest.mark.parametrize(("change_mw", "other_work"), [(3.0, False), (3.5, True)])
+def test_idle_power_has_changed_from_three_standard_errors_on(change_mw: float, other_work: bool) -> None:
+    """Of both idle times: their variances are 1 and 0.25, so three are 3.35 mW."""
+    idles = (energy._Idle(100.0, ((1.0, 5),)), energy._Idle(100.0 + change_mw, ((0.25, 5),)))
+    assert isinstance(energy._other_work(idles, 1.0), Refused) is other_work

@@ -23,11 +23,9 @@ from edgekit.stats.traces import (
     Trace,
     WindowEnergy,
     energy_in_window,
-    energy_of_delta,
     float32_step_uj,
     sum_of,
     trace_of_counter,
-    trace_of_pairs,
     trace_of_power,
     unwrapped,
 )
@@ -54,13 +52,6 @@ def test_trapezoids() -> None:
         [0, 20_000, 40_000, *[40_000 + 10_000 * n for n in range(1, 8)]]
     )
     assert (trace.step_uj, trace.counts, trace.period_us) == (0.0, False, 1e5)
-
-
-def test_volts_times_amperes_in_any_integers() -> None:
-    pair = (np.full(10, 5000, np.int16), np.full(10, 200, np.int16))
-    assert made(trace_of_pairs(T10, *pair)).energy_uj[-1] == pytest.approx(900_000)
-    assert made(trace_of_pairs(T10, pair[0].astype(float), pair[1])).energy_uj[-1] == pytest.approx(900_000)
-    assert made(trace_of_pairs(T10, pair[0], pair[1].astype(float))).energy_uj[-1] == pytest.approx(900_000)
 
 
 def test_readings_that_are_none_are_left_out() -> None:
@@ -178,29 +169,6 @@ def test_windows_at_their_bounds() -> None:
     assert "none for 1000 ms" in reason(energy_in_window(long, 10e5, 999e5))
     counted = made(trace_of_counter(np.delete(np.arange(40) * 1e5, slice(10, 14)), np.arange(36.0)))
     assert isinstance(energy_in_window(counted, 0.0, 39e5), WindowEnergy), "a counter has what happened there"
-
-
-@pytest.mark.parametrize(
-    ("elapsed_ms", "window_ms", "fine"),
-    [
-        (1020, 1000, True),
-        (1020.5, 1000, False),
-        (979.5, 1000, False),
-        (10_100, 10_000, True),
-        (10_101, 10_000, False),
-        (9900, 10_000, True),
-        (2020, 2000, True),
-        (2020.5, 2000, False),
-    ],
-)
-def test_a_delta_is_ours_within_a_hundredth_or_20_ms(elapsed_ms: float, window_ms: float, fine: bool) -> None:
-    found = energy_of_delta(77.0, elapsed_ms, window_ms * 1000)
-    if fine:
-        assert found == 77.0
-    else:
-        assert reason(found) == (
-            f"the delta is of {elapsed_ms:.0f} ms, the window of {window_ms:.0f} ms: another program asked too"
-        )
 
 
 def test_steps_of_float32() -> None:
