@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.parse import ParseError
-from edgekit.parse.meter_stream import is_reading, layout_of, read_line
+from edgekit.parse.meter_stream import TOOL, is_reading, layout_of, read_line
 
 pytestmark = pytest.mark.base
 
@@ -103,8 +103,9 @@ def test_a_damaged_line_is_an_error(line: str) -> None:
 )
 def test_more_cells_than_columns_are_other_columns(first: str, line: str) -> None:
     """Decimal commas, two lines that ran into each other, or a comma in a text: every number may be another column's."""
-    with pytest.raises(ParseError, match="where the header has"):
+    with pytest.raises(ParseError, match="where the header has") as caught:
         read(first, line)
+    assert caught.value.tool == TOOL
 
 
 def test_an_empty_cell_behind_the_last_column_is_none() -> None:
