@@ -238,7 +238,7 @@ def run_step(case: Case, models: Models, place: Place, at: int, tally: Tally, no
     note.unlink(missing_ok=True)
     try:
         code = act(case, models, place, wire, wrap=wrap)
-        assert eventually(note.exists), "the tracer did not end"
+        assert eventually(note.exists, 30.0), "the tracer did not end"
         done = note.read_text().split()[0]
         if at == 0 or int(done) < at:
             tally.not_reached += 1
