@@ -16,6 +16,10 @@ from tests.meters import trees
 
 LAUNCHES = ("--launches", "3", "--iterations", "20", "--min-seconds", "1.2", "--warmup-iterations", "2")
 
+measures = pytest.mark.flaky(reruns=3, reruns_delay=3)
+"""Energy is asserted: where tests beside it took the processor, the meter was read too late, which edgekit says and
+refuses. Then it is measured again; what is wrong in edgekit is so each time."""
+
 
 def _launched(root: Path | str) -> bool:
     """Whether a runner of the device with this root is at work."""

@@ -17,7 +17,7 @@ from edgekit.models import open_model
 from edgekit.profiles import load_profile
 from tests.cli.running import edgekit
 from tests.meters import trees
-from tests.meters.boards import Board, Pixel, check_energy, in_place, loaded
+from tests.meters.boards import Board, Pixel, check_energy, in_place, loaded, measures
 from tests.parse.outputs import output
 from tests.sim.devices import MODEL, PROFILE, address, bench, opened, push
 
@@ -85,6 +85,7 @@ def board(tmp_path: Path) -> Board:
     return Board(tmp_path)
 
 
+@measures
 def test_an_orin_nano_of_jetpack_5(board: Board) -> None:
     """INA3221 through hwmon: VDD_IN at 5 V, 1.4 A idle and 2.4 A under load."""
     board.shows(trees.ina3221(1, {1: ("VDD_IN", 5000, 1400), 2: ("VDD_CPU_GPU_CV", 5000, 104)}))
@@ -93,6 +94,7 @@ def test_an_orin_nano_of_jetpack_5(board: Board) -> None:
         check_energy(board.bench(), "hwmon", 5000.0, 7000.0)
 
 
+@measures
 def test_a_pixel_with_odpm(board: Board) -> None:
     """Counters of four rails: 250 mW each idle, 1000 mW each under load."""
     board.shows(trees.PIXEL)
@@ -101,6 +103,7 @@ def test_a_pixel_with_odpm(board: Board) -> None:
         check_energy(board.bench("--meter", "odpm"), "odpm", 3000.0, 1000.0)
 
 
+@measures
 def test_a_pi_5_with_its_pmic(board: Board) -> None:
     """The captured output, with a core's current that follows the load: a script stands for the firmware."""
     board.shows({"/sys/core_current": "1.22421000\n"}, "power:\n  meter: rpi-pmic\n")

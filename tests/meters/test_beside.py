@@ -19,7 +19,7 @@ from edgekit.meters.external import stream_offer
 from edgekit.meters.taking import metered
 from edgekit.stats.traces import Refused
 from tests.cli.running import MODEL, edgekit
-from tests.meters.boards import LAUNCHES, Board
+from tests.meters.boards import LAUNCHES, Board, measures
 from tests.meters.simulated_meter import BUSY_MW, IDLE_MW
 
 SIMULATOR = Path(__file__).with_name("simulated_meter.py")
@@ -61,6 +61,7 @@ def check(record: Mapping[str, Any]) -> dict[str, Any]:
     return energy
 
 
+@measures
 def test_a_command_whose_clock_is_late_and_drifts(bench: Bench) -> None:
     """1000 s behind, 0.6 % slow, and its lines come 2.5 s late."""
     bench.wired(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.cli.running import MODEL, edgekit
-from tests.meters.boards import Board, check_energy
+from tests.meters.boards import Board, check_energy, measures
 from tests.meters.families import FAMILIES, Energy, Family, following, vcgencmd
 from tests.targets.adb_host import AdbHost
 from tests.targets.adbd import AdbdDevice, AdbdOptions
@@ -104,6 +104,7 @@ def has_energy(record: dict[str, Any], expected: Energy) -> None:
     check_energy(record, expected.meter, expected.added_mw, expected.idle_mw)
 
 
+@measures
 @every_family
 def test_energy_or_an_honest_refusal(family: Family, records: Records) -> None:
     record = records.first[family.name].result()

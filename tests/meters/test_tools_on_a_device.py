@@ -22,7 +22,7 @@ from edgekit.meters.power_stats import ARGV, OUTPUT
 from edgekit.meters.taking import Taken, meter_for, metered
 from edgekit.stats.traces import Refused, Trace
 from tests.cli.running import edgekit
-from tests.meters.boards import Board, check_energy, in_place, loaded
+from tests.meters.boards import Board, check_energy, in_place, loaded, measures
 from tests.parse.outputs import output
 
 ZONE = {
@@ -69,6 +69,7 @@ def jetson(board: Board) -> dict[str, str]:
     return tool(board, "jetson_clocks", f'[ "$1" = --show ] && cat {saved(board, "jetson_clocks_orin_nano")}')
 
 
+@measures
 def test_a_jetson_whose_sensors_only_tegrastats_may_read(board: Board) -> None:
     """7 W under load and 4.8 W idle; power mode and clocks in the record, and heat that slowed it down in the verdict."""
     board.shows(
@@ -135,6 +136,7 @@ def taken_there(seconds: float) -> Taken:
     return taken
 
 
+@measures
 def test_a_phone_whose_hal_tells_deltas(phone: Board) -> None:
     """500 mW, whatever the calls take, and what a call took is told."""
     taken = taken_there(3.0)

@@ -26,7 +26,7 @@ from edgekit.profiles.schema import Power
 from edgekit.stats.traces import Refused
 from tests.cli.running import MODEL, edgekit
 from tests.meters import trees
-from tests.meters.boards import Board, Pixel, check_energy, loaded
+from tests.meters.boards import Board, Pixel, check_energy, loaded, measures
 from tests.meters.trees import surveyed
 
 ZONE = {
@@ -55,6 +55,7 @@ def ended(board: Board, job: str, env: Mapping[str, str]) -> str:
     return str(found["state"])
 
 
+@measures
 @pytest.mark.android
 def test_a_measurement_goes_on_without_a_link(make_adbd: Any, tmp_path: Path) -> None:
     """Over adb, each command a connection of its own: counters of four rails, 250 mW each idle and 1000 mW under load."""
