@@ -12,7 +12,7 @@ from functools import partial
 
 from edgekit.meters.base import Missing, Offer, Rails, Reading, Survey, column, nothing, quiet, times
 from edgekit.meters.hwmon import NOT_CONNECTED
-from edgekit.meters.rails import CHANNELS_EXCLUDED, Chosen, chosen, named, only
+from edgekit.meters.rails import CHANNELS_EXCLUDED, chosen, named, only
 from edgekit.parse.odpm import parse_odpm
 from edgekit.parse.sysfs_power import parse_name, parse_reading
 from edgekit.stats.traces import Refused
@@ -93,12 +93,9 @@ class OdpmMeter:
             )
         paths = tuple(seen.on_device(f"{folder}/{ENERGY}") for folder in devices)
         names = tuple(rail.name for odpm in found.values() if odpm for rail in odpm.rails)
-        taken = Chosen(names, "soc-rails", CHANNELS_EXCLUDED)
-        if seen.power.rails:
-            wanted = named(self.name, names, seen.power, CHANNELS_EXCLUDED)
-            if isinstance(wanted, Missing):
-                return wanted
-            taken = wanted
+        taken = named(self.name, names, seen.power, CHANNELS_EXCLUDED)
+        if isinstance(taken, Missing):
+            return taken
         return Offer(
             meter=self.name,
             boundary=taken.boundary,

@@ -20,7 +20,7 @@ from itertools import pairwise
 
 from edgekit.meters.base import Missing, Offer, Rails, Reading, Survey, quiet, times
 from edgekit.meters.commands import LOOP, command_loop
-from edgekit.meters.rails import CHANNELS_EXCLUDED, Chosen, named, only
+from edgekit.meters.rails import CHANNELS_EXCLUDED, named, only
 from edgekit.parse.power_stats import PowerStats, parse_power_stats
 from edgekit.stats.traces import Refused, float32_step_uj
 
@@ -55,12 +55,7 @@ class PowerStatsMeter:
     def _offer(
         self, seen: Survey, output: str, argv: tuple[str, ...], names: tuple[str, ...]
     ) -> Offer | Missing:
-        power = seen.power
-        taken = (
-            named(self.name, names, power, CHANNELS_EXCLUDED)
-            if power.rails
-            else Chosen(names, "soc-rails", CHANNELS_EXCLUDED)
-        )
+        taken = named(self.name, names, seen.power, CHANNELS_EXCLUDED)
         if isinstance(taken, Missing):
             return taken
         return Offer(

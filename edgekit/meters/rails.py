@@ -61,7 +61,9 @@ def chosen(meter: str, names: Sequence[str], power: Power) -> Chosen | Missing:
 
 
 def named(meter: str, names: Sequence[str], power: Power, excluded: str) -> Chosen | Missing:
-    """The rails that the profile names."""
+    """The channels of a phone that the profile names; without a name in it, all."""
+    if not power.rails:
+        return Chosen(tuple(names), "soc-rails", excluded)
     unknown = [rail for rail in power.rails if rail not in names]
     if unknown:
         return Missing(
