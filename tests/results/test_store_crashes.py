@@ -21,7 +21,7 @@ from tests.results.crash_child import PHASES
 
 ROOT = Path(__file__).parents[2]
 CHILD = Path(__file__).with_name("crash_child.py")
-KILLS_A_PHASE = 20
+KILLS_A_PHASE = 24
 TIMED_KILLS = 40
 WRITERS, RUNS_A_WRITER = 16, 8
 
