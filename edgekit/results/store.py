@@ -154,6 +154,13 @@ class Store:
         with self.database.writing() as connection:
             return labelling.change_labels(connection, resolved(connection, run), put, remove)
 
+    def replace_labels(self, run: str, labels: Mapping[str, str]) -> None:
+        """All labels of a run at once, as another store had them."""
+        with self.database.writing() as connection:
+            run_id = resolved(connection, run)
+            gone = set(asking.labels_of(connection, run_id)) - set(labels)
+            labelling.change_labels(connection, run_id, labels, gone)
+
     def changed_labels(self, run: str) -> dict[str, str] | None:
         """A run's labels where they are not those that its record says; else None."""
         with self.database.reading() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -323,3 +324,16 @@ def test_new_runs_are_told_while_a_page_is_open(
         served.store.add(*real, ends="a")
         lines = [stream.readline() for _ in range(2)]
     assert lines == [b"event: newest\n", f'data: "{real[0].id}"\n'.encode()]
+
+
+def test_an_id_of_any_letters_is_told_as_the_page_has_it(serve: Serve, real: Run) -> None:
+    """As JSON: an id is no line of the stream, and the script compares it with what the page knows."""
+    import urllib.request
+
+    served = serve()
+    run = 'a"é\u2028\ndata: x'
+    served.store.add(msgspec.structs.replace(real[0], id=run), real[1])
+    with urllib.request.urlopen(f"{served.url}/events", timeout=60) as stream:
+        assert stream.readline() == b"event: newest\n"
+        assert json.loads(stream.readline().removeprefix(b"data: ")) == run
+        assert stream.readline() == b"\n"
