@@ -12,7 +12,7 @@ from edgekit.stats.traces import Refused
 
 NO_METER = "none"
 PREFERRED = (
-    *("odpm", "rapl", "power-stats", "hwmon", "ina3221-iio", "tegrastats", "rpi-pmic", "sim"),
+    *("odpm", "rapl", "power-stats", "perfetto", "hwmon", "ina3221-iio", "tegrastats", "rpi-pmic", "sim"),
     *("battery", "battery-charge", "batterystats"),
 )
 """Counters first, files before commands; the battery last, which takes long and is coarse, its charge more so. Others' plug-ins come before
