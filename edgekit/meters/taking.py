@@ -69,15 +69,16 @@ def meter_for(
     *,
     unplugged_later: bool = False,
 ) -> Offer | Refused:
-    """What `choice.choose` says of this device; `power`: the profile's; `entries`: meters beside the device, of edgekit.yaml.
+    """What `choice.choose` says of this device; `power`: the profile's; `entries`: meters beside devices, of edgekit.yaml.
     Raises InputError E_METER, and E_CONFIG where that entry cannot be; DeviceLost."""
     power = power or Power()
-    named = wanted or power.meter
+    wired = device.target.meter
+    named = wanted or wired or power.meter
     if named == NO_METER:
-        return choose(wanted, {}, Survey(power=power))
+        return choose(wanted, {}, Survey(power=power), wired=wired)
     seen = survey(device, power, asked=looks_for(named), unplugged_later=unplugged_later)
     beside = {name: entry for name, entry in (entries or {}).items() if name == named}
-    return choose(wanted, {**look_all(seen), **offers_of(beside, seen)}, seen)
+    return choose(wanted, {**look_all(seen), **offers_of(beside, seen)}, seen, wired=wired)
 
 
 @contextmanager

@@ -182,7 +182,7 @@ def _bytes(fields: Fields, number: int) -> bytes:
 
 def _name(fields: Fields, number: int) -> str:
     """A name without spaces: rails are named in profiles."""
-    text = _bytes(fields, number).decode("utf-8", "replace")
+    text = _bytes(fields, number).decode(errors="replace")
     if not 1 <= len(text) <= MAX_NAME or not text.isprintable() or " " in text or "\ufffd" in text:
         fail(TOOL, f"'{text[:MAX_NAME]}' is no rail's name")
     return text

@@ -92,8 +92,10 @@ def test_one_session_goes_on_another_is_another_counter() -> None:
     """session_uuid, of newer releases: all 64 bits of it."""
     here, there = number(3, 2**64 - 1), number(3, 2**64 - 2)
     assert energies(rails_packet(AT, A, ONE, here) + rails_packet(AT, ONE, here)) == [{"A": 17}, {"A": 17}]
-    with pytest.raises(ParseError, match="its counters begin anew"):
+    assert energies(rails_packet(AT, here, A, ONE)) == [{"A": 17}]
+    with pytest.raises(ParseError) as caught:
         parse_power_rails(rails_packet(AT, A, ONE, here) + rails_packet(AT, ONE, there))
+    assert (caught.value.tool, caught.value.problem) == ("perfetto", "its counters begin anew")
 
 
 def test_names_are_as_long_as_a_profile_takes() -> None:
@@ -148,6 +150,8 @@ PACKET = number(8, AT)
         (rails_packet(AT, A, rail(1, "A")), "two rails have one name: A"),
         (rails_packet(AT, A) + rails_packet(AT, ONE, sequence=3), "two recordings of rails are in one trace"),
         (rails_packet(AT, number(1, 5)), "field 1 of the rails is no message"),
+        (rails_packet(AT, b"\x0a"), "it is cut short in the middle of a number"),
+        (rails_packet(AT, rail(0, "A B")), "'A B' is no rail's name"),
         (rails_packet(AT, A, number(2, 5)), "field 2 of the rails is no message"),
         (rails_packet(AT, A, varint(2 << 3 | 1) + bytes(8)), "field 2 of the rails is no message"),
         (packet(PACKET + number(40, 5)), "field 40 is missing or no message"),
