@@ -155,9 +155,10 @@ def _meter(device: Device, power: Power, options: BenchOptions) -> Offer | Refus
     """What is read there. Raises InputError E_METER where the one that was asked for cannot be."""
     entries = options.meters if options.meters is not None else load_config().meters
     meter = meter_for(device, power, options.meter, entries, unplugged_later=True)
-    if isinstance(meter, Refused) or meter.source is None:
+    if isinstance(meter, Refused) or meter.live:
         return meter
-    why = f"the meter {meter.meter} is read by the host, which is away"
+    how = "is read by" if meter.source is not None else "tells all when it is ended by"
+    why = f"the meter {meter.meter} {how} the host, which is away"
     if options.meter is not None:
         raise InputError(why, code="E_METER", hint="bench measures with it; or leave out --meter")
     return Refused(why)
