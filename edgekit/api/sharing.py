@@ -97,7 +97,7 @@ def push_runs(store: Store, there: Remote, ids: Sequence[str]) -> Pushed:
                     there,
                     "PUT",
                     f"records/{quote(run, safe='')}",
-                    packed(store.get_bytes(run)[0], store.samples(run)),
+                    packed(store.get_bytes(run)[0], store.samples(run), store.changed_labels(run)),
                 )
                 sent.append(run)
             except _Refused as error:

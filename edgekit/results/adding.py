@@ -48,13 +48,22 @@ def add_entries(connection: Connection, entries: Sequence[Entry]) -> int:
 
 
 def _series_ids(connection: Connection, entries: Sequence[Entry]) -> Mapping[str, int]:
-    """Make the series that are not there, and note which now have a newer run. In one order for all processes, so that
-    two of them never wait for each other."""
     newest: dict[str, Mapping[str, Any]] = {}
     for entry in entries:
         known = newest.get(entry.series["hash"])
         if known is None or known["last_s"] < entry.series["last_s"]:
             newest[entry.series["hash"]] = entry.series
+    return _series(connection, newest)
+
+
+def series_id_of(connection: Connection, row: Mapping[str, Any]) -> int:
+    """The series with these words, made where there is none; `last_s`: when a run of it began."""
+    return _series(connection, {row["hash"]: row})[row["hash"]]
+
+
+def _series(connection: Connection, newest: Mapping[str, Mapping[str, Any]]) -> Mapping[str, int]:
+    """Make the series that are not there, and note which now have a newer run. In one order for all processes, so that
+    two of them never wait for each other."""
     statement = _insert(connection, tables.series)
     now, then = statement.excluded.last_s, tables.series.c.last_s
     statement = statement.on_conflict_do_update(
