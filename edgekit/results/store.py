@@ -40,6 +40,11 @@ class Store:
         """The file; None of a database elsewhere."""
         return self.place.path
 
+    def check_writable(self) -> None:
+        """Raises StoreError E_STORE_READ_ONLY and the like where nothing could be added."""
+        with self.database.writing():
+            pass
+
     def add(self, record: Record | bytes, samples: Samples | None = None) -> bool:
         """Keep a record and its samples, all or nothing. False where it is there already (the same bytes).
 

@@ -9,8 +9,9 @@ import click
 
 from edgekit.cli.commands import results_ask, results_keep
 from edgekit.cli.commands.results_push import push
-from edgekit.cli.commands.results_render import csv_option, interval_text, print_csv, printable, runs_table
+from edgekit.cli.commands.results_render import csv_option, interval_text, print_csv, runs_table
 from edgekit.cli.common import Session, command, db_option, device_option
+from edgekit.printable import printable
 
 if TYPE_CHECKING:
     from edgekit.records import Record
