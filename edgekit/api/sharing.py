@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 
 from edgekit.api.tokens import TOKEN_VARIABLE, is_loopback
 from edgekit.errors import EdgekitError, HostError, HostNetwork, InputError
+from edgekit.printable import printable
 from edgekit.results.store import Store
 from edgekit.results.wire import packed
 
@@ -188,9 +189,7 @@ def _told(there: Remote, status: int, body: bytes) -> EdgekitError:
     try:
         error = _document(there, body).get("error")
         if isinstance(error, dict):
-            told = f"{error.get('message')} ({error.get('code')})"[:MESSAGE_LENGTH]
-            # what would steer the terminal is shown by its number
-            told = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in told)
+            told = printable(f"{error.get('message')} ({error.get('code')})"[:MESSAGE_LENGTH])
             message = f"{there.url}: {told}"
     except HostError:
         pass

@@ -41,6 +41,11 @@ class Store:
         """The file; None of a database elsewhere."""
         return self.place.path
 
+    def check_writable(self) -> None:
+        """Raises StoreError E_STORE_READ_ONLY and the like where nothing could be added."""
+        with self.database.writing():
+            pass
+
     def add(
         self,
         record: Record | bytes,
