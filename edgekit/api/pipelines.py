@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from msgspec import structs
+
 from edgekit.api.gating import gates_of, measured, require_baseline
 from edgekit.api.models import conversion_document, converted, prepare, refuse_options
 from edgekit.api.pushing import push
@@ -18,7 +20,7 @@ from edgekit.devices import Device
 from edgekit.devices.layout import name_from_file, split_release
 from edgekit.errors import HostError, InputError
 from edgekit.events import Event, Sink, ignore
-from edgekit.models import Artifact, is_artifact
+from edgekit.models import Artifact, ModelInfo, is_artifact
 
 FILE_ENDINGS = (".tflite", ".onnx", ".pte", ".mlpackage", ".keras", ".h5", ".pt2", ".pt", ".ekm")
 
@@ -118,7 +120,12 @@ def release_of(
         lease_wait_seconds=options.lease_wait_seconds,
         sink=sink,
     )
-    return release_on_device(device, sent.name, sent.version)
+    return placed(device, sent, ready)
+
+
+def placed(device: Device, sent: PushResult, ready: Artifact | ModelInfo) -> Release:
+    """The release that a push made, with where its model lies on this host."""
+    return structs.replace(release_on_device(device, sent.name, sent.version), source=str(ready.path))
 
 
 def name_there(target: str | Path | Artifact | PushResult | Release, name: str | None) -> str | None:
@@ -147,6 +154,14 @@ def open_store(store: str | Path | None) -> Store:
     from edgekit.results.store import Store
 
     return Store(store)
+
+
+def writable_store(store: str | Path | None) -> Store:
+    """The results store, where a run is to be kept in it afterwards: one that is read-only costs no run. Raises StoreError,
+    HostDiskFull."""
+    found = open_store(store)
+    found.check_writable()
+    return found
 
 
 def keep(record: Record, samples: Samples, store: str | Path | None, *, ends: str | None = None) -> None:
@@ -249,7 +264,7 @@ def run(
         lease_wait_seconds=asked.lease_wait_seconds,
         sink=sink,
     )
-    release = release_on_device(device, pushed.name, pushed.version)
+    release = placed(device, pushed, artifact)
     with showing(store, (release,), device, profile, asked, sink) as shown:
         outcome, samples = measured(
             release,

@@ -25,6 +25,7 @@ from urllib.parse import quote, urlsplit
 from edgekit.api.tokens import TOKEN_VARIABLE, is_loopback
 from edgekit.cache import data_dir, host_errors
 from edgekit.errors import EdgekitError, HostError, HostNetwork, InputError
+from edgekit.printable import printable
 from edgekit.records import encode
 from edgekit.results.redacting import redacted
 from edgekit.results.store import Store
@@ -236,9 +237,7 @@ def _told(there: Remote, status: int, body: bytes) -> EdgekitError:
     try:
         error = _document(there, body).get("error")
         if isinstance(error, dict):
-            told = f"{error.get('message')} ({error.get('code')})"[:MESSAGE_LENGTH]
-            # what would steer the terminal is shown by its number
-            told = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in told)
+            told = printable(f"{error.get('message')} ({error.get('code')})"[:MESSAGE_LENGTH])
             message = f"{there.url}: {told}"
     except HostError:
         pass

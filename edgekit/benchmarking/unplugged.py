@@ -35,6 +35,7 @@ from edgekit.events import Sink, ignore
 from edgekit.meters.base import Offer
 from edgekit.meters.taking import meter_for
 from edgekit.profiles.schema import Power
+from edgekit.records import Profile as ProfilePart
 from edgekit.runtimes.tool import ToolRuntime
 from edgekit.stats.traces import Refused
 
@@ -67,6 +68,10 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What the profile said of it when it began: what it left is read by that, whatever profile it is fetched with."""
     labels: dict[str, str] = {}
     asked_meter: str | None = None
+    profile: ProfilePart | None = None
+    """That it was planned by."""
+    source: str | None = None
+    """As in Release: where the model lies on the host that began it."""
     argv: tuple[str, ...] | None = None
     """As in BenchOptions: of the command that began it."""
 
@@ -122,6 +127,8 @@ def start(
             power=power,
             labels=dict(options.labels),
             asked_meter=options.meter,
+            profile=ProfilePart(name=profile.name, sha256=profile.sha256) if profile is not None else None,
+            source=release.source,
             argv=options.argv,
         )
         device.agent.write(f"{folder}/{PLAN}", msgspec.json.encode(saved))
@@ -155,9 +162,10 @@ def _meter(device: Device, power: Power, options: BenchOptions) -> Offer | Refus
     """What is read there. Raises InputError E_METER where the one that was asked for cannot be."""
     entries = options.meters if options.meters is not None else load_config().meters
     meter = meter_for(device, power, options.meter, entries, unplugged_later=True)
-    if isinstance(meter, Refused) or meter.source is None:
+    if isinstance(meter, Refused) or meter.live:
         return meter
-    why = f"the meter {meter.meter} is read by the host, which is away"
+    how = "is read by" if meter.source is not None else "tells all when it is ended by"
+    why = f"the meter {meter.meter} {how} the host, which is away"
     if options.meter is not None:
         raise InputError(why, code="E_METER", hint="bench measures with it; or leave out --meter")
     return Refused(why)

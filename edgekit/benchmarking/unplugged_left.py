@@ -67,7 +67,8 @@ def collect(
             hint="start it again; a phone may end what runs for long in the background",
         )
     saved = msgspec.json.decode(device.agent.get(f"{folder}/{PLAN}"), type=Saved)
-    release = release_on_device(device, saved.release, saved.version)
+    there = release_on_device(device, saved.release, saved.version)
+    release = msgspec.structs.replace(there, source=saved.source)
     options = BenchOptions(
         runtime=saved.runtime, labels=saved.labels, meter=saved.asked_meter, argv=saved.argv
     )
@@ -76,7 +77,7 @@ def collect(
     for number in range(saved.plan.launches):
         series.run_one(number)
     ran = series.finish()
-    return judged(
+    record, samples = judged(
         release,
         device,
         profile,
@@ -88,6 +89,8 @@ def collect(
         started_at=saved.started_at,
         how="unplugged",
     )
+    # it may be fetched with another profile than it was planned by
+    return msgspec.structs.replace(record, profile=saved.profile), samples
 
 
 class _Left(LaunchSeries):

@@ -9,7 +9,7 @@ from pathlib import Path
 from edgekit.records import Record, Samples, decode, encode
 from edgekit.results import asking, baselines, labelling, under_way
 from edgekit.results.adding import BATCH, add_entries, batches
-from edgekit.results.asking import RunRow, Trend
+from edgekit.results.asking import Ranked, RunRow, Trend
 from edgekit.results.database import BUSY_TIMEOUT_S, open_database
 from edgekit.results.export import Format, export
 from edgekit.results.filters import Filter, parse_filters
@@ -40,6 +40,11 @@ class Store:
     def path(self) -> Path | None:
         """The file; None of a database elsewhere."""
         return self.place.path
+
+    def check_writable(self) -> None:
+        """Raises StoreError E_STORE_READ_ONLY and the like where nothing could be added."""
+        with self.database.writing():
+            pass
 
     def add(
         self,
@@ -127,12 +132,12 @@ class Store:
         with self.database.reading() as connection:
             return asking.best(connection, wanted, by)
 
-    def candidates(self, filters: Filters = ()) -> tuple[RunRow, ...]:
-        """What `best` chooses from: the newest run of each model, recipe, profile, device and runtime, invalid ones left
-        out."""
-        wanted = _parsed(filters)
+    def ranked(self, filters: Filters = (), *, metrics: Sequence[str], limit: int) -> Ranked:
+        """What `best` chooses from, the best first: of the newest run of each model, recipe, profile, device and runtime
+        (invalid ones left out) those that tell all `metrics`. Raises InputError E_METRIC."""
+        wanted, by = _parsed(filters), asking.metrics_of(metrics)
         with self.database.reading() as connection:
-            return asking.candidates(connection, wanted)
+            return asking.ranked(connection, wanted, by, limit)
 
     def words(self, field: str) -> tuple[str, ...]:
         """All values of `project`, `model`, `recipe`, `profile`, `device`, `soc`, `abi`, `runtime`, `runtime_version` or

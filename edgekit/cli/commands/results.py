@@ -12,11 +12,11 @@ from edgekit.cli.commands.results_render import (
     csv_option,
     interval_text,
     print_csv,
-    printable,
     runs_table,
     under_way_table,
 )
 from edgekit.cli.common import Session, command, db_option, device_option
+from edgekit.printable import printable
 
 if TYPE_CHECKING:
     from edgekit.records import Record

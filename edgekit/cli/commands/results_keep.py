@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from edgekit.cli.commands.results_render import printable
 from edgekit.cli.common import Session, command, db_option, parse_labels
+from edgekit.printable import printable
 
 
 @click.command()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgekit.printable import printable
+
 if TYPE_CHECKING:
     from edgekit.cli.common import Session
     from edgekit.results.asking import RunRow
@@ -87,11 +89,6 @@ def interval_text(low_us: float | None, high_us: float | None) -> str:
         return "unknown"
     scale = time_scale(high_us)
     return f"{scale.number(low_us)} to {scale.show(high_us)}"
-
-
-def printable(text: str) -> str:
-    """Names come from devices and models: what would steer the terminal is shown by its number."""
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
 def csv_option(function: Any) -> Any:
