@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -304,9 +305,9 @@ def test_new_runs_are_told_while_a_page_is_open(
     """D3.5: live, and what is under way."""
     import urllib.request
 
-    from edgekit.web import app
+    from edgekit.web import news
 
-    monkeypatch.setattr(app, "LIVE_PERIOD_S", 0.1)
+    monkeypatch.setattr(news, "PERIOD_S", 0.1)
     served = any_served
     with urllib.request.urlopen(f"{served.url}/events", timeout=60) as stream:
         assert stream.readline() == b"event: newest\n"
@@ -337,3 +338,19 @@ def test_an_id_of_any_letters_is_told_as_the_page_has_it(serve: Serve, real: Run
         assert stream.readline() == b"event: newest\n"
         assert json.loads(stream.readline().removeprefix(b"data: ")) == run
         assert stream.readline() == b"\n"
+
+
+def test_many_open_pages_ask_the_store_no_more_than_one(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database has only so many connections; a page that is left open must not take one of them again and again."""
+    from edgekit.web import news
+
+    monkeypatch.setattr(news, "PERIOD_S", 600.0)
+    served, calls = serve(), []
+    monkeypatch.setattr(news, "newest_run", lambda store: calls.append(store) or "a")
+    found = news.News(served.store)
+    with ThreadPoolExecutor(16) as pool:
+        states = list(pool.map(lambda _: found.state(), range(64)))
+    assert states == [{"newest": "a", "under-way": ""}] * 64
+    assert len(calls) == 1
