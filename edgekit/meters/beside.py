@@ -165,23 +165,32 @@ def _marked(
     if isinstance(pulses, Refused):
         return pulses
     deadline = Deadline.after(source.late_seconds)
-    last: float | None = None
+    looks: list[float | Refused] = []
     while True:
         device.wait(LOOK_SECONDS)
         late = deadline.expired() or readings.ended is not None
         trace = _trace(readings)
         found = trace if isinstance(trace, Refused) else look(trace, pulses)
         if isinstance(found, float) and isinstance(trace, Trace):
+            last = next((one for one in reversed(looks) if isinstance(one, float)), None)
             if trace.t_us[-1] + found < pulses[-1].end_us + BEHIND_US:
                 found = Refused("the meter has no readings behind it")
             elif last is not None and abs(found - last) < AGREE * min(parts) * 1000:
                 return Marked(pulses, found, height_of_marker(trace, pulses, found))
-            else:
-                last = found
+        looks.append(found)
         if late:
-            reason = found.reason if isinstance(found, Refused) else "it seems to be in several places"
             ended = f" ({readings.ended})" if readings.ended else ""
-            return Refused(f"the marker {when} the launches was not found: {reason}{ended}")
+            return Refused(f"the marker {when} the launches was not found: {why_not_found(looks)}{ended}")
+
+
+def why_not_found(looks: Sequence[float | Refused]) -> str:
+    """After the last of some looks, no two of which agreed: what to tell of them."""
+    places = [one for one in looks if isinstance(one, float)]
+    if isinstance(last := looks[-1], Refused):
+        return last.reason
+    if len(places) == 1:
+        return "it was seen once only, at the end of the time that readings may come late"
+    return "it seems to be in several places"
 
 
 def _trace(readings: Readings) -> Trace | Refused:
