@@ -14,6 +14,7 @@ from edgekit.events import Event, Sink
 
 if TYPE_CHECKING:
     from edgekit.benchmarking import BenchOptions, Gate, Outcome
+    from edgekit.benchmarking.plan import BenchPlan
     from edgekit.deployment import Release
     from edgekit.devices import Device
     from edgekit.profiles import Profile
@@ -39,8 +40,11 @@ def measured(
     open_store: Callable[[], Store],
     keep: Keep,
     sink: Sink,
+    plan: BenchPlan | None = None,
+    limits: bool = True,
 ) -> tuple[Outcome, Samples]:
-    """The outcome, and the samples of its first run. A gate against a baseline that fails is measured once more.
+    """The outcome, and the samples of its first run. A gate against a baseline that fails is measured once more. `plan`:
+    instead of what profile and options would make. `limits`: the profile's are gates as well.
 
     Raises InputError E_NO_BASELINE, where a gate needs one, before anything is measured if that can be known.
     """
@@ -49,11 +53,13 @@ def measured(
     from edgekit.benchmarking.measure import measure
     from edgekit.benchmarking.regression import confirm
 
-    gates = gates_of(profile, options)
+    gates = gates_of(profile if limits else None, options)
     needed = any(gate.baseline for gate in gates)
     profile_name = profile.name if profile is not None else None
     named = require_baseline(profile, options, release.manifest.name, open_store)
-    record, samples = measure(release, device, profile=profile, options=options, sink=sink)
+    if named is not None and options.baseline is not None:
+        options = msgspec.structs.replace(options, baseline=named.id)  # a file may be another one by tomorrow
+    record, samples = measure(release, device, profile=profile, options=options, plan=plan, sink=sink)
     keep(record, samples)
     baseline = named if options.baseline is not None else None  # read before: by now this run is the `latest`
     if needed and baseline is None:
@@ -64,8 +70,9 @@ def measured(
         return Outcome(record, tuple(results)), samples
     sink(Event("measure", "a gate against the baseline failed: measuring once more", level="info"))
     failed = [gate for gate, again in zip(gates, doubtful, strict=True) if again]
+    fewer = options_again(options, failed)
     second, second_samples = measure(
-        release, device, profile=profile, options=options_again(options, failed), sink=sink
+        release, device, profile=profile, options=fewer, plan=_fewer(plan, fewer), sink=sink
     )
     keep(second, second_samples)
     results = [
@@ -73,6 +80,10 @@ def measured(
         for gate, found, again in zip(gates, results, doubtful, strict=True)
     ]
     return Outcome(record, tuple(results), second), samples
+
+
+def _fewer(plan: BenchPlan | None, options: BenchOptions) -> BenchPlan | None:
+    return plan and msgspec.structs.replace(plan, sustained_minutes=options.sustained_minutes)
 
 
 def options_again(options: BenchOptions, failed: Sequence[Gate]) -> BenchOptions:

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from msgspec import structs
+
 from edgekit.api.gating import gates_of, measured, require_baseline
 from edgekit.api.models import conversion_document, converted, prepare, refuse_options
 from edgekit.api.pushing import push
+from edgekit.api.showing import showing
 from edgekit.cache import atomic_write, check_writable, data_dir
 from edgekit.deployment import PushResult, Release, release_on_device
 from edgekit.devices import Device
 from edgekit.devices.layout import name_from_file, split_release
 from edgekit.errors import HostError, InputError
 from edgekit.events import Event, Sink, ignore
-from edgekit.models import Artifact, is_artifact
+from edgekit.models import Artifact, ModelInfo, is_artifact
 
 FILE_ENDINGS = (".tflite", ".onnx", ".pte", ".mlpackage", ".keras", ".h5", ".pt2", ".pt", ".ekm")
 
@@ -69,11 +72,13 @@ def bench_outcome(
     require_baseline(profile, asked, name_there(target, None), lambda: open_store(place))
     release = release_of(target, device, profile, asked, sink)
 
-    def kept(record: Record, samples: Samples) -> None:
-        if store is not False:
-            keep(record, samples, place)
+    with showing(store, (release,), device, profile, asked, sink) as shown:
 
-    outcome, _ = measured(release, device, profile, asked, lambda: open_store(place), kept, sink)
+        def kept(record: Record, samples: Samples) -> None:
+            if store is not False:
+                keep(record, samples, place, ends=shown.key)
+
+        outcome, _ = measured(release, device, profile, asked, lambda: open_store(place), kept, shown.sink)
     return outcome
 
 
@@ -115,7 +120,12 @@ def release_of(
         lease_wait_seconds=options.lease_wait_seconds,
         sink=sink,
     )
-    return release_on_device(device, sent.name, sent.version)
+    return placed(device, sent, ready)
+
+
+def placed(device: Device, sent: PushResult, ready: Artifact | ModelInfo) -> Release:
+    """The release that a push made, with where its model lies on this host."""
+    return structs.replace(release_on_device(device, sent.name, sent.version), source=str(ready.path))
 
 
 def name_there(target: str | Path | Artifact | PushResult | Release, name: str | None) -> str | None:
@@ -146,11 +156,19 @@ def open_store(store: str | Path | None) -> Store:
     return Store(store)
 
 
-def keep(record: Record, samples: Samples, store: str | Path | None) -> None:
-    """Add a run to the results store. Raises StoreError or HostDiskFull; the record is then in a file beside, which
-    the hint names."""
+def writable_store(store: str | Path | None) -> Store:
+    """The results store, where a run is to be kept in it afterwards: one that is read-only costs no run. Raises StoreError,
+    HostDiskFull."""
+    found = open_store(store)
+    found.check_writable()
+    return found
+
+
+def keep(record: Record, samples: Samples, store: str | Path | None, *, ends: str | None = None) -> None:
+    """Add a run to the results store; `ends`: what it was called there while it was under way. Raises StoreError or
+    HostDiskFull; the record is then in a file beside, which the hint names."""
     try:
-        open_store(store).add(record, samples)
+        open_store(store).add(record, samples, ends=ends)
     except HostError as error:
         error.hint = f"{error.hint or ''}; {_rescue(record)}".removeprefix("; ")
         raise
@@ -246,16 +264,17 @@ def run(
         lease_wait_seconds=asked.lease_wait_seconds,
         sink=sink,
     )
-    release = release_on_device(device, pushed.name, pushed.version)
-    outcome, samples = measured(
-        release,
-        device,
-        profile,
-        asked,
-        lambda: open_store(store),
-        lambda record, raw: keep(record, raw, store),
-        sink,
-    )
+    release = placed(device, pushed, artifact)
+    with showing(store, (release,), device, profile, asked, sink) as shown:
+        outcome, samples = measured(
+            release,
+            device,
+            profile,
+            asked,
+            lambda: open_store(store),
+            lambda record, raw: keep(record, raw, store, ends=shown.key),
+            shown.sink,
+        )
     target = _report_path(report, outcome.record.id)
     sink(Event("report", message=f"writing {target}", level="debug"))
     write_report([(outcome.record, samples)], target)

@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 
 from edgekit.api.tokens import TOKEN_VARIABLE, is_loopback
 from edgekit.errors import EdgekitError, HostError, HostNetwork, InputError
+from edgekit.printable import printable
 from edgekit.results.store import Store
 from edgekit.results.wire import packed
 
@@ -97,7 +98,7 @@ def push_runs(store: Store, there: Remote, ids: Sequence[str]) -> Pushed:
                     there,
                     "PUT",
                     f"records/{quote(run, safe='')}",
-                    packed(store.get_bytes(run)[0], store.samples(run)),
+                    packed(store.get_bytes(run)[0], store.samples(run), store.changed_labels(run)),
                 )
                 sent.append(run)
             except _Refused as error:
@@ -188,9 +189,7 @@ def _told(there: Remote, status: int, body: bytes) -> EdgekitError:
     try:
         error = _document(there, body).get("error")
         if isinstance(error, dict):
-            told = f"{error.get('message')} ({error.get('code')})"[:MESSAGE_LENGTH]
-            # what would steer the terminal is shown by its number
-            told = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in told)
+            told = printable(f"{error.get('message')} ({error.get('code')})"[:MESSAGE_LENGTH])
             message = f"{there.url}: {told}"
     except HostError:
         pass

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from edgekit.benchmarking.difference import Difference
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
-from edgekit.errors import InputError, VerdictError
-from edgekit.records import Record, Scalar, to_builtins
+from edgekit.benchmarking.repeated import OTHER_DATA, OTHER_INPUTS
+from edgekit.benchmarking.trusting import is_run, knobs_of, refuse_impossible
+from edgekit.records import Record, Scalar
 
 if TYPE_CHECKING:
     from edgekit.profiles import Profile
 
-_KNOB = "knob "
+MAX_COOL_SECONDS = 86_400.0
 _ASSUMED = ("threads", "seed", "warmup_iterations", "iterations", "min_seconds")
 _OTHER_WAYS = {
     "compared": "it was measured in pairs with another model; now alone",
@@ -35,24 +35,38 @@ class Again:
     untold: tuple[str, ...]
 
 
-def again(record: Record, profile: Profile | None, *, exists: Callable[[str], bool]) -> Again:
-    """`profile`: the one that the record names; None where it names none, or it is not here any more. `exists`: whether
-    there is a file of this path.
+def again(
+    record: Record,
+    profile: Profile | None,
+    *,
+    sha256_of: Callable[[str], str | None],
+    given: Mapping[str, str] | None = None,
+) -> Again:
+    """`profile`: the one that the record names; None where it names none, or it is not here any more. `sha256_of`: of the file of
+    this path, None where there is none. `given`: where the user says that `inputs` and `evaluation` are now; a path of the
+    record's is taken only where the bytes there are those that were measured.
 
-    Raises InputError E_RERUN for a record that does not say which model ran, E_PLAN and others for values that cannot be.
+    Raises InputError E_RERUN for a record that does not say which model ran or that no edgekit made, E_PLAN and others for
+    values that cannot be.
     """
-    if record.model.sha256 is None:
-        raise InputError(
-            f"{record.id} does not say which bytes were measured: it was imported, or is of another tool",
-            code="E_RERUN",
-            hint="measure the model anew: edgekit bench MODEL -d DEVICE",
-        )
-    inputs, inputs_note = _file(_asked(record, "inputs"), record.plan.inputs == "own", "inputs", exists)
-    scored = record.accuracy.scored_on == "device"
-    evaluation, evaluation_note = _file(_asked(record, "evaluation"), scored, "evaluation data", exists)
+    refuse_impossible(record)
+    given = given or {}
+    data_sha256 = record.accuracy.data_sha256 if (scored := record.accuracy.scored_on == "device") else None
+    files = (
+        _File("inputs", _asked(record, "inputs"), record.plan.inputs == "own", _inputs_sha256(record)),
+        _File("evaluation", _asked(record, "evaluation"), scored, data_sha256),
+    )
+    (inputs, inputs_note), (evaluation, evaluation_note) = (
+        one.found(given.get(one.name), sha256_of) for one in files
+    )
     options = _options(record, inputs, evaluation)
     untold = (*_untold(record), *(note for note in (inputs_note, evaluation_note) if note is not None))
     return Again(options, _plan(record, profile, options), untold)
+
+
+def _inputs_sha256(record: Record) -> str | None:
+    found = record.plan.other.get("inputs_sha256")
+    return found if isinstance(found, str) else None
 
 
 def _asked(record: Record, name: str) -> str | None:
@@ -60,17 +74,39 @@ def _asked(record: Record, name: str) -> str | None:
     return found
 
 
-def _file(
-    path: str | None, needed: bool, what: str, exists: Callable[[str], bool]
-) -> tuple[str | None, str | None]:
-    """The path to take, and what to say where it cannot be taken."""
-    if path is not None and exists(path):
-        return path, None
-    if path is None and not needed:
-        return None, None
-    where = f"{path} is gone" if path is not None else "the record does not say which file they were"
-    instead = "golden or random ones are timed" if what == "inputs" else "nothing is scored on the device"
-    return None, f"{what}: {where}; {instead} (--{what.partition(' ')[0]} FILE names them)"
+@dataclass(frozen=True)
+class _File:
+    """Data of the user's own. `path`, `sha256`: as the record has them; `needed`: the run did not do without."""
+
+    name: str
+    path: str | None
+    needed: bool
+    sha256: str | None
+
+    def found(
+        self, given: str | None, sha256_of: Callable[[str], str | None]
+    ) -> tuple[str | None, str | None]:
+        """The path to take, and what to say of it."""
+        if given is not None:
+            other = OTHER_INPUTS if self.name == "inputs" else OTHER_DATA
+            return given, other if self.sha256 not in (None, sha256_of(given)) else None
+        if self.path is None:
+            where = "the record does not say which file they were"
+            return None, self._without(where) if self.needed else None
+        now = sha256_of(self.path)
+        if now is not None and now == self.sha256:
+            return self.path, None
+        if now is None:
+            return None, self._without(f"{self.path} is gone")
+        if self.sha256 is None:
+            return None, self._without(f"the record does not say which bytes {self.path} had")
+        return None, self._without(f"{self.path} has changed since")
+
+    def _without(self, where: str) -> str:
+        what, instead = self.name, "golden or random ones are timed"
+        if self.name == "evaluation":
+            what, instead = "evaluation data", "nothing is scored on the device"
+        return f"{what}: {where}; {instead} (--{self.name} FILE names them)"
 
 
 def _options(record: Record, inputs: str | None, evaluation: str | None) -> BenchOptions:
@@ -86,6 +122,8 @@ def _options(record: Record, inputs: str | None, evaluation: str | None) -> Benc
         seed=plan.seed,
         privileged=plan.other.get("privileged") is True,
         labels=record.labels,
+        gates=asked.gates if asked is not None else (),
+        baseline=asked.baseline if asked is not None and is_run(asked.baseline or "") else None,
         sustained_minutes=_number(plan.other, "sustained_minutes"),
         spread_seconds=_number(plan.other, "spread_seconds"),
         # a battery may be a meter only while the cable is out
@@ -119,85 +157,31 @@ def _plan(record: Record, profile: Profile | None, options: BenchOptions) -> Ben
         checked,
         cpus=checked.cpus if was.cpus else (),
         governor=was.governor,
-        knobs={
-            name.removeprefix(_KNOB): str(value)
-            for name, value in was.other.items()
-            if name.startswith(_KNOB)
-        },
-        max_seconds=checked.max_seconds if was.max_seconds is None else was.max_seconds,
+        knobs=knobs_of(record),
+        max_seconds=_within(was.max_seconds, checked.max_seconds, checked.max_seconds),
         cool_to_mc=was.cool_to_mc,
-        cool_timeout_s=was.cool_timeout_seconds or 0.0,
+        cool_timeout_s=_within(was.cool_timeout_seconds, 0.0, MAX_COOL_SECONDS),
         priority=was.priority,
         frequency=checked.frequency if was.frequency else None,
         min_battery_percent=was.min_battery_percent,
     )
 
 
+def _within(value: float | None, default: float, most: float) -> float:
+    """What `make_plan` does not check as no option sets it: no record makes a run wait for ever."""
+    return default if value is None else min(max(value, 0.0), most)
+
+
 def _untold(record: Record) -> Iterator[str]:
-    how = record.environment.asked.how if record.environment is not None else "alone"
+    asked = record.environment.asked if record.environment is not None else None
+    how = asked.how if asked is not None else "alone"
     if how == "alone" and "configurations" in record.plan.other:
         how = "side by side"
     if how in _OTHER_WAYS:
         yield _OTHER_WAYS[how]
     if record.environment is None:
-        yield "an older record: it does not say which meter or which flags of the runtime were asked for"
+        yield "an older record: it does not say which meter, which flags of the runtime or which gates were asked for"
+    if asked is not None and asked.baseline is not None and not is_run(asked.baseline):
+        yield "the baseline that it names is no run"
     if missing := [name for name in _ASSUMED if getattr(record.plan, name) is None]:
         yield f"the record does not say {', '.join(missing)}: defaults are taken"
-
-
-def missing_after(old: Record, new: Record) -> tuple[str, ...]:
-    """What the first run has and the second one does not, for whatever reason."""
-    energy_was, energy_is = old.energy.meter, new.energy.meter
-    told = []
-    if energy_was is not None and energy_was != energy_is:
-        now = f"now by {energy_is}" if energy_is is not None else f"now it is not: {new.energy.unavailable}"
-        told.append(f"energy was measured by {energy_was}; {now}")
-    data_was, data_is = old.accuracy.data_sha256, new.accuracy.data_sha256
-    if old.accuracy.scored_on == new.accuracy.scored_on == "device" and data_was != data_is:
-        told.append("the evaluation data are other ones than those of the first run")
-    inputs = [one.plan.other.get("inputs_sha256") for one in (old, new)]
-    if None not in inputs and inputs[0] != inputs[1]:
-        told.append("the inputs are other ones than those of the first run")
-    parts = {"a sustained load": "sustained", "operators": "operators", "throughput": "throughput"}
-    gone = [name for name, part in parts.items() if getattr(old, part) and not getattr(new, part)]
-    if old.accuracy.scored_on == "device" != new.accuracy.scored_on:
-        gone.append("a score on the device")
-    notes = "; ".join(new.verdict.notes)
-    told += [f"the first run has {name}, this one has not ({notes or 'no reason is known'})" for name in gone]
-    return tuple(told)
-
-
-@dataclass(frozen=True)
-class Rerun:
-    """`verdict`: of the latency, `faster` and the like as of `edgekit compare`; untested where there are too few launches.
-    `not_repeated`: what was otherwise than in the first run, in words."""
-
-    first: Record
-    record: Record
-    difference: Difference
-    not_repeated: tuple[str, ...]
-
-    @property
-    def verdict(self) -> str:
-        if "invalid" in (self.first.verdict.state, self.record.verdict.state):
-            return "invalid"
-        by_name = {one.metric: one.change for one in self.difference.metrics}
-        changes = [by_name.get(name, "unknown") for name in ("median_latency", "mean_latency")]
-        known = next((one for one in changes if one not in ("unknown", "untested")), "untested")
-        return {"better": "faster", "worse": "slower"}.get(known, known)
-
-    def exit_code(self, *, strict: bool = False) -> int:
-        """4 where one of the runs is invalid (with `strict` also where one is suspect), else 0: slower is an answer."""
-        suspect = "suspect" in (self.first.verdict.state, self.record.verdict.state)
-        return VerdictError.exit_code if self.verdict == "invalid" or (strict and suspect) else 0
-
-    def document(self) -> dict[str, object]:
-        """As JSON knows it."""
-        return {
-            "run": self.first.id,
-            "rerun": self.record.id,
-            "verdict": self.verdict,
-            "not_repeated": list(self.not_repeated),
-            "difference": self.difference,
-            "record": to_builtins(self.record),
-        }

@@ -19,7 +19,10 @@ PACKAGES = ("numpy", "msgspec", "adbutils", "paramiko", "ai-edge-litert", "onnxr
 """What works out the numbers, what carries them, and what runtimes come from."""
 
 
-def environment_part(options: BenchOptions, device: Device, how: How) -> Environment:
+def environment_part(
+    options: BenchOptions, device: Device, how: How, source: str | None = None
+) -> Environment:
+    """`source`: the file or folder on this host that the model came from."""
     return Environment(
         argv=options.argv,
         rerun_of=options.rerun_of,
@@ -29,12 +32,15 @@ def environment_part(options: BenchOptions, device: Device, how: How) -> Environ
         asked=Asked(
             how=how,
             device=device.target.label,
+            model=_absolute(source),
             meter=options.meter,
             inputs=_absolute(options.inputs),
             evaluation=_absolute(options.evaluation),
             require_accelerator=options.require_accelerator,
             runtime_flags=options.runtime_flags,
             op_profile=options.op_profile,
+            gates=options.gates,
+            baseline=options.baseline,
         ),
     )
 

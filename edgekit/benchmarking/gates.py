@@ -29,6 +29,10 @@ _SUFFIX: Mapping[str, str] = {"us": "_us", "bytes": "_bytes", "uJ": "_uj", "mW":
 them: the verdict judges it, over the whole run."""
 
 
+MAX_GATE_LENGTH = 200
+"""A gate may come from a record that is done again: a long run of spaces would take the pattern its square."""
+
+
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
     """`value` is in the metric's unit; or, with `baseline`, a factor of the baseline's value."""
 
@@ -56,10 +60,10 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True):
 
 def parse_gate(text: str) -> Gate:
     """Raises InputError E_GATE_SYNTAX for the form, E_METRIC for the name, the units' error for the value."""
-    match = _GATE.fullmatch(text)
+    match = _GATE.fullmatch(text) if len(text) <= MAX_GATE_LENGTH else None
     if match is None:
         raise InputError(
-            f"'{text}' is not a gate",
+            f"'{text[:MAX_GATE_LENGTH]}' is not a gate",
             code="E_GATE_SYNTAX",
             hint="like median_latency<=12ms, peak_rss<64MiB or median_latency<=baseline*1.03",
         )

@@ -30,7 +30,7 @@ from edgekit.errors import (
     ModelError,
     RemoteError,
 )
-from edgekit.events import Event, Sink
+from edgekit.events import LaunchesDone, Sink
 from edgekit.parse import ParseError
 from edgekit.records import Launch, LoadTimes, Series
 from edgekit.runtimes.base import RunnerJob
@@ -237,11 +237,12 @@ def run_launches(
     """Start `plan.launches` processes, one after the other. Raises what `LaunchSeries.run_one` raises."""
     series = LaunchSeries(release, plan, installed, device, scratch)
     spread = Spread(device, plan, plan.launches)
+    name, median_us = installed.runtime.name, None
     for index in range(plan.launches):
-        tell(sink, device, index, plan.launches)
+        tell(sink, device, index, plan.launches, name, median_us)
         spread.wait_for(index)
-        series.run_one(index)
-    tell(sink, device, plan.launches, plan.launches)
+        median_us = series.run_one(index).median_us
+    tell(sink, device, plan.launches, plan.launches, name, median_us)
     return series.finish()
 
 
@@ -266,8 +267,20 @@ class Spread:
             self._device.wait(pause_s)
 
 
-def tell(sink: Sink, device: Device, done: int, total: int) -> None:
-    sink(Event("measure", "", done, total, "launches", device.address))
+def tell(
+    sink: Sink,
+    device: Device,
+    done: int,
+    total: int,
+    runtime: str | None = None,
+    median_us: float | None = None,
+) -> None:
+    """`median_us`: of the launch before, where all are of one model and one configuration."""
+    sink(
+        LaunchesDone(
+            "measure", "", done, total, "launches", device.address, runtime=runtime, median_us=median_us
+        )
+    )
 
 
 def launch_part(index: int, order: int, seed: int, started_us: float, done: Launched, raw: Floats) -> Launch:

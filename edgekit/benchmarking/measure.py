@@ -197,7 +197,7 @@ def judged(
         operators=extra.operators.found,
         notes=ran.notes,
         energy=energy_part(around.energy, ran.launches),
-        environment=environment_part(options, device, how),
+        environment=environment_part(options, device, how, release.source),
     )
     samples = Samples.of(ran.samples, seen.telemetry)
     more = (*ran.series, *energy_series(around.energy), *extra.long.series)

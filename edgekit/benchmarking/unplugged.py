@@ -35,6 +35,7 @@ from edgekit.events import Sink, ignore
 from edgekit.meters.base import Offer
 from edgekit.meters.taking import meter_for
 from edgekit.profiles.schema import Power
+from edgekit.records import Profile as ProfilePart
 from edgekit.runtimes.tool import ToolRuntime
 from edgekit.stats.traces import Refused
 
@@ -65,6 +66,10 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What the profile said of it when it began: what it left is read by that, whatever profile it is fetched with."""
     labels: dict[str, str] = {}
     asked_meter: str | None = None
+    profile: ProfilePart | None = None
+    """That it was planned by."""
+    source: str | None = None
+    """As in Release: where the model lies on the host that began it."""
     argv: tuple[str, ...] | None = None
     """As in BenchOptions: of the command that began it."""
 
@@ -116,6 +121,8 @@ def start(
             power=power,
             labels=dict(options.labels),
             asked_meter=options.meter,
+            profile=ProfilePart(name=profile.name, sha256=profile.sha256) if profile is not None else None,
+            source=release.source,
             argv=options.argv,
         )
         script = _script(release, saved, installed, device, folder, meter, wait_s)

@@ -76,7 +76,8 @@ def collect(
             hint="start it again; a phone may end what runs for long in the background",
         )
     saved = msgspec.json.decode(device.agent.get(f"{folder}/{PLAN}"), type=Saved)
-    release = release_on_device(device, saved.release, saved.version)
+    there = release_on_device(device, saved.release, saved.version)
+    release = msgspec.structs.replace(there, source=saved.source)
     options = BenchOptions(
         runtime=saved.runtime, labels=saved.labels, meter=saved.asked_meter, argv=saved.argv
     )
@@ -87,7 +88,7 @@ def collect(
     if len(series.errors) == saved.plan.launches:
         raise series.errors[0]
     ran = series.finish()
-    return judged(
+    record, samples = judged(
         release,
         device,
         profile,
@@ -99,6 +100,8 @@ def collect(
         started_at=saved.started_at,
         how="unplugged",
     )
+    # it may be fetched with another profile than it was planned by
+    return msgspec.structs.replace(record, profile=saved.profile), samples
 
 
 class _Left(LaunchSeries):

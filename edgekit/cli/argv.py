@@ -11,7 +11,10 @@ LEFT_OUT = "[left out]"
 _NAMES = r"[\w-]*(?:token|passw|passphrase|secret|credential|api-?key)[\w-]*"
 _OPTION = re.compile(rf"(--?{_NAMES})(=.*)?", re.IGNORECASE | re.DOTALL)
 _IN_TEXT = re.compile(rf"((?:^|[\s?&;,])(?:--?)?{_NAMES}=)[^&\s]*", re.IGNORECASE)
-_IN_URL = re.compile(r"(://[^/@:\s]*):[^/\s]*@")
+_TOKEN_IN_URL = re.compile(r"(https?://)[^/@:\s]+@", re.IGNORECASE)
+"""Of the web the name alone may be the secret."""
+_IN_URL = re.compile(r"(://[^/@:\s]*):.*@", re.DOTALL)
+"""To the last `@`: a password may hold slashes, blanks and more of them."""
 
 
 def command_line() -> tuple[str, ...] | None:
@@ -34,5 +37,6 @@ def without_secrets(arguments: Sequence[str]) -> tuple[str, ...]:
             kept.append(found[1] if found[2] is None else f"{found[1]}={LEFT_OUT}")
             hidden = found[2] is None
         else:
-            kept.append(_IN_URL.sub(rf"\1:{LEFT_OUT}@", _IN_TEXT.sub(rf"\1{LEFT_OUT}", argument)))
+            text = _IN_TEXT.sub(rf"\1{LEFT_OUT}", argument)
+            kept.append(_TOKEN_IN_URL.sub(rf"\1{LEFT_OUT}@", _IN_URL.sub(rf"\1:{LEFT_OUT}@", text)))
     return tuple(kept)

@@ -18,6 +18,7 @@ from edgekit.cli import signals
 from edgekit.cli.options import MAX_WAIT_SECONDS, Seconds
 from edgekit.cli.progress import ProgressSink
 from edgekit.errors import EdgekitError, Finding, InputError
+from edgekit.printable import printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -226,11 +227,11 @@ def fail(error: EdgekitError, *, as_json: bool, color: bool) -> int:
     device = error.device or ""
     where = f"{device.removesuffix(':')}: " if device and not error.message.startswith(device) else ""
     mark = click.style("error", fg="red", bold=True) if color and sys.stderr.isatty() else "error"
-    click.echo(f"{mark} {error.code}: {where}{error.message}", err=True)
+    click.echo(f"{mark} {error.code}: {printable_lines(where + error.message)}", err=True)
     for finding in getattr(error, "findings", ()):
-        click.echo(f"  {finding}", err=True)
+        click.echo(printable_lines(f"  {finding}"), err=True)
     if error.hint:
-        click.echo(f"  hint: {error.hint}", err=True)
+        click.echo(printable_lines(f"  hint: {error.hint}"), err=True)
     return error.exit_code
 
 

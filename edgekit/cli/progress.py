@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 from edgekit.clock import utc_now
 from edgekit.events import Event
+from edgekit.printable import printable_lines
 
 if TYPE_CHECKING:
     from rich.progress import Progress, Task, TaskID
@@ -163,5 +164,5 @@ def describe(event: Event) -> str:
     where = f" [{event.device}]" if event.device else ""
     if event.done is None:
         mark = "warning: " if event.level == "warning" else ""
-        return f"{mark}{event.task}{where}: {event.message}"
-    return f"{event.task}{where}: {_note(event)}"
+        return printable_lines(f"{mark}{event.task}{where}: {event.message}")
+    return printable_lines(f"{event.task}{where}: {_note(event)}")

@@ -164,11 +164,16 @@ def operator_lines(found: Any) -> list[str]:
 
 def render_outcome(session: Session, outcome: Any) -> None:
     """A benchmark's record and its gates."""
+    render_record(session, outcome.record)
+    render_gates(session, outcome)
+
+
+def render_gates(session: Session, outcome: Any) -> None:
+    """What the gates of a benchmark say, and what was measured once more for them."""
     from rich.markup import escape
 
     from edgekit.benchmarking.ci_report import gate_text
 
-    render_record(session, outcome.record)
     if outcome.second is not None:
         verdict = outcome.second.verdict
         style = STATE_STYLE[verdict.state]

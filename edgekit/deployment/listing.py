@@ -51,11 +51,13 @@ class ReleaseInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
-    """A complete release on a device: its manifest as it lies there, and its folder."""
+    """A complete release on a device: its manifest as it lies there, and its folder. `source`: the model file or artifact on
+    this host that it was put there from, where the caller had one."""
 
     manifest: ReleaseManifest
     folder: str
     active: bool
+    source: str | None = None
 
 
 @dataclass(frozen=True)

@@ -22,17 +22,22 @@ class Asked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What was asked for and stands nowhere else in the record, as `edgekit bench` takes it.
 
     `how`: alone; compared, in pairs with another model; side by side with other thread counts; unplugged. `device`: as the
-    user named it. `inputs`, `evaluation`: paths on the host, absolute.
+    user named it. `model`, `inputs`, `evaluation`: paths on the host, absolute; `model`: of the model file or artifact that was put
+    there, None where a release was named that was there already. `baseline`: the run that gates were held against, where one
+    was named.
     """
 
     how: How = "alone"
     device: str | None = None
+    model: str | None = None
     meter: str | None = None
     inputs: str | None = None
     evaluation: str | None = None
     require_accelerator: bool = False
     runtime_flags: tuple[str, ...] = ()
     op_profile: bool = False
+    gates: tuple[str, ...] = ()
+    baseline: str | None = None
 
 
 class Environment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

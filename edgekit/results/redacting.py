@@ -64,7 +64,9 @@ def redacted(record: Record, key: bytes) -> Record:
         plain["device"]["build_sha256"] = _pseudonym(key, record.device.build_sha256)
     if plain["environment"] is not None:  # what the user typed: addresses, and paths of any kind
         plain["environment"] |= {"argv": None, "rerun_of": None}
-        plain["environment"]["asked"] |= {"device": None, "inputs": None, "evaluation": None}
+        plain["environment"]["asked"] |= dict.fromkeys(
+            ("device", "model", "inputs", "evaluation", "baseline")
+        )
     plain["labels"] = {
         name: REDACTED if _LABELS.fullmatch(name) else value for name, value in plain["labels"].items()
     }

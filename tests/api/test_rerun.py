@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from edgekit.agent.binaries import find_binary
+from edgekit.cache import sha256_file
 from tests.api.test_auto import project  # noqa: F401 - a fixture
 from tests.cli.running import DIGITS, MODEL, QUICK, edgekit
 
@@ -37,5 +39,10 @@ def test_d3_1_rerun_on_this_machine(project: Path) -> None:  # noqa: F811
     assert (was["asked"], was["host"], was["versions"]) == (now["asked"], now["host"], now["versions"])
     assert {"python", "numpy", "msgspec"} <= set(was["versions"])
     assert all(was["host"][name] for name in ("os", "kernel", "machine"))
-    assert len(was["agent_sha256"]) == len(first["device"]["build_sha256"]) == 64
+    assert was["agent_sha256"] == find_binary(first["device"]["abi"]).sha256
+    assert was["asked"]["model"] == str(MODEL)
+    assert first["model"]["sha256"] == sha256_file(Path(MODEL))
+    assert first["plan"]["other"]["inputs_sha256"] == sha256_file(project / "mine.npz")
+    assert len(first["runtime"]["sha256"]) == len(first["device"]["build_sha256"]) == 64
+    assert first["plan"]["seed"] == 5
     assert record["device"]["build_sha256"] == first["device"]["build_sha256"]

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from edgekit.benchmarking.again import Rerun, again, missing_after
+from edgekit.benchmarking.again import again
 from edgekit.benchmarking.difference import difference
+from edgekit.benchmarking.repeated import Rerun, missing_after
 from edgekit.errors import InputError
 from edgekit.records import Accuracy, Energy, Environment, Model, Operators, Plan, Record, Runtime, Verdict
 from edgekit.records.environment import Asked
@@ -16,6 +17,7 @@ from tests.benchmarking.records import record
 
 pytestmark = pytest.mark.base
 
+HASH = "cd" * 32
 FULL = Plan(
     launches=3,
     threads=4,
@@ -55,19 +57,19 @@ def asked(how: Any = "alone", **more: Any) -> Environment:
 
 
 def untold(first: Record, *files: str) -> tuple[str, ...]:
-    return again(first, None, exists=lambda path: path in files).untold
+    return again(first, None, sha256_of=lambda path: HASH if path in files else None).untold
 
 
 def test_d3_1_every_field_of_the_plan_is_done_again() -> None:
     """Through the plan and back it is the plan of the record."""
     from edgekit.benchmarking.assemble import plan_part
 
-    done = again(run(), None, exists=lambda _: True)
+    done = again(run(), None, sha256_of=lambda _: HASH)
     assert plan_part(done.plan, "random") == FULL
     assert (done.untold, done.options.rerun_of) == ((), run().id)
     assert (done.options.privileged, done.options.runtime) == (True, "litert")
     long = run(plan=Plan(**{**_fields(FULL), "other": {"privileged": False, "sustained_minutes": 2.0}}))
-    assert plan_part(again(long, None, exists=lambda _: True).plan, "random") == long.plan
+    assert plan_part(again(long, None, sha256_of=lambda _: HASH).plan, "random") == long.plan
 
 
 def _fields(plan: Plan) -> dict[str, Any]:
@@ -78,10 +80,14 @@ def test_d3_1_what_was_asked_of_runtime_and_meter_is_asked_again() -> None:
     made = asked(
         meter="rail", require_accelerator=True, runtime_flags=("--a=1",), op_profile=True, evaluation="/d/e"
     )
-    first = run(environment=made, runtime=Runtime(name="trtexec", requested_accelerator="gpu"))
-    options = again(first, None, exists=lambda path: path == "/d/e").options
+    scored = Accuracy(scored_on="device", data_sha256=HASH)
+    first = run(
+        environment=made, runtime=Runtime(name="trtexec", requested_accelerator="gpu"), accuracy=scored
+    )
+    options = again(first, None, sha256_of=lambda path: HASH if path == "/d/e" else None).options
     assert (options.meter, options.runtime_flags, options.op_profile) == ("rail", ("--a=1",), True)
-    assert again(run(environment=asked("unplugged", meter="b")), None, exists=bool).options.meter is None
+    left = run(environment=asked("unplugged", meter="b"))
+    assert again(left, None, sha256_of=lambda _: None).options.meter is None
     assert (options.accelerator, options.require_accelerator, options.evaluation) == ("gpu", True, "/d/e")
 
 

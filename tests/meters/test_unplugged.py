@@ -84,6 +84,7 @@ def test_a_measurement_goes_on_without_a_link(make_adbd: Any, tmp_path: Path) ->
     assert record["launches"][0]["usage"].get("user_us") is None
     assert record["environment"]["asked"]["how"] == "unplugged"
     assert record["environment"]["argv"][:2] == ["unplugged", "start"]
+    assert record["environment"]["asked"]["model"] == str(MODEL)
     assert any("measured on the device alone" in note for note in record["verdict"]["notes"])
     assert cli(board, "list", env=device.env).ok().json()["jobs"] == []
     gone = cli(board, "collect", begun["job"], env=device.env)

@@ -27,6 +27,10 @@ pytestmark = pytest.mark.base
             ["--db", "postgresql://db/x?password=[left out]&a=1"],
         ),
         (["--runtime-flag", "--auth-token=s3cr3t"], ["--runtime-flag", "--auth-token=[left out]"]),
+        (["--db", "postgresql://me:s3/cr@3t@db/x"], ["--db", "postgresql://me:[left out]@db/x"]),
+        (["--db", "postgresql://me:s3 cr3t@db/x"], ["--db", "postgresql://me:[left out]@db/x"]),
+        (["--db", "https://s3cr3t@db/x"], ["--db", "https://[left out]@db/x"]),
+        (["-d", "adb+ssh://pi@lab:22/x:1"], ["-d", "adb+ssh://pi@lab:22/x:1"]),
         (["--password"], ["--password"]),
     ],
 )

@@ -18,6 +18,7 @@ from edgekit.benchmarking.plan import BenchOptions
 from edgekit.cli.main import run
 from edgekit.devices import Device
 from edgekit.errors import InputError
+from edgekit.events import Event
 from edgekit.models import open_model
 from edgekit.profiles import load_profile
 from edgekit.records import Record, Samples
@@ -102,7 +103,7 @@ def test_d3_1_where_the_bytes_are_not_on_the_device_the_error_says_which_to_push
     with opened(device.address), pytest.raises(InputError) as caught:
         sdk.rerun(first.id, store=place)
     assert caught.value.code == "E_RERUN_MODEL"
-    assert f"push the file whose sha256 is {first.model.sha256}" in (caught.value.hint or "")
+    assert f"name the file whose sha256 is {first.model.sha256}: --model FILE" in (caught.value.hint or "")
     assert "state=FOLDER" in (caught.value.hint or "")
     assert Store(place).count() == 1
 
@@ -121,10 +122,42 @@ def test_d3_1_what_cannot_be_done_again_is_told(device: Device, place: Path, tmp
     moved = sdk.rerun(first.id, inputs=tmp_path / "moved.npz", store=place)
     assert moved.not_repeated == ()
     assert plan_of(moved.record) == plan_of(first)
-    np.savez(tmp_path / "mine.npz", image=pixels + 1)
-    assert sdk.rerun(first.id, store=place).not_repeated == (
-        "the inputs are other ones than those of the first run",
+
+
+def test_d3_1_data_that_changed_are_told_before_anything_is_measured(
+    device: Device, place: Path, tmp_path: Path
+) -> None:
+    """Other bytes under the record's path are not taken; those that the user names are."""
+    data = tmp_path / "mine.npz"
+    pixels = np.random.default_rng(1).random((2, 28, 28, 1), np.float32)
+    np.savez(data, image=pixels, labels=np.array([1, 2]))
+    first = bench(device, place, inputs=str(data), evaluation=str(data))
+    np.savez(data, image=pixels + 1, labels=np.array([1, 2]))
+    steps: list[str] = []
+
+    def told(event: Event) -> None:
+        steps.append(event.message if event.task == "rerun" else event.task)
+
+    found = sdk.rerun(first.id, store=place, sink=told)
+    assert found.not_repeated[:2] == tuple(
+        f"{what}: {data} has changed since; {instead}"
+        for what, instead in (
+            ("inputs", "golden or random ones are timed (--inputs FILE names them)"),
+            ("evaluation data", "nothing is scored on the device (--evaluation FILE names them)"),
+        )
     )
+    assert [one for one in steps if one.startswith("not repeated: ")] == [
+        f"not repeated: {text}" for text in found.not_repeated[:2]
+    ]
+    assert steps.index(f"not repeated: {found.not_repeated[1]}") < steps.index("measure")
+    assert found.record.plan.inputs == "random"
+    assert found.record.accuracy.scored_on != "device"
+    named = sdk.rerun(first.id, inputs=data, evaluation=data, store=place)
+    assert named.not_repeated == (
+        "the inputs are other ones than those of the first run",
+        "the evaluation data are other ones than those of the first run",
+    )
+    assert (named.record.plan.inputs, named.record.accuracy.scored_on) == ("own", "device")
 
 
 def test_d3_1_a_run_beside_others_and_without_its_profile(device: Device, place: Path) -> None:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.commands.results_render import csv_option, print_csv, printable, runs_table
+from edgekit.cli.commands.results_render import csv_option, print_csv, runs_table
 from edgekit.cli.common import Session, command, db_option
 from edgekit.cli.options import MAX_WAIT_SECONDS, Seconds
+from edgekit.printable import printable
 
 if TYPE_CHECKING:
     from edgekit.benchmarking.difference import Difference

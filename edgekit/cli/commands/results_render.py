@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgekit.printable import printable
+
 if TYPE_CHECKING:
     from edgekit.cli.common import Session
     from edgekit.results.asking import RunRow
+    from edgekit.results.under_way import UnderWay
 
 WIDE_COLUMNS = 120
 """A terminal of at least so many characters shows runtime and memory too."""
@@ -49,6 +52,24 @@ def runs_table(rows: Sequence[RunRow], width: int, metrics: Sequence[str] = ()) 
     return table
 
 
+def under_way_table(rows: Sequence[UnderWay]) -> Any:
+    """What is being measured now."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from edgekit.results.wording import time
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("under way", "since", "model", "device", "median so far"):
+        table.add_column(name, overflow="fold", no_wrap=name in ("under way", "since"))
+    for row in rows:
+        model = row.model + (f"@{row.version}" if row.version else "")
+        since = row.started_at[:16].replace("T", " ")
+        texts = (row.stage, since, model, row.device_model or row.device, time(row.median_us))
+        table.add_row(*(escape(printable(text)) for text in texts))
+    return table
+
+
 def _short_ids(rows: Sequence[RunRow]) -> list[str]:
     """The letters at the end of each id, which name a run too; whole ids where two end alike."""
     short = [row.id.rpartition("-")[2] for row in rows]
@@ -68,11 +89,6 @@ def interval_text(low_us: float | None, high_us: float | None) -> str:
         return "unknown"
     scale = time_scale(high_us)
     return f"{scale.number(low_us)} to {scale.show(high_us)}"
-
-
-def printable(text: str) -> str:
-    """Names come from devices and models: what would steer the terminal is shown by its number."""
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
 def csv_option(function: Any) -> Any:
