@@ -102,11 +102,12 @@ def metered(device: Device, meter: Offer | Refused, sink: Sink, *, required: boo
         taken.after = _idle(device, meter, sink, "after")
 
 
-def _idle(device: Device, meter: Offer, sink: Sink, when: str) -> Span:
-    sink(Event("energy", f"{meter.idle_s:g} s of idle power {when}", device=device.address))
+def _idle(device: Device, meter: Offer, sink: Sink, when: str, least_s: float = 0.0) -> Span:
+    idle_s = max(meter.idle_s, least_s)
+    sink(Event("energy", f"{idle_s:g} s of idle power {when}", device=device.address))
     device.wait(SETTLE_S)
     start_us = device.clock_us()
-    device.wait(meter.idle_s)
+    device.wait(idle_s)
     end_us = device.clock_us()
     device.wait(SETTLE_S)
     return Span(start_us, end_us)

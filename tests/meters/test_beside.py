@@ -16,6 +16,7 @@ from edgekit.api.metering import power_meters
 from edgekit.config import Config, DeviceEntry, read_config
 from edgekit.events import ignore
 from edgekit.meters.base import Offer, Source
+from edgekit.meters.beside import why_not_found
 from edgekit.meters.external import stream_offer
 from edgekit.meters.taking import meter_for, metered
 from edgekit.stats.traces import Refused
@@ -70,6 +71,15 @@ def test_a_command_whose_clock_is_late_and_drifts(bench: Bench) -> None:
     )
     energy = check(bench.board.bench("--meter", "bench-supply", "--min-seconds", "2"))
     assert energy["clock_drift"] == pytest.approx(0.006, abs=0.003)
+
+
+def test_why_a_marker_was_not_found_is_what_was_seen_of_it() -> None:
+    """One that came at the last moment is in one place, not in several."""
+    behind, nothing = Refused("the meter has no readings behind it"), Refused("it does not stand out")
+    assert "seen once only" in why_not_found([nothing, behind, 5.0])
+    assert why_not_found([nothing, 5.0, 9e6]) == "it seems to be in several places"
+    assert why_not_found([5.0, 9e6, behind]) == behind.reason
+    assert why_not_found([behind]) == behind.reason
 
 
 def test_a_meter_that_is_wired_to_another_device_is_an_error_before_anything_is_measured(
