@@ -2,7 +2,7 @@
 
     python benchmarks/energy.py [--runs 1000] [--seed 1]
 
-Windows: jitter, lost readings, wraps, float32 counters, a late and drifting external clock; each is within 1 % or
+Windows: jitter, lost readings, wraps, float32 counters, meters beside the device with clocks of their own; each is within 1 % or
 refused. Intervals: energy per inference of launches that differ, with noisy readings and idle power that wanders; 92
 to 98 % of the intervals have the truth in them. Made-up devices, the functions that a real one's readings go
 through. Exits 1 where a bar is missed; the same seed prints the same numbers.
@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.meters.beside import QUIET, Marked, anywhere, expected
+from edgekit.meters.marker import parts_ms
 from edgekit.stats.energy import Load, PerInference, Span, energy_per_inference
-from edgekit.stats.markers import clock_of_markers, on_device_clock
+from edgekit.stats.markers import ExternalClock, clock_of_offsets, height_of_marker, on_device_clock
 from edgekit.stats.traces import (
     Refused,
     Trace,
@@ -124,6 +126,13 @@ INTERVALS: dict[str, Device] = {
     "counter, step 16 mJ (float32 after days)": Device(step_uj=16_384.0),
     "counter, step 65 mJ, launches alike": Device(step_uj=65_536.0, launch_sd=0.0, seconds=3.0),
     "counter, step 65 mJ, launches differ by 0.3 %": Device(step_uj=65_536.0, launch_sd=0.003, seconds=3.0),
+    "rails by perfetto, 4 Hz, times in ms": Device(period_ms=250.0, step_uj=3000.0 * 13**0.5, seconds=2.5),
+    "rails by power-stats, deltas each 1.1 s": Device(
+        period_ms=1100.0, step_uj=36.0, seconds=10.5, idle_seconds=10.0, jitter=0.02
+    ),
+    "tegrastats, 5 Hz": Device(period_ms=200.0),
+    "PMIC of a Pi 5, 4 Hz": Device(period_ms=250.0, seconds=3.0),
+    "1 Hz meter beside the device, 10 s launches": Device(period_ms=1000.0, seconds=10.0, idle_seconds=20.0),
     "1 Hz fuel gauge, 20 s launches": Device(period_ms=1000.0, seconds=20.0, idle_seconds=20.0, noise=0.05),
 }
 
@@ -195,23 +204,62 @@ def _counter(range_uj: float | None, float32_at: float | None) -> Case:
     return case
 
 
-def _external(random: np.random.Generator) -> tuple[float, Trace | Refused, Span]:
-    """A meter of 1 kHz that is late by up to a minute and whose clock is off by up to 100 ppm."""
-    grid = np.arange(0.0, 30 * S, 1000.0)
-    span = Span(8 * S, 18 * S)
-    pulses = [Span(a * S, b * S) for a, b in ((1.0, 1.3), (1.8, 2.6), (3.0, 3.2), (4.1, 4.6))]
-    # the other way round: the same marker twice could not be told apart
-    later = [Span(28 * S - one.end_us, 28 * S - one.start_us) for one in reversed(pulses)]
-    power = np.full(grid.size, 1000.0)
-    for one in (*pulses, *later, span):
-        power[(grid >= one.start_us) & (grid < one.end_us)] += 3000.0
-    truth = float(power[(grid >= span.start_us) & (grid < span.end_us)].sum())
-    offset, drift = random.uniform(-60, 60) * S, random.uniform(-1e-4, 1e-4)
-    noisy = power + random.normal(size=grid.size) * 100
-    external = trace_of_power((grid - offset) / (1 + drift), noisy)
-    assert isinstance(external, Trace)
-    clock = clock_of_markers(external, pulses, later, search_us=(-62 * S, 62 * S))
-    return truth, clock if isinstance(clock, Refused) else on_device_clock(external, clock), span
+def pulses_at(start_us: float, parts: Sequence[int]) -> tuple[Span, ...]:
+    """A marker's pulses, of the lengths of pulses and pauses in ms."""
+    edges = start_us + np.cumsum([0, *parts]) * 1000.0
+    return tuple(Span(float(edges[i]), float(edges[i + 1])) for i in range(0, len(parts), 2))
+
+
+def clock_beside(
+    trace: Trace, first: tuple[Span, ...], later: tuple[Span, ...], known_us: float
+) -> ExternalClock | Refused:
+    """As `edgekit.meters.beside` sets a meter's clock: the first marker when nothing but a little behind it is there yet (until
+    `known_us` of the meter's clock), the second where the first says."""
+    until = int(np.searchsorted(trace.t_us, known_us))
+    known = Trace(trace.t_us[:until], trace.energy_uj[:until])
+    found = anywhere(known, first)
+    if isinstance(found, Refused):
+        return found
+    marked = Marked(first, found, height_of_marker(known, first, found))
+    then = expected(marked, trace, later)
+    return then if isinstance(then, Refused) else clock_of_offsets(first, later, (found, then))
+
+
+def _external(period_s: float, noise: float, mean: bool, periods: float) -> Case:
+    """A meter beside the device whose clock shows anything and is off by up to 0.5 %: a reading each `period_s`, of that moment or the
+    mean since the last; a load of so many periods, of which the outer 5 % are left out, as of a launch."""
+
+    def case(random: np.random.Generator) -> tuple[float, Trace | Refused, Span]:
+        period_us = period_s * S
+        first = pulses_at(max(14 * S, QUIET * sum(parts_ms(period_us)) * 1000), parts_ms(period_us))
+        start_us = first[-1].end_us + max(8 * S, 20 * period_us)
+        load = Span(start_us, start_us + periods * period_us)
+        later = pulses_at(load.end_us + max(8 * S, 20 * period_us), parts_ms(period_us, mirrored=True))
+        idle_mw, adds = 2000.0, {load: random.uniform(500, 4000)}
+        adds |= dict.fromkeys((*first, *later), random.uniform(500, 3000))
+        t = np.arange(0.0, later[-1].end_us + 3 * S + 2 * period_us, period_us) + random.uniform(0, period_us)
+        t = np.sort(t + random.normal(size=t.size) * 0.05 * period_us)
+        if mean:
+            energy = idle_mw * t
+            for one, added in adds.items():
+                energy += added * np.clip(t - one.start_us, 0, one.end_us - one.start_us)
+            t, power = t[1:], np.diff(energy) / np.diff(t)
+        else:
+            power = np.full(t.size, idle_mw)
+            for one, added in adds.items():
+                power[(t >= one.start_us) & (t < one.end_us)] += added
+        power = power + random.normal(size=t.size) * noise * idle_mw
+        offset_us, drift = random.uniform(-1e9, 1e9), random.uniform(-0.005, 0.005)
+        external = trace_of_power((t - offset_us) / (1 + drift), power)
+        assert isinstance(external, Trace)
+        known_us = (first[-1].end_us + 2 * S + period_us - offset_us) / (1 + drift)
+        clock = clock_beside(external, first, later, known_us)
+        edge = 0.05 * periods * period_us
+        span = Span(load.start_us + edge, load.end_us - edge)
+        truth = (idle_mw + adds[load]) * (span.end_us - span.start_us) / 1000
+        return truth, clock if isinstance(clock, Refused) else on_device_clock(external, clock), span
+
+    return case
 
 
 WINDOWS: dict[str, Case] = {
@@ -223,7 +271,12 @@ WINDOWS: dict[str, Case] = {
     "float32 counter at 6.1e8 uJ": _counter(None, 6.1e8),
     "float32 counter at 1.9e11 uJ": _counter(None, 1.9e11),
     "float32 counter at 1.0e13 uJ": _counter(None, 1.0e13),
-    "external meter, late, clock off by <= 100 ppm": _external,
+    "external meter of 1 kHz, clock off by <= 0.5 %": _external(0.001, 0.05, False, 3000),
+    "external meter of 10 Hz, the same": _external(0.1, 0.01, True, 20),
+    "external meter of 1 Hz, the same": _external(1.0, 0.01, False, 9.5),
+    "external meter of 1 Hz that tells means, the same": _external(1.0, 0.01, True, 9.5),
+    "external meter of 0.4 Hz that tells means, the same": _external(2.5, 0.01, True, 9.5),
+    "external meter of 1 Hz, noise 10 %": _external(1.0, 0.10, True, 9.5),
 }
 
 

@@ -12,6 +12,7 @@ encoding, hashing and compression included; the load of a large store is not: it
 from __future__ import annotations
 
 import argparse
+import gc
 import math
 import os
 import random
@@ -23,13 +24,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.postgres_here import Cluster, cluster
-from benchmarks.store_runs import DEVICES, MODELS, entries, runs
+from benchmarks.store_runs import BEGIN, DEVICES, MODELS, MONTHS, entries, runs
 from edgekit.benchmarking.difference import difference
 from edgekit.benchmarking.gates import check_gate, parse_gate
 from edgekit.results.adding import add_entries, batches
 from edgekit.results.database import migrate
 from edgekit.results.place import place_of
+from edgekit.results.select import Cursor
 from edgekit.results.store import Store
+from edgekit.web.best_page import MAX_POINTS
+from edgekit.web.trends_page import MAX_RUNS
 
 P95_BAR_MS = 100.0
 INSERT_BAR_PER_S = 2000.0
@@ -53,9 +57,9 @@ def analyze(store: Store) -> None:
             connection.exec_driver_sql("ANALYZE")
 
 
-def insertion_per_s(store: Store, count: int = 4000) -> float:
+def insertion_per_s(store: Store, count: int = 4000, seed: int = 99) -> float:
     """Whole records a second through `add_many`."""
-    made = list(runs(count, seed=99))
+    made = list(runs(count, seed))
     begin = time.perf_counter()
     added = store.add_many(made)
     assert added == count
@@ -86,13 +90,10 @@ def _report(store: Store, draw: random.Random) -> object:
     return store.get(run), store.samples(run), store.labels(run)
 
 
-def _page(store: Store, draw: random.Random) -> object:
-    """The twentieth page of one model."""
-    wanted = [f"model={draw.choice(MODELS)}"]
-    rows = store.list(wanted, limit=30)
-    for _ in range(19):
-        rows = store.list(wanted, limit=30, before=rows[-1].cursor) if rows else ()
-    return rows
+def _later(store: Store, draw: random.Random) -> object:
+    """A page of one model that begins at any time."""
+    begin = Cursor(BEGIN.timestamp() + draw.random() * 30 * MONTHS * 86_400, "")
+    return store.list([f"model={draw.choice(MODELS)}"], limit=30, before=begin)
 
 
 QUERIES: dict[str, Query] = {
@@ -108,19 +109,34 @@ QUERIES: dict[str, Query] = {
     "list label=board= model~": lambda s, d: s.list(
         [f"label=board={d.randrange(20)}", f"model~{d.choice(MODELS)}"], limit=30
     ),
+    "list label=commit= model~": lambda s, d: s.list(
+        [f"label=commit={d.randrange(20_000):012x}", f"model~{d.choice(MODELS)}"], limit=30
+    ),
     "list median_latency< model=": lambda s, d: s.list(
         ["median_latency<2ms", f"model={d.choice(MODELS)}"], limit=30
     ),
+    "list median_latency<1ns model=": lambda s, d: s.list(
+        ["median_latency<1ns", f"model={d.choice(MODELS)}"], limit=30
+    ),
     "list, no match": lambda s, d: s.list(["model~nothing-like-this"], limit=30),
+    "list, a later page": _later,
     "name of a run": lambda s, d: s.resolve(_some_run(s, d)[-6:]),
     "diff": _diff,
     "trend of a model on a device": lambda s, d: s.trend(
         [f"model={d.choice(MODELS)}", f"device={d.choice(DEVICES)[0]}"], limit=500
     ),
+    "trends of all": lambda s, d: s.trend([], limit=MAX_RUNS),
     "gate": _gate,
     "report of a run": _report,
     "best, all": lambda s, d: s.best(),
     "best of a model": lambda s, d: s.best([f"model={d.choice(MODELS)}"]),
+    "best until=": lambda s, d: s.best([f"until=2025-{d.randrange(7, 13):02}-01"]),
+    "best median_latency<": lambda s, d: s.best([f"median_latency<{d.randrange(2, 50)}ms"]),
+    "best with a label": lambda s, d: s.best([f"label=board={d.randrange(20)}"]),
+    "best page": lambda s, d: s.ranked(metrics=("median_latency", "accuracy"), limit=MAX_POINTS),
+    "seals of 1,000": lambda s, d: s.seals(
+        [f"{d.randrange(10**8)}-{d.randrange(10**6)}" for _ in range(1000)]
+    ),
     "choices of a page": lambda s, d: [
         s.words(name) for name in ("model", "device", "runtime", "verdict", "project")
     ],
@@ -136,10 +152,15 @@ def times_ms(store: Store, calls: int, seed: int = 1) -> dict[str, list[float]]:
     todo = [name for name in QUERIES for _ in range(calls)]
     draw.shuffle(todo)
     took: dict[str, list[float]] = {name: [] for name in QUERIES}
-    for name in todo:
-        begin = time.perf_counter()
-        QUERIES[name](store, draw)
-        took[name].append(1000 * (time.perf_counter() - begin))
+    gc.collect()
+    gc.freeze()  # as the dashboard does
+    try:
+        for name in todo:
+            begin = time.perf_counter()
+            QUERIES[name](store, draw)
+            took[name].append(1000 * (time.perf_counter() - begin))
+    finally:
+        gc.unfreeze()
     return {name: sorted(values) for name, values in took.items()}
 
 

@@ -88,7 +88,7 @@ def runs(count: int, seed: int = 1) -> Iterator[tuple[r.Record, r.Samples]]:
     for k in range(count):
         record, samples = _template(draw, seed)
         at = BEGIN + timedelta(days=30 * MONTHS) * (k / count)
-        yield _with(record, at, _tail(k + (1 << 29))), samples
+        yield _with(record, at, _tail(k + (1 << 29) + seed * 100_000)), samples
 
 
 def entries(count: int, seed: int = 1, *, samples: bool = True) -> Iterator[Entry]:

@@ -11,7 +11,7 @@
     runtimes:                         # tools of your own (docs/runtimes.md)
       benchmark-model: {binary: ./benchmark_model, sha256: 0123..., version: "2.17"}
     meters:                           # power meters beside a device (docs/measuring.md)
-      bench-supply: {command: [./read_supply, --json], boundary: board-input}
+      bench-supply: {command: [./read_supply, --json], boundary: board-input}     # `meter: bench-supply` of a device is wired to it
 
 `sysroot` is put before every /sys and /proc/sys path of telemetry and knobs on that device: a recorded tree
 can stand in for the real one.
@@ -49,6 +49,8 @@ class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     root: str | None = None
     sysroot: str | None = None
     usb_port: UsbPort | None = None
+    meter: str | None = None
+    """What tells its power where no --meter is given: one of `meters:`, which is wired to it, or any other."""
 
 
 class RuntimeEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

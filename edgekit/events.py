@@ -24,6 +24,17 @@ class Event:
     level: Literal["debug", "info", "warning"] = "info"
 
 
+@dataclass(frozen=True)
+class LaunchesDone(Event):
+    """So many launches of a measurement have ended; no launch runs while a sink has this.
+
+    `runtime`: what runs the model, `median_us`: of the launch that ended last; None where there is not one to tell.
+    """
+
+    runtime: str | None = None
+    median_us: float | None = None
+
+
 Sink = Callable[[Event], None]
 
 

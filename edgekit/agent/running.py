@@ -46,11 +46,13 @@ class Running:
             self._take(self._pending.next(Deadline.after(timeout)))
         return self.pid or 0
 
-    def wait(self) -> answers.RunResult:
-        """Wait for its end. Raises DeviceLost; DeviceTimeout where the agent did not keep the deadline."""
+    def wait(self, seconds: float | None = None) -> answers.RunResult:
+        """Wait for its end, `seconds` at most. Raises DeviceLost; DeviceTimeout where it did not end in time, or the agent did
+        not keep the deadline."""
+        deadline = self._deadline if seconds is None else Deadline.after(seconds)
         try:
             while True:
-                frame = self._pending.next(self._deadline)
+                frame = self._pending.next(deadline)
                 if frame.type == Type.RESULT:
                     return self._result(frame)
                 self._take(frame)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.api.pipelines import check_options, keep, open_store, release_of
+from edgekit.api.showing import showing
 from edgekit.deployment import PushResult, Release
 from edgekit.devices import Device
 from edgekit.events import Sink, ignore
@@ -48,10 +49,11 @@ def compare(
         open_store(place)
     there_a = release_of(a, device, profile, asked, sink)
     there_b = release_of(b, device, profile, asked, sink)
-    compared, samples = compare_releases(
-        there_a, there_b, device, profile=profile, options=asked, resolution=resolution, sink=sink
-    )
-    if store is not False:
-        for record, raw in zip(compared.records, samples, strict=True):
-            keep(record, raw, place)
+    with showing(store, (there_a, there_b), device, profile, asked, sink) as shown:
+        compared, samples = compare_releases(
+            there_a, there_b, device, profile=profile, options=asked, resolution=resolution, sink=shown.sink
+        )
+        if store is not False:
+            for record, raw in zip(compared.records, samples, strict=True):
+                keep(record, raw, place, ends=shown.key)
     return compared

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgekit.api.gating import gates_of
 from edgekit.api.pipelines import check_options, keep, open_store, release_of
+from edgekit.api.showing import showing
 from edgekit.deployment import PushResult, Release
 from edgekit.devices import Device
 from edgekit.errors import EdgekitError
@@ -52,14 +53,17 @@ def bench_threads(
     if store is not False:
         open_store(place)
     release = release_of(target, device, profile, asked, sink)
-    found = measure_configurations(release, device, threads, profile=profile, options=asked, sink=sink)
     results: list[tuple[int, Outcome | EdgekitError]] = []
-    for count, one in zip(threads, found, strict=True):
-        if isinstance(one, EdgekitError):
-            results.append((count, one))
-            continue
-        record, samples = one
-        if store is not False:
-            keep(record, samples, place)
-        results.append((count, Outcome(record, tuple(check_gate(gate, record, None) for gate in gates))))
+    with showing(store, (release,), device, profile, asked, sink) as shown:
+        found = measure_configurations(
+            release, device, threads, profile=profile, options=asked, sink=shown.sink
+        )
+        for count, one in zip(threads, found, strict=True):
+            if isinstance(one, EdgekitError):
+                results.append((count, one))
+                continue
+            record, samples = one
+            if store is not False:
+                keep(record, samples, place, ends=shown.key)
+            results.append((count, Outcome(record, tuple(check_gate(gate, record, None) for gate in gates))))
     return Configured(tuple(results))

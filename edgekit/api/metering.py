@@ -57,7 +57,7 @@ def power_meters(
     seen = survey(device, profile.power if profile is not None else None, asked=ALL_LOOKS)
     beside = offers_of(load_config().meters if entries is None else entries, seen)
     found = {**look_all(seen), **beside}
-    picked = choose(None, found, seen)
+    picked = choose(None, found, seen, wired=device.target.meter)
     rows = tuple(_row(name, one) for name, one in found.items())
     if isinstance(picked, Refused):
         return PowerMeters(device=device.address, meters=rows, unavailable=picked.reason)

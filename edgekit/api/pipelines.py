@@ -13,6 +13,7 @@ from msgspec import structs
 from edgekit.api.gating import gates_of, measured, require_baseline
 from edgekit.api.models import conversion_document, converted, prepare, refuse_options
 from edgekit.api.pushing import push
+from edgekit.api.showing import showing
 from edgekit.cache import atomic_write, check_writable, data_dir
 from edgekit.deployment import PushResult, Release, release_on_device
 from edgekit.devices import Device
@@ -71,11 +72,13 @@ def bench_outcome(
     require_baseline(profile, asked, name_there(target, None), lambda: open_store(place))
     release = release_of(target, device, profile, asked, sink)
 
-    def kept(record: Record, samples: Samples) -> None:
-        if store is not False:
-            keep(record, samples, place)
+    with showing(store, (release,), device, profile, asked, sink) as shown:
 
-    outcome, _ = measured(release, device, profile, asked, lambda: open_store(place), kept, sink)
+        def kept(record: Record, samples: Samples) -> None:
+            if store is not False:
+                keep(record, samples, place, ends=shown.key)
+
+        outcome, _ = measured(release, device, profile, asked, lambda: open_store(place), kept, shown.sink)
     return outcome
 
 
@@ -161,11 +164,11 @@ def writable_store(store: str | Path | None) -> Store:
     return found
 
 
-def keep(record: Record, samples: Samples, store: str | Path | None) -> None:
-    """Add a run to the results store. Raises StoreError or HostDiskFull; the record is then in a file beside, which
-    the hint names."""
+def keep(record: Record, samples: Samples, store: str | Path | None, *, ends: str | None = None) -> None:
+    """Add a run to the results store; `ends`: what it was called there while it was under way. Raises StoreError or
+    HostDiskFull; the record is then in a file beside, which the hint names."""
     try:
-        open_store(store).add(record, samples)
+        open_store(store).add(record, samples, ends=ends)
     except HostError as error:
         error.hint = f"{error.hint or ''}; {_rescue(record)}".removeprefix("; ")
         raise
@@ -262,15 +265,16 @@ def run(
         sink=sink,
     )
     release = placed(device, pushed, artifact)
-    outcome, samples = measured(
-        release,
-        device,
-        profile,
-        asked,
-        lambda: open_store(store),
-        lambda record, raw: keep(record, raw, store),
-        sink,
-    )
+    with showing(store, (release,), device, profile, asked, sink) as shown:
+        outcome, samples = measured(
+            release,
+            device,
+            profile,
+            asked,
+            lambda: open_store(store),
+            lambda record, raw: keep(record, raw, store, ends=shown.key),
+            shown.sink,
+        )
     target = _report_path(report, outcome.record.id)
     sink(Event("report", message=f"writing {target}", level="debug"))
     write_report([(outcome.record, samples)], target)

@@ -53,8 +53,8 @@ def watch(
         raise InputError(
             "the time of a simulated device does not pass by itself", code="E_WATCH", hint="give --count 10"
         )
-    # a meter beside the device is not asked here
-    offer = meter if isinstance(meter, Offer) and meter.source is None else None
+    # a meter beside the device is not asked here, nor one that tells all at its end
+    offer = meter if isinstance(meter, Offer) and meter.live else None
     sensors = device.sensors.sampled()
     if offer is None and not sensors:
         raise DeviceError(
@@ -102,11 +102,13 @@ class _Command:
         assert offer.printed is not None
         self._offer = offer
         self._tail = Tail(offer.printed)
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._decoder = codecs.getincrementaldecoder(offer.printed.encoding)("replace")
         self._text = ""
         self._last: Reading | None = None
         self._told: dict[str, float | None] = dict.fromkeys(offer.rails)
-        self._running = device.agent.start_run(list(offer.argv), on_stdout=self._take, keep_bytes=0)
+        self._running = device.agent.start_run(
+            list(offer.argv), stdin=offer.stdin, on_stdout=self._take, keep_bytes=0
+        )
 
     def __enter__(self) -> _Command:
         return self

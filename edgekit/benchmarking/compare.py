@@ -145,6 +145,7 @@ class Pairs:
         self.seed = seed
         self.medians: list[tuple[float | None, float | None]] = []
         self.order: list[str] = []
+        self.runtime = a.installed.runtime.name
 
     def run_all(self, plan: BenchPlan, resolution: float | None, device: Device, sink: Sink) -> int | None:
         """The pairs of the plan, or the pilot and as many more as it asks for; says how many it asked for."""
@@ -164,8 +165,8 @@ class Pairs:
             spread.wait_for(len(self.medians))
             done: dict[str, Launch] = {}
             for name in pair_order(self.seed, len(self.medians)):
-                tell(sink, device, len(self.order), 2 * pairs)
+                tell(sink, device, len(self.order), 2 * pairs, self.runtime)
                 done[name] = (self.a if name == "a" else self.b).run_one(len(self.order))
                 self.order.append(name)
             self.medians.append((centre_us(done["a"]), centre_us(done["b"])))
-        tell(sink, device, len(self.order), 2 * pairs)
+        tell(sink, device, len(self.order), 2 * pairs, self.runtime)

@@ -137,11 +137,11 @@ def _run_rounds(entrants: Sequence[_Entrant], plan: BenchPlan, device: Device, s
     for number in range(plan.launches):
         spread.wait_for(number)
         for entrant in shuffled(entrants, plan.seed, number):
-            tell(sink, device, order, plan.launches * len(entrants))
+            tell(sink, device, order, plan.launches * len(entrants), entrant.series.installed.runtime.name)
             if entrant.error is None:
                 entrant.run_one(order)
             order += 1
         errors = [entrant.error for entrant in entrants if entrant.error is not None]
         if len(errors) == len(entrants):
             raise errors[0]
-    tell(sink, device, order, order)
+    tell(sink, device, order, order, entrants[0].series.installed.runtime.name)

@@ -68,9 +68,10 @@ def _slowed(telemetry: Sequence[TelemetryPoint], launches: Sequence[Launch]) -> 
 
 def _changed(before: Snapshot, after: Snapshot) -> list[str]:
     found = []
-    modes = before.power_mode, after.power_mode
-    if None not in modes and modes[0] != modes[1]:
-        found.append(f"the power mode changed from {modes[0]} to {modes[1]} while it was measured")
+    if _other_mode(before.power_mode, after.power_mode):
+        found.append(
+            f"the power mode changed from {before.power_mode} to {after.power_mode} while it was measured"
+        )
     if before.clocks is not None and after.clocks is not None:
         for name, first, then in _ranges(before.clocks, after.clocks):
             if (first.min_khz, first.max_khz) != (then.min_khz, then.max_khz):
@@ -80,6 +81,15 @@ def _changed(before: Snapshot, after: Snapshot) -> list[str]:
         if before.clocks.cpus.keys() != after.clocks.cpus.keys():
             found.append(f"{len(before.clocks.cpus)} CPUs were online before, {len(after.clocks.cpus)} after")
     return found
+
+
+def _other_mode(before: str | None, after: str | None) -> bool:
+    """nvpmodel tells "MAXN (0)", jetson_clocks "MAXN": a number counts where both tell one."""
+    if before is None or after is None:
+        return False
+    if before.endswith(")") and after.endswith(")"):
+        return before != after
+    return before.partition(" (")[0] != after.partition(" (")[0]
 
 
 def _ranges(before: JetsonClocks, after: JetsonClocks) -> list[tuple[str, ClockRange, ClockRange]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from msgspec import structs
 
@@ -21,8 +21,16 @@ from edgekit.deployment.runtime_there import Installed
 from edgekit.deployment.streams_there import launch_streams
 from edgekit.devices import Device
 from edgekit.devices.files import stat_many
-from edgekit.errors import DeviceError, DeviceFull, DeviceLost, HostError, ModelError, RemoteError
-from edgekit.events import Event, Sink
+from edgekit.errors import (
+    DeviceError,
+    DeviceFull,
+    DeviceLost,
+    EdgekitError,
+    HostError,
+    ModelError,
+    RemoteError,
+)
+from edgekit.events import LaunchesDone, Sink
 from edgekit.parse import ParseError
 from edgekit.records import Launch, LoadTimes, Series
 from edgekit.runtimes.base import RunnerJob
@@ -100,6 +108,9 @@ def job_of(release: Release, plan: BenchPlan, scratch: str, index: int) -> Runne
 class LaunchSeries:
     """The launches of one release, one at a time, so that those of another may come between them."""
 
+    first_decides: ClassVar[bool] = True
+    """Where the first launch fails, no other is begun."""
+
     def __init__(
         self, release: Release, plan: BenchPlan, installed: Installed, device: Device, scratch: str
     ) -> None:
@@ -116,6 +127,7 @@ class LaunchSeries:
         self._last: Launched | None = None
         self._own_cpu_us: float | None = 0.0
         self._notes: dict[str, None] = {}
+        self.errors: list[EdgekitError] = []
 
     def run_one(self, order: int) -> Launch:
         """Start a process and keep what it gave; `order` is its place among all launches of the measurement.
@@ -131,8 +143,9 @@ class LaunchSeries:
         except DeviceLost:
             raise
         except (ModelError, RemoteError, ParseError, DeviceFull) as error:
-            if index == 0:
+            if index == 0 and self.first_decides:
                 raise
+            self.errors.append(error)
             part = Launch(index=index, order=order, ok=False, error=f"{error.code}: {error.message}")
             raw = np.empty(0)
             self._paces.append(raw)
@@ -224,11 +237,12 @@ def run_launches(
     """Start `plan.launches` processes, one after the other. Raises what `LaunchSeries.run_one` raises."""
     series = LaunchSeries(release, plan, installed, device, scratch)
     spread = Spread(device, plan, plan.launches)
+    name, median_us = installed.runtime.name, None
     for index in range(plan.launches):
-        tell(sink, device, index, plan.launches)
+        tell(sink, device, index, plan.launches, name, median_us)
         spread.wait_for(index)
-        series.run_one(index)
-    tell(sink, device, plan.launches, plan.launches)
+        median_us = series.run_one(index).median_us
+    tell(sink, device, plan.launches, plan.launches, name, median_us)
     return series.finish()
 
 
@@ -253,8 +267,20 @@ class Spread:
             self._device.wait(pause_s)
 
 
-def tell(sink: Sink, device: Device, done: int, total: int) -> None:
-    sink(Event("measure", "", done, total, "launches", device.address))
+def tell(
+    sink: Sink,
+    device: Device,
+    done: int,
+    total: int,
+    runtime: str | None = None,
+    median_us: float | None = None,
+) -> None:
+    """`median_us`: of the launch before, where all are of one model and one configuration."""
+    sink(
+        LaunchesDone(
+            "measure", "", done, total, "launches", device.address, runtime=runtime, median_us=median_us
+        )
+    )
 
 
 def launch_part(index: int, order: int, seed: int, started_us: float, done: Launched, raw: Floats) -> Launch:

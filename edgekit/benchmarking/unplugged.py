@@ -42,8 +42,6 @@ from edgekit.stats.traces import Refused
 if TYPE_CHECKING:
     from edgekit.profiles import Profile
 
-
-PLAN = "plan.json"
 PREFIX = "unplugged-"
 MOST_WAIT_S = 3600.0
 SPARE_S = 600.0
@@ -112,10 +110,6 @@ def start(
         installed = install(device, chosen, sink)
         job = f"{PREFIX}{secrets.token_hex(6)}"
         folder = folder_of(device, job)
-        script = _script(release, plan, installed, device, folder, meter, wait_s)
-        most_s = len(script.commands) * (plan.max_seconds + START_SECONDS)
-        argv = ["sh", "-c", script_text(script)]
-        device.agent.job_start(job, argv, deadline_s=seconds_of(script, 0) + most_s + SPARE_S)
         saved = Saved(
             release=release.manifest.name,
             version=release.manifest.version,
@@ -131,7 +125,10 @@ def start(
             source=release.source,
             argv=options.argv,
         )
-        device.agent.write(f"{folder}/{PLAN}", msgspec.json.encode(saved))
+        script = _script(release, saved, installed, device, folder, meter, wait_s)
+        most_s = len(script.commands) * script.limit_s
+        argv = ["sh", "-c", script_text(script)]
+        device.agent.job_start(job, argv, deadline_s=seconds_of(script, 0) + most_s + SPARE_S)
     return Unplugged(
         job=job,
         wait_seconds=wait_s,
@@ -162,9 +159,10 @@ def _meter(device: Device, power: Power, options: BenchOptions) -> Offer | Refus
     """What is read there. Raises InputError E_METER where the one that was asked for cannot be."""
     entries = options.meters if options.meters is not None else load_config().meters
     meter = meter_for(device, power, options.meter, entries, unplugged_later=True)
-    if isinstance(meter, Refused) or meter.source is None:
+    if isinstance(meter, Refused) or meter.live:
         return meter
-    why = f"the meter {meter.meter} is read by the host, which is away"
+    how = "is read by" if meter.source is not None else "tells all when it is ended by"
+    why = f"the meter {meter.meter} {how} the host, which is away"
     if options.meter is not None:
         raise InputError(why, code="E_METER", hint="bench measures with it; or leave out --meter")
     return Refused(why)
@@ -208,14 +206,14 @@ def folder_of(device: Device, job: str) -> str:
 
 def _script(
     release: Release,
-    plan: BenchPlan,
+    saved: Saved,
     installed: Installed,
     device: Device,
     folder: str,
     meter: Offer | Refused,
     wait_s: float,
 ) -> Script:
-    runtime = installed.runtime
+    runtime, plan = installed.runtime, saved.plan
     assert not isinstance(runtime, ToolRuntime)
     jobs = [job_of(release, plan, folder, number) for number in range(plan.launches)]
     return Script(
@@ -223,6 +221,8 @@ def _script(
         wait_s=wait_s,
         idle_s=meter.idle_s if isinstance(meter, Offer) else 0.0,
         commands=[runtime.command(installed.bundle, installed.folder, job) for job in jobs],
+        limit_s=plan.max_seconds + START_SECONDS,
+        plan=msgspec.json.encode(saved).decode(),
         meter=meter_script(meter) if isinstance(meter, Offer) else None,
         sensors=device.sensors.sampled(),
         look_files=tuple(dict.fromkeys(device.sensors.snapshot())),

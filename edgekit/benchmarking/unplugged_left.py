@@ -14,10 +14,19 @@ from edgekit.benchmarking.measure import Around, judged
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan
 from edgekit.benchmarking.ready import ready_unasked
 from edgekit.benchmarking.samples import samples_of
-from edgekit.benchmarking.unplugged import PLAN, Saved, folder_of, state_of
-from edgekit.benchmarking.unplugged_script import AFTER, BEFORE, METER, TELEMETRY, Mark, marks_of
+from edgekit.benchmarking.unplugged import Saved, folder_of, state_of
+from edgekit.benchmarking.unplugged_script import (
+    AFTER,
+    BEFORE,
+    LATE,
+    METER,
+    PLAN,
+    TELEMETRY,
+    Mark,
+    marks_of,
+)
 from edgekit.deployment import Release, release_on_device
-from edgekit.deployment.launching import read_launched
+from edgekit.deployment.launching import START_SECONDS, read_launched
 from edgekit.deployment.runtime_there import Installed, install
 from edgekit.devices import Device
 from edgekit.devices.sampling import Series, point_of
@@ -52,7 +61,7 @@ def collect(
     """The record of a measurement that has ended there. It stays there: `forget` removes it.
 
     Raises InputError E_UNPLUGGED where there is no such job, DeviceBusy where it still runs, RemoteError E_JOB_LOST where the device
-    was restarted meanwhile or the measurement broke off, and what the first launch failed with."""
+    was restarted meanwhile or the measurement broke off, and what the first launch failed with where all failed."""
     state = state_of(device, job)
     if state == "running":
         raise DeviceBusy(f"{job} still runs", hint="come back when it is done", device=device.address)
@@ -76,6 +85,8 @@ def collect(
     series = _Left(release, saved.plan, installed, device, folder, marks)
     for number in range(saved.plan.launches):
         series.run_one(number)
+    if len(series.errors) == saved.plan.launches:
+        raise series.errors[0]
     ran = series.finish()
     record, samples = judged(
         release,
@@ -94,7 +105,9 @@ def collect(
 
 
 class _Left(LaunchSeries):
-    """Launches that have run, read from what they left."""
+    """Launches that have run, read from what they left: the first may have hung, and the others not."""
+
+    first_decides = False
 
     def __init__(
         self,
@@ -116,7 +129,8 @@ class _Left(LaunchSeries):
         assert not isinstance(runtime, ToolRuntime)
         argv, env = runtime.command(self.installed.bundle, self.installed.folder, job)
         process = _process(self.device, self.scratch, index, argv, begin, end)
-        done = read_launched(self.device, self.installed, argv, env, process, job.max_seconds)
+        process = msgspec.structs.replace(process, timed_out=f"{LATE}-{index}" in self._marks)
+        done = read_launched(self.device, self.installed, argv, env, process, job.max_seconds + START_SECONDS)
         raw = samples_of(done, job, self.device)
         part = launch_part(index, order, self.plan.seed, begin.t_us, done, raw)
         self._last = done

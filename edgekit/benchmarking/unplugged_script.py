@@ -16,8 +16,13 @@ from edgekit.meters.base import Offer
 from edgekit.meters.commands import look_script, loop_script
 
 MARK = "@@edgekit-mark"
+PLAN = "plan.json"
+LATE = "late"
+"""The mark of a launch that was killed after its time."""
+_PID = "launch-pid"
+_SELF = shlex.quote(f'echo $$ > {_PID}; exec "$@"')
 BEFORE, AFTER, METER, TELEMETRY = "before", "after", "meter", "telemetry"
-"""Files in the job's folder. Of launch N: stdout-N, stderr-N, samples-N, outputs-N."""
+"""Files in the job's folder, as PLAN is. Of launch N: stdout-N, stderr-N, samples-N, outputs-N."""
 TELEMETRY_MS = 1000
 SETTLE_S = 1
 """Around idle time, as `meters.taking` does."""
@@ -26,13 +31,16 @@ _MARKED = re.compile(rf"{MARK} (\S{{1,40}}) (\d{{1,10}}\.\d\d)(?: (\d{{1,3}}))?"
 
 @dataclass(frozen=True)
 class Script:
-    """What goes into it. `meter`: a shell command that goes on until it is ended, or None; `commands`: one launch each, its
-    arguments and what is added to its environment."""
+    """What goes into it. `plan`: what `collect` needs, which is so there as soon as the job is; `meter`: a shell command that goes
+    on until it is ended, or None; `commands`: one launch each, its arguments and what is added to its environment;
+    `limit_s`: what one of them may take, then it is killed."""
 
     folder: str
     wait_s: float
     idle_s: float
     commands: Sequence[tuple[Sequence[str], Mapping[str, str]]]
+    limit_s: float
+    plan: str
     meter: str | None
     sensors: Sequence[str]
     look_files: Sequence[str]
@@ -48,7 +56,8 @@ class Mark:
 def script_text(script: Script) -> str:
     """For `sh -c`; works in dash, bash, busybox, toybox's and mksh."""
     look = look_script(script.look_files, script.look_commands)
-    lines = [f"cd {shlex.quote(script.folder)} || exit 1", _mark("waiting"), f"sleep {script.wait_s:g}"]
+    lines = [f"cd {shlex.quote(script.folder)} || exit 1", f"printf %s {shlex.quote(script.plan)} > {PLAN}"]
+    lines += [_mark("waiting"), f"sleep {script.wait_s:g}"]
     lines.append(f"( {look} ) > {BEFORE}")
     if script.meter is not None:
         lines.append(f"( {script.meter} ) > {METER} 2>/dev/null &")
@@ -58,8 +67,10 @@ def script_text(script: Script) -> str:
     for number, (argv, env) in enumerate(script.commands):
         settings = [f"{name}={value}" for name, value in env.items()]
         words = shlex.join(["env", *settings, *argv]) if settings else shlex.join(argv)
-        lines += [_mark(f"begin-{number}"), f"{words} > stdout-{number} 2> stderr-{number}", "code=$?"]
-        lines.append(_mark(f"end-{number}", " $code"))
+        lines += [_watch(number, script.limit_s), _mark(f"begin-{number}")]
+        # in the foreground, as shells give to what is in the background another priority and other signals
+        lines.append(f"sh -c {_SELF} sh {words} > stdout-{number} 2> stderr-{number}")
+        lines += ["code=$?", "kill $watch 2>/dev/null", _mark(f"end-{number}", " $code"), f"rm -f {_PID}"]
     lines += _idle("after", script.idle_s)
     lines.append(f"( {look} ) > {AFTER}")
     lines.append(_mark("done"))
@@ -87,6 +98,14 @@ def marks_of(stdout: str) -> dict[str, Mark]:
 
 def _mark(name: str, more: str = "") -> str:
     return f'read -r up rest < /proc/uptime; echo "{MARK} {name} $up{more}"'
+
+
+def _watch(number: int, limit_s: float) -> str:
+    """In the background: after that time, kill the launch. What is left of it, a `sleep`, ends with the job."""
+    return (
+        f"( sleep {limit_s:g}; read -r pid < {_PID} && kill -9 $pid && {{ {_mark(f'{LATE}-{number}')}; }} ) "
+        "2>/dev/null & watch=$!"
+    )
 
 
 def _idle(name: str, seconds: float) -> list[str]:

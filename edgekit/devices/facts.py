@@ -17,7 +17,7 @@ _END = "@@edgekit-end"
 MAX_FILE_BYTES = 65536
 _LIBSTDCXX = "ls -1 /usr/lib/*/libstdc++.so.6.* /usr/lib64/libstdc++.so.6.* /usr/lib/libstdc++.so.6.*"
 
-TOOLS = ("dumpsys", "jetson_clocks", "lshal", "nvpmodel", "tegrastats", "vcgencmd")
+TOOLS = ("dumpsys", "jetson_clocks", "lshal", "nvpmodel", "perfetto", "tegrastats", "vcgencmd")
 """Commands of families of devices that tell heat, frequencies or power."""
 _COOLING = "/sys/class/thermal/cooling_device*"
 _POLICIES = "/sys/devices/system/cpu/cpufreq/policy*"

@@ -28,6 +28,7 @@ class Target:
     sysroot: str = ""
     usb_port: UsbPort | None = None
     recipe: str | None = None
+    meter: str | None = None
 
 
 def resolve(text: str, config: Config | None = None) -> Target:
@@ -52,7 +53,9 @@ def resolve(text: str, config: Config | None = None) -> Target:
             hint="an entry of edgekit.yaml is an address: local:, ssh://pi@host, adb:SERIAL",
         )
     root = entry.root and device_root(entry.root, inner.kind, text)
-    return Target(inner, text, entry.profile, root, entry.sysroot or "", entry.usb_port, entry.recipe)
+    return Target(
+        inner, text, entry.profile, root, entry.sysroot or "", entry.usb_port, entry.recipe, entry.meter
+    )
 
 
 def _colon(text: str) -> str:

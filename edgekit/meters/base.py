@@ -105,10 +105,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Printed:
-    """How a command's output is cut into looks. `end`: what the last line of each begins with, its newline before it."""
+    """How a command's output is cut into looks. `end`: what the last line of each begins with, its newline before it;
+    None: it prints all at its end, after SIGTERM, and has no cost for each look."""
 
-    end: str
+    end: str | None
     readings: Callable[[str], list[Reading]]
+    encoding: str = "utf-8"
 
 
 @dataclass(frozen=True)
@@ -129,12 +131,19 @@ class Offer:
     """Files to read every `period_ms`."""
     argv: tuple[str, ...] = ()
     """Or a command that goes on until it is ended (`commands`)."""
+    stdin: bytes = b""
+    """What such a command is given."""
     printed: Printed | None = None
-    """What such a command prints."""
+    """What it prints."""
     source: Source | None = None
     """Or a meter beside the device, with a clock of its own."""
     period_ms: int = PERIOD_MS
     idle_s: float = IDLE_S
+
+    @property
+    def live(self) -> bool:
+        """Whether it tells on the device while it goes on: not beside it, nor all at its end."""
+        return self.source is None and (self.printed is None or self.printed.end is not None)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from edgekit.stats.traces import Refused
 
 NO_METER = "none"
 PREFERRED = (
-    *("odpm", "rapl", "power-stats", "hwmon", "ina3221-iio", "tegrastats", "rpi-pmic", "sim"),
+    *("odpm", "rapl", "power-stats", "perfetto", "hwmon", "ina3221-iio", "tegrastats", "rpi-pmic", "sim"),
     *("battery", "battery-charge", "batterystats"),
 )
 """Counters first, files before commands; the battery last, which takes long and is coarse, its charge more so. Others' plug-ins come before
@@ -20,7 +20,7 @@ it."""
 
 ON_REQUEST = ("battery-charge", "batterystats")
 """Never taken unasked: of use for minutes of load only, and they take 40 s and 5 minutes of idle time. Nor is a meter
-beside the device, as nothing says which device it is wired to."""
+beside the device, unless its entry in edgekit.yaml says that it is wired to it."""
 
 
 def look_all(seen: Survey) -> dict[str, Offer | Missing]:
@@ -35,15 +35,24 @@ def meter_of(name: str) -> Meter:
     return meter
 
 
-def choose(wanted: str | None, found: Mapping[str, Offer | Missing], seen: Survey) -> Offer | Refused:
-    """`wanted`: --meter. Raises InputError E_METER where a meter that was asked for cannot measure there; where the
-    profile's cannot, nothing else is taken in its place: its number would have another boundary."""
+def choose(
+    wanted: str | None,
+    found: Mapping[str, Offer | Missing],
+    seen: Survey,
+    *,
+    wired: str | None = None,
+) -> Offer | Refused:
+    """`wanted`: --meter; `wired`: of the device's entry in edgekit.yaml, before the profile's. Raises InputError E_METER where
+    a meter that was asked for cannot measure there; where one of the other two cannot, nothing else is taken in its place:
+    its number would have another boundary."""
     if wanted == NO_METER:
         return Refused("no meter was wanted (--meter none)")
-    if wanted is None and seen.power.meter == NO_METER:
+    if wanted is None and wired == NO_METER:
+        return Refused("edgekit.yaml wants no meter for this device (meter: none)")
+    if wanted is None and wired is None and seen.power.meter == NO_METER:
         return Refused("the profile wants no meter (power: {meter: none})")
     # a simulated device has what its profile names only in name
-    named = wanted or (None if seen.simulated else seen.power.meter)
+    named = wanted or wired or (None if seen.simulated else seen.power.meter)
     offers = {name: offer for name, offer in found.items() if isinstance(offer, Offer)}
     if named is None:
         unasked = (one for name, one in offers.items() if name not in ON_REQUEST and one.source is None)
@@ -57,7 +66,12 @@ def choose(wanted: str | None, found: Mapping[str, Offer | Missing], seen: Surve
     needed = one.needed if one is not None else None
     others = f"; there is: {', '.join(offers)}" if offers else ""
     if wanted is None:
-        return Refused(f"the profile's meter {named} cannot measure: {why}{others}")
+        whose = (
+            f"the meter {named}, which edgekit.yaml names for this device,"
+            if wired is not None
+            else f"the profile's meter {named}"
+        )
+        return Refused(f"{whose} cannot measure: {why}{others}")
     raise InputError(
         f"the meter {named} cannot measure there: {why}{others}",
         code="E_METER",

@@ -92,14 +92,15 @@ class Tail:
     """What a command prints, as it comes, cut into looks."""
 
     def __init__(self, printed: Printed) -> None:
-        self._printed = printed
+        assert printed.end is not None  # else there are no looks before its end
+        self._end, self._readings = printed.end, printed.readings
         self._kept = ""
 
     def feed(self, text: str) -> list[Reading]:
         """The looks that have become whole with this text."""
         self._kept += text
-        at = self._kept.rfind(self._printed.end)
+        at = self._kept.rfind(self._end)
         # what ends a look is itself a whole line
-        end = self._kept.find("\n", at + len(self._printed.end) - 1) + 1 if at >= 0 else 0
+        end = self._kept.find("\n", at + len(self._end) - 1) + 1 if at >= 0 else 0
         whole, self._kept = self._kept[:end], self._kept[end:][-MAX_TAIL:]
-        return self._printed.readings(whole) if whole else []
+        return self._readings(whole) if whole else []

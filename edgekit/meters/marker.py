@@ -19,12 +19,14 @@ UNITS = (1.5, 2.5, 4.0, 2.0, 1.0, 4.5, 2.5)
 LEAST_UNIT_MS = 250
 PERIODS = 4.0
 """Of the meter, in the shortest pulse."""
+SLOW_US, SLOW_PERIODS = 0.5e6, 2.5
+"""So many are enough (`stats.markers` needs two), where four would take minutes: of a meter that is slower."""
 SPARE_SECONDS = 15.0
 
 
 def parts_ms(period_us: float, *, mirrored: bool = False) -> tuple[int, ...]:
     """Lengths of pulses and pauses that a meter with this period can tell apart."""
-    unit_ms = max(LEAST_UNIT_MS, PERIODS * period_us / 1000)
+    unit_ms = max(LEAST_UNIT_MS, PERIODS * min(period_us, SLOW_US) / 1000, SLOW_PERIODS * period_us / 1000)
     parts = tuple(round(unit * unit_ms) for unit in UNITS)
     return parts[::-1] if mirrored else parts
 

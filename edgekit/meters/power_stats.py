@@ -14,7 +14,7 @@ The sum of the elapsed times is also the clock: the HAL's own, of CLOCK_BOOTTIME
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -34,6 +34,12 @@ DELTA_STEP_UJ = 10.0
 """Two decimals of mWs."""
 SLACK_MS = 25.0
 """The device's times are cut to 10 ms, the elapsed time to 1 ms."""
+
+
+def tells_rails(outputs: Mapping[str, str]) -> bool:
+    """Whether either HAL does."""
+    found = (quiet(parse_power_stats, outputs.get(output)) for output in (OUTPUT, OUTPUT_1))
+    return any(stats is not None and bool(stats.rails) for stats in found)
 
 
 class PowerStatsMeter:

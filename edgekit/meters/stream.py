@@ -23,7 +23,12 @@ from edgekit.stats.traces import Refused
 from edgekit.transports.local import LocalTransport
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edgekit.transports import Stream
+
+    Floats = NDArray[np.float64]
 
 LOOK_SECONDS = 0.05
 JOIN_SECONDS = 5.0
@@ -101,6 +106,7 @@ class Readings:
             return Refused(
                 f"{self.damaged} of {self.lines} lines of the meter are no readings ({self.first_damage})"
             )
+        t_us, values = _one_each(t_us, values, counts=self.layout.unit == "uJ")
         return Rails(t_us, {RAIL: values}, self.layout.unit)
 
     def wait_for(self, count: int, deadline: Deadline) -> Refused | None:
@@ -118,6 +124,26 @@ class Readings:
         first = self.first_damage if self.layout is None else ""
         said = dict.fromkeys(text for text in (first, self.ended or self.first_damage) if text)
         return f": {', '.join(said)}" if said else ""
+
+
+def _one_each(t_us: Floats, values: Floats, *, counts: bool) -> tuple[Floats, Floats]:
+    """Readings with their times; those of one time, as of a meter that is faster than the steps of its clock, are one: their
+    mean, of a counter the last that was to be had."""
+    import numpy as np
+
+    begins = np.flatnonzero(np.diff(t_us, prepend=np.nan) != 0)
+    if begins.size == t_us.size:
+        return t_us, values
+    groups = np.repeat(np.arange(begins.size), np.diff(begins, append=t_us.size))
+    known = np.isfinite(values)
+    merged = np.full(begins.size, np.nan)
+    if counts:
+        merged[groups[known]] = values[known]
+    else:
+        number = np.bincount(groups[known], minlength=begins.size)
+        total = np.bincount(groups[known], weights=values[known], minlength=begins.size)
+        merged[number > 0] = total[number > 0] / number[number > 0]
+    return t_us[begins], merged
 
 
 def read_lines(source: Source, readings: Sequence[Reading]) -> Sequence[Rails] | Refused:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgekit.agent import requests
 from edgekit.agent.failures import EACCES, EPERM
 from edgekit.devices import Device
 from edgekit.errors import DevicePermission, EdgekitError, RemoteError
-from edgekit.meters import batterystats, pmic, power_stats, tegrastats
+from edgekit.meters import batterystats, perfetto, pmic, power_stats, tegrastats
 from edgekit.meters.base import Survey
 from edgekit.meters.battery import SUPPLIES
 from edgekit.meters.hwmon import HWMON
@@ -37,8 +37,12 @@ class Look:
     output: str
     tool: str
     argv: tuple[str, ...]
-    slow: bool = False
-    """Much work for the device: only where its meter was asked for."""
+    only_for: str | None = None
+    """Work for the device: only where this meter was asked for,"""
+    or_where: Callable[[Mapping[str, str]], bool] | None = None
+    """or where none was, and what the looks before it told is so."""
+    stdin: bytes = b""
+    encoding: str = "utf-8"
 
 
 LOOKS = (
@@ -46,10 +50,31 @@ LOOKS = (
     Look(tegrastats.OUTPUT, "tegrastats", tegrastats.FIRST_LOOKS),
     Look(power_stats.OUTPUT, "dumpsys", power_stats.ARGV),
     Look(power_stats.OUTPUT_1, "lshal", power_stats.ARGV_1),
-    Look(batterystats.OUTPUT, "dumpsys", batterystats.ARGV, slow=True),
+    Look(
+        perfetto.OUTPUT,
+        "perfetto",
+        perfetto.ARGV,
+        only_for=perfetto.PerfettoMeter.name,
+        or_where=perfetto.nothing_quicker,
+        stdin=perfetto.PROBE,
+        encoding=perfetto.ENCODING,
+    ),
+    Look(
+        batterystats.OUTPUT,
+        "dumpsys",
+        batterystats.ARGV,
+        only_for=batterystats.BatteryStatsMeter.name,
+    ),
     Look(batterystats.BATTERY, "dumpsys", batterystats.BATTERY_ARGV),
 )
 ALL_LOOKS = frozenset(look.output for look in LOOKS)
+
+
+def looks_for(meter: str | None) -> frozenset[str] | None:
+    """What to ask for this meter; None, which is to look for any, stays it."""
+    if meter is None:
+        return None
+    return frozenset(look.output for look in LOOKS if look.only_for in (None, meter))
 
 
 def survey(
@@ -60,7 +85,7 @@ def survey(
     unplugged_later: bool = False,
 ) -> Survey:
     """Look for all that a built-in meter could use; what cannot be read is an unknown. `power`: the profile's; `asked`:
-    which commands to run (ALL_LOOKS), by their outputs, instead of those that are quick. Raises DeviceLost."""
+    which commands to run (`looks_for`, ALL_LOOKS), by their outputs, instead of those that are worth their time. Raises DeviceLost."""
     root = device.target.sysroot.rstrip("/")
     classes = list(FILES)
     denied: set[str] = set()
@@ -105,16 +130,19 @@ def _names(device: Device, root: str, folders: Sequence[str], denied: set[str]) 
 
 
 def _outputs(device: Device, asked: frozenset[str] | None) -> dict[str, str]:
-    """By name, of the commands that ended well; None for `asked`: of all but the slow ones."""
-    found = {}
+    """By name, of the commands that ended well; None for `asked`: of those that are worth their time."""
+    found: dict[str, str] = {}
     for look in LOOKS:
-        wanted = not look.slow if asked is None else look.output in asked
+        unasked = look.only_for is None or (look.or_where is not None and look.or_where(found))
+        wanted = unasked if asked is None else look.output in asked
         if look.tool not in device.description.tools or not wanted:
             continue
         try:
-            done = device.agent.run(list(look.argv), deadline_s=COMMAND_SECONDS, keep_bytes=KEEP_BYTES)
+            done = device.agent.run(
+                list(look.argv), stdin=look.stdin, deadline_s=COMMAND_SECONDS, keep_bytes=KEEP_BYTES
+            )
         except RemoteError:
             continue
         if done.ok:
-            found[look.output] = done.stdout.decode("utf-8", "replace")
+            found[look.output] = done.stdout.decode(look.encoding, "replace")
     return found

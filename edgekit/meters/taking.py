@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 
 from edgekit.config import MeterEntry
 from edgekit.devices import Device
-from edgekit.errors import RemoteError
+from edgekit.errors import DeviceTimeout, RemoteError
 from edgekit.events import Event, Sink
-from edgekit.meters import batterystats
 from edgekit.meters.base import Offer, Rails, Reading, Survey
 from edgekit.meters.beside import beside
 from edgekit.meters.choice import NO_METER, choose, look_all
 from edgekit.meters.external import offers_of
 from edgekit.meters.reading import trace_of
-from edgekit.meters.survey import ALL_LOOKS, survey
+from edgekit.meters.survey import looks_for, survey
 from edgekit.profiles.schema import Power
 from edgekit.stats.energy import Span
 from edgekit.stats.traces import Refused, Trace
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 SETTLE_S = 0.3
 """Between what ran and idle time, on each side: what ends takes a moment, and our idea of the device's clock is off
 by half a round trip."""
+END_SECONDS = 30.0
+"""For a command to end once it was told to. Android's policy may not let the shell kill what another domain runs."""
 KEEP_BYTES = 64 << 20
 """Of a command's output: hours of it."""
 
@@ -68,16 +69,16 @@ def meter_for(
     *,
     unplugged_later: bool = False,
 ) -> Offer | Refused:
-    """What `choice.choose` says of this device; `power`: the profile's; `entries`: meters beside the device, of edgekit.yaml.
+    """What `choice.choose` says of this device; `power`: the profile's; `entries`: meters beside devices, of edgekit.yaml.
     Raises InputError E_METER, and E_CONFIG where that entry cannot be; DeviceLost."""
     power = power or Power()
-    named = wanted or power.meter
+    wired = device.target.meter
+    named = wanted or wired or power.meter
     if named == NO_METER:
-        return choose(wanted, {}, Survey(power=power))
-    asked = ALL_LOOKS if named == batterystats.BatteryStatsMeter.name else None
-    seen = survey(device, power, asked=asked, unplugged_later=unplugged_later)
+        return choose(wanted, {}, Survey(power=power), wired=wired)
+    seen = survey(device, power, asked=looks_for(named), unplugged_later=unplugged_later)
     beside = {name: entry for name, entry in (entries or {}).items() if name == named}
-    return choose(wanted, {**look_all(seen), **offers_of(beside, seen)}, seen)
+    return choose(wanted, {**look_all(seen), **offers_of(beside, seen)}, seen, wired=wired)
 
 
 @contextmanager
@@ -101,11 +102,12 @@ def metered(device: Device, meter: Offer | Refused, sink: Sink, *, required: boo
         taken.after = _idle(device, meter, sink, "after")
 
 
-def _idle(device: Device, meter: Offer, sink: Sink, when: str) -> Span:
-    sink(Event("energy", f"{meter.idle_s:g} s of idle power {when}", device=device.address))
+def _idle(device: Device, meter: Offer, sink: Sink, when: str, least_s: float = 0.0) -> Span:
+    idle_s = max(meter.idle_s, least_s)
+    sink(Event("energy", f"{idle_s:g} s of idle power {when}", device=device.address))
     device.wait(SETTLE_S)
     start_us = device.clock_us()
-    device.wait(meter.idle_s)
+    device.wait(idle_s)
     end_us = device.clock_us()
     device.wait(SETTLE_S)
     return Span(start_us, end_us)
@@ -133,16 +135,21 @@ def _reading(sample: Sample) -> Reading:
 
 @contextmanager
 def _command(device: Device, meter: Offer, taken: Taken) -> Iterator[None]:
-    with device.agent.start_run(list(meter.argv), keep_bytes=KEEP_BYTES) as running:
+    printed = meter.printed
+    assert printed is not None
+    with device.agent.start_run(list(meter.argv), stdin=meter.stdin, keep_bytes=KEEP_BYTES) as running:
         yield
         running.cancel()
-        done = running.wait()
+        try:
+            done = running.wait(END_SECONDS)
+        except DeviceTimeout:
+            taken.found = Refused("the meter's command could not be ended")
+            return
     if done.truncated:
         taken.found = Refused("the meter printed more than is kept")
         return
-    assert meter.printed is not None
-    readings = meter.printed.readings(done.stdout.decode("utf-8", "replace"))
-    if readings:
+    readings = printed.readings(done.stdout.decode(printed.encoding, "replace"))
+    if readings and printed.end is not None:
         taken.sample_cost_us = _cost_us(readings, done.user_us + done.system_us)
     taken.finish(readings)
 

@@ -1,13 +1,14 @@
-"""The wire format of small protobuf messages: all bytes are in memory, every field once, nothing unaccounted for.
+"""The wire format of protobuf messages of tools: all bytes are in memory, nothing is unaccounted for.
 
-For results of tools, which are some hundred bytes; `edgekit.models.wire` reads model files. Format:
-https://protobuf.dev/programming-guides/encoding/
+`read_fields` is for messages with every field once, some hundred bytes long; `each_field` for those that repeat some.
+`edgekit.models.wire` reads model files. Format: https://protobuf.dev/programming-guides/encoding/
 """
 
 from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterator
 from typing import Final
 
 from edgekit.parse import fail
@@ -31,6 +32,18 @@ def read_fields(tool: str, data: bytes) -> Fields:
     if len(data) > MAX_BYTES:
         fail(tool, f"a message of {len(data)} bytes")
     found: Fields = {}
+    for number, kind, value in each_field(tool, data):
+        if number in found or len(found) >= MAX_FIELDS:
+            fail(tool, f"field {number} out of place")
+        found[number] = (kind, value)
+    return found
+
+
+def each_field(tool: str, data: bytes) -> Iterator[tuple[int, int, int | bytes]]:
+    """Number, kind and value of the fields of one message, in order.
+
+    Raises ParseError where it ends in the middle of a field, or has one of a kind that is not used any more (groups).
+    """
     at = 0
     while at < len(data):
         key, at = _varint(tool, data, at)
@@ -45,10 +58,9 @@ def read_fields(tool: str, data: bytes) -> Fields:
             value, at = data[at : at + size], at + size
         else:
             fail(tool, f"byte {at} begins no field of a message")
-        if number == 0 or number in found or len(found) >= MAX_FIELDS:
+        if number == 0:
             fail(tool, f"field {number} out of place")
-        found[number] = (kind, value)
-    return found
+        yield number, kind, value
 
 
 def _varint(tool: str, data: bytes, at: int) -> tuple[int, int]:

@@ -137,7 +137,7 @@ class Walk:
         return self.bad(
             node,
             path,
-            f"unknown '{_short(node.text)}' (known: {_words(names)}){suggestion(node.text, names)}",
+            f"unknown '{_short(node.text)}' (known: {_words(names)}){suggestion(node.text, names)}{extra['elsewhere']}",
         )
 
     def recipe(self, known: tuple[str, ...], node: Scalar, path: str) -> Any:

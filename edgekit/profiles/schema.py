@@ -21,10 +21,12 @@ def _quantity(kind: Kind, what: str) -> Any:
     return Meta(description=what, extra={"quantity": kind}, extra_json_schema={"x-quantity": kind})
 
 
-def _open_enum(group: str, known: tuple[str, ...], what: str) -> Any:
-    """Names that plug-ins may add to: built-in ones, and those of an entry-point group."""
+def _open_enum(group: str, known: tuple[str, ...], what: str, elsewhere: str = "") -> Any:
+    """Names that plug-ins may add to: built-in ones, and those of an entry-point group. `elsewhere`: where other names go."""
     return Meta(
-        description=what, extra={"known": known, "group": group}, extra_json_schema={"examples": list(known)}
+        description=what,
+        extra={"known": known, "group": group, "elsewhere": elsewhere},
+        extra_json_schema={"examples": list(known)},
     )
 
 
@@ -107,11 +109,13 @@ Meter = Annotated[
     _open_enum(
         "meters",
         (
-            *("odpm", "rapl", "power-stats", "hwmon", "ina3221-iio", "tegrastats", "rpi-pmic"),
+            *("odpm", "rapl", "power-stats", "perfetto", "hwmon", "ina3221-iio", "tegrastats", "rpi-pmic"),
             *("battery", "battery-charge", "batterystats", "joulescope"),
             "none",
         ),
         "what tells power there, as `bench --meter` names it; none: nothing is to",
+        "; profiles are shared, so a meter beside a device is named on its bench: meter: NAME of the device in edgekit.yaml, or "
+        "--meter NAME",
     ),
 ]
 

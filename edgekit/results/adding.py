@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, case, insert, select
+from sqlalchemy import Connection, Table, bindparam, case, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from edgekit.errors import InputError
-from edgekit.results import tables
+from edgekit.results import postgres, tables
 from edgekit.results.rows import Entry
 
 BATCH = 500
@@ -32,13 +32,7 @@ def add_entries(connection: Connection, entries: Sequence[Entry]) -> int:
             raise _conflict(entry.id)
     series = _series_ids(connection, entries)
     rows = [{**entry.run, "series_id": series[entry.series["hash"]]} for entry in unique.values()]
-    added = connection.execute(
-        _insert(connection, tables.run_rows)
-        .on_conflict_do_nothing(index_elements=["id"])
-        .returning(tables.run_rows.c.id, tables.run_rows.c.key),
-        rows,
-    )
-    keys = {row.id: row.key for row in added}
+    keys = _put_runs(connection, rows)
     there = [entry for entry in unique.values() if entry.id not in keys]
     if there:
         _check_same(connection, there)
@@ -54,13 +48,22 @@ def add_entries(connection: Connection, entries: Sequence[Entry]) -> int:
 
 
 def _series_ids(connection: Connection, entries: Sequence[Entry]) -> Mapping[str, int]:
-    """Make the series that are not there, and note which now have a newer run. In one order for all processes, so that
-    two of them never wait for each other."""
     newest: dict[str, Mapping[str, Any]] = {}
     for entry in entries:
         known = newest.get(entry.series["hash"])
         if known is None or known["last_s"] < entry.series["last_s"]:
             newest[entry.series["hash"]] = entry.series
+    return _series(connection, newest)
+
+
+def series_id_of(connection: Connection, row: Mapping[str, Any]) -> int:
+    """The series with these words, made where there is none; `last_s`: when a run of it began."""
+    return _series(connection, {row["hash"]: row})[row["hash"]]
+
+
+def _series(connection: Connection, newest: Mapping[str, Mapping[str, Any]]) -> Mapping[str, int]:
+    """Make the series that are not there, and note which now have a newer run. In one order for all processes, so that
+    two of them never wait for each other."""
     statement = _insert(connection, tables.series)
     now, then = statement.excluded.last_s, tables.series.c.last_s
     statement = statement.on_conflict_do_update(
@@ -90,9 +93,35 @@ def _insert(connection: Connection, table: Any) -> Any:
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
+def _put_runs(connection: Connection, rows: list[dict[str, Any]]) -> dict[str, int]:
+    """Keys by id of those that were not there."""
+    table = tables.run_rows
+    if connection.dialect.name == "sqlite":
+        one = sqlite.insert(table).on_conflict_do_nothing(index_elements=["id"])
+        added = connection.execute(one.returning(table.c.id, table.c.key), rows)
+    else:
+        statement, values = _by_columns(table, rows)
+        every = statement.on_conflict_do_nothing(index_elements=["id"])
+        added = connection.execute(every.returning(table.c.id, table.c.key), values)
+    return {row.id: row.key for row in added}
+
+
 def _put(connection: Connection, table: Any, rows: list[dict[str, Any]]) -> None:
-    if rows:
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
         connection.execute(insert(table), rows)
+    else:
+        postgres.copy_rows(connection, table, rows)
+
+
+def _by_columns(table: Table, rows: Sequence[Mapping[str, Any]]) -> tuple[Any, dict[str, list[Any]]]:
+    """For PostgreSQL: an INSERT that takes each column as one array. COPY would be faster, but stops at an id that is there;
+    of rows it takes several times as long: the driver reads and the server plans thousands of parameters."""
+    names = list(rows[0])
+    columns = [func.unnest(bindparam(name, type_=postgresql.ARRAY(table.c[name].type))) for name in names]
+    values = {name: [row[name] for row in rows] for name in names}
+    return postgresql.insert(table).from_select(names, select(*columns)), values
 
 
 def _conflict(run_id: str) -> InputError:

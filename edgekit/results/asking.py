@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
+from operator import le
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, func, select
@@ -15,7 +17,7 @@ from edgekit.results.select import Cursor, conditions_of, newest_keys, newest_of
 from edgekit.results.tables import METRIC_COLUMNS, labels, records, run_rows, series
 
 BEST_BY = ("median_latency", "energy_per_inference", "accuracy", "model_size")
-Costs = tuple[float | None, ...]
+Costs = tuple[float, ...]
 Item = TypeVar("Item")
 _AT_ONCE = 5000
 """Rows read by one statement; SQLite takes 32,766 parameters."""
@@ -75,8 +77,19 @@ class Trend:
     runs: tuple[RunRow, ...]
 
 
-_COMMON = tuple(series.c[name] for name in ("project", "model", "recipe", "profile", "device", "runtime"))
-"""What runs share that differ in time only; a verdict and the runtime's version may change."""
+@dataclass(frozen=True)
+class Ranked:
+    """`rows`: the first of the `known` that tell the metrics; the first `best` of these no other one beats."""
+
+    rows: tuple[RunRow, ...]
+    best: int
+    known: int
+    candidates: int
+
+
+_COMMON = tuple(series.c[name] for name in ("device", "model", "recipe", "runtime", "profile", "project"))
+"""What runs share that differ in time only; a verdict and the runtime's version may change. What differs most comes first:
+they are sorted by it."""
 _WORDS = (
     *(run_rows.c[name] for name in ("id", "started_at", "started_s")),
     *(series.c[name] for name in ("project", "model")),
@@ -126,12 +139,6 @@ def trends(connection: Connection, filters: Sequence[Filter], limit: int) -> tup
     return tuple(sorted(found, key=lambda one: -len(one.runs)))
 
 
-def candidates(connection: Connection, filters: Sequence[Filter]) -> tuple[RunRow, ...]:
-    """The newest run that is not invalid of every model, recipe, profile, device and runtime that the filters name,
-    newest first."""
-    return rows_of(connection, [key for key, _ in _newest(connection, filters, ())])
-
-
 def best(connection: Connection, filters: Sequence[Filter], metrics: Sequence[Metric]) -> tuple[RunRow, ...]:
     """Those of the candidates that no other one beats."""
     columns = [run_rows.c[METRIC_COLUMNS[one.name]] for one in metrics]
@@ -140,39 +147,42 @@ def best(connection: Connection, filters: Sequence[Filter], metrics: Sequence[Me
     return rows_of(connection, front)
 
 
+def ranked(
+    connection: Connection, filters: Sequence[Filter], metrics: Sequence[Metric], limit: int
+) -> Ranked:
+    """The candidates that tell all metrics: those that no other one beats, then the others, each by the first metric."""
+    columns = [run_rows.c[METRIC_COLUMNS[one.name]] for one in metrics]
+    found = _newest(connection, filters, columns)
+    known = [(key, values) for key, values in found if None not in values]
+    front = set(_front((key, _costs(values, metrics)) for key, values in known))
+    known.sort(key=lambda pair: (pair[0] not in front, pair[1][0]))
+    rows = rows_of(connection, [key for key, _ in known[:limit]])
+    return Ranked(rows, best=len(front), known=len(known), candidates=len(found))
+
+
 def _newest(
     connection: Connection, filters: Sequence[Filter], columns: Sequence[ColumnElement[Any]]
 ) -> list[tuple[int, tuple[Any, ...]]]:
-    """Keys and values of the candidates, newest first."""
+    """Keys and values of the candidates: the newest run that is not invalid of every model, recipe, profile, device and
+    runtime that the filters name. Newest first."""
     wanted = conditions_of((*filters, Filter("verdict", "!=", ("invalid",))))
-    query = select(run_rows.c.started_s, run_rows.c.id, run_rows.c.key, *_COMMON, *columns)
-    if wanted.of_runs or wanted.until_s is not None:
-        order = (run_rows.c.started_s.desc(), run_rows.c.id.desc())
-        place = func.row_number().over(partition_by=_COMMON, order_by=order).label("place")
-        found = (
-            select(run_rows.c.key, place).join(series).where(*wanted.of_series, *wanted.on_runs()).subquery()
-        )
-        first = select(found.c.key).where(found.c.place == 1)
-        query = query.join(series).where(run_rows.c.key.in_(first))
-    else:
-        query = newest_of_each(query, wanted)
-    newest: dict[tuple[Any, ...], tuple[int, tuple[Any, ...]]] = {}
-    end = 3 + len(_COMMON)
-    # sorted here: asked for an order, SQLite walks all runs by time to get one row of each series
-    for row in sorted(connection.execute(query), key=lambda row: (row[0], row[1]), reverse=True):
-        newest.setdefault(tuple(row[3:end]), (row[2], tuple(row[end:])))
+    chosen = newest_of_each(connection, wanted, _COMMON)
+    names = (run_rows.c.started_s, run_rows.c.id, run_rows.c.key, run_rows.c.series_id)
+    # sorted here: asked for an order, SQLite walks all runs by time
+    rows = sorted(
+        connection.execute(select(*names, *columns).where(chosen)),
+        key=lambda row: (row[0], row[1]),
+        reverse=True,
+    )
+    newest: dict[int, tuple[int, tuple[Any, ...]]] = {}
+    for row in rows:
+        newest.setdefault(row[3], (row[2], tuple(row[4:])))
     return list(newest.values())
 
 
 def metrics_of(names: Sequence[str]) -> tuple[Metric, ...]:
     """Raises InputError E_METRIC."""
     return tuple(metric(name) for name in names)
-
-
-def pareto(rows: Iterable[RunRow], metrics: Sequence[Metric]) -> tuple[RunRow, ...]:
-    """Those that no other one beats: another is better in one metric, no worse in any, and knows all that this one
-    knows. One that knows none of the metrics is left out. Pure."""
-    return tuple(_front((row, _costs([row.metrics[one.name] for one in metrics], metrics)) for row in rows))
 
 
 def words(connection: Connection, field: str) -> tuple[str, ...]:
@@ -235,34 +245,23 @@ def _trend(rows: tuple[RunRow, ...]) -> Trend:
 
 
 def _costs(values: Sequence[float | None], metrics: Sequence[Metric]) -> Costs:
-    """The lower the better, of any metric."""
+    """The lower the better, of any metric; what is not known is worse than all that is."""
     return tuple(
-        value if value is None or metric.lower_is_better else -value
+        inf if value is None else value if metric.lower_is_better else -value
         for value, metric in zip(values, metrics, strict=True)
     )
 
 
 def _front(found: Iterable[tuple[Item, Costs]]) -> list[Item]:
-    known = [pair for pair in found if any(value is not None for value in pair[1])]
+    """Those that no other one beats: another is better in one metric and no worse in any. One that knows none is left out."""
+    known = [pair for pair in found if min(pair[1]) < inf]
     # whatever beats another comes before it in this order, so that only those kept need be looked at
-    known.sort(key=lambda pair: tuple((value is None, value or 0.0) for value in pair[1]))
+    known.sort(key=lambda pair: pair[1])
     front: list[tuple[Item, Costs]] = []
     for item, costs in known:
-        if not any(_beats(other, costs) for _, other in front):
+        if not any(other != costs and all(map(le, other, costs)) for _, other in front):
             front.append((item, costs))
     return [item for item, _ in front]
-
-
-def _beats(other: Costs, cost: Costs) -> bool:
-    better = False
-    for theirs, mine in zip(other, cost, strict=True):
-        if mine is None:
-            better = better or theirs is not None
-        elif theirs is None or theirs > mine:
-            return False
-        else:
-            better = better or theirs < mine
-    return better
 
 
 def _batched(keys: Sequence[Item]) -> Iterable[Sequence[Item]]:

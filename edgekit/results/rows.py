@@ -40,8 +40,9 @@ class Entry:
     telemetry: tuple[Values, ...]
 
 
-def entry_of(record: Record, data: bytes, samples: Samples) -> Entry:
-    """`data`: the record's JSON, whose bytes are kept and sealed as they are.
+def entry_of(record: Record, data: bytes, samples: Samples, labels: Mapping[str, str] | None = None) -> Entry:
+    """`data`: the record's JSON, whose bytes are kept and sealed as they are. `labels`: what the run has now, where that is
+    not what the record says.
 
     Raises InputError: E_SAMPLES where samples and record do not fit together or a latency is no number, E_RECORD where
     `started_at` is no time, or one that no page can show.
@@ -58,15 +59,15 @@ def entry_of(record: Record, data: bytes, samples: Samples) -> Entry:
     if not (0 <= record.latency.launches < 1 << 31 and 0 <= record.latency.count < 1 << 63):
         raise InputError("so many launches or samples cannot be", code="E_RECORD")
     sha256 = hashlib.sha256(data).hexdigest()
+    labels = record.labels if labels is None else labels
+    fields = {**series_fields(record), "project": labels.get(PROJECT_LABEL)}
     return Entry(
         id=record.id,
         sha256=sha256,
-        series={**(fields := series_fields(record)), "hash": series_hash(fields), "last_s": started_s},
+        series={**fields, "hash": series_hash(fields), "last_s": started_s},
         run=_run_row(record, started_s),
         record={"sha256": sha256, "samples_sha256": samples_seal(samples), "json_packed": pack(data)},
-        labels=tuple(
-            {"key": key, "value": value, "started_s": started_s} for key, value in record.labels.items()
-        ),
+        labels=tuple({"key": key, "value": value, "started_s": started_s} for key, value in labels.items()),
         latencies=tuple(
             {"launch": i, "count": array.size, "us_packed": pack_floats(array)}
             for i, array in enumerate(samples.launches)

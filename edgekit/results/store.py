@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from edgekit.records import Record, Samples, decode, encode
-from edgekit.results import asking, baselines
+from edgekit.results import asking, baselines, labelling, under_way
 from edgekit.results.adding import BATCH, add_entries, batches
-from edgekit.results.asking import RunRow, Trend
+from edgekit.results.asking import Ranked, RunRow, Trend
 from edgekit.results.database import BUSY_TIMEOUT_S, open_database
 from edgekit.results.export import Format, export
 from edgekit.results.filters import Filter, parse_filters
@@ -17,8 +17,9 @@ from edgekit.results.lines import one_line
 from edgekit.results.naming import resolved
 from edgekit.results.place import place_of
 from edgekit.results.reading import record_bytes, samples_of
-from edgekit.results.rows import entry_of
+from edgekit.results.rows import Entry, entry_of
 from edgekit.results.select import Cursor
+from edgekit.results.under_way import Beat, UnderWay
 
 Filters = Iterable[str | Filter]
 
@@ -45,15 +46,29 @@ class Store:
         with self.database.writing():
             pass
 
-    def add(self, record: Record | bytes, samples: Samples | None = None) -> bool:
+    def add(
+        self,
+        record: Record | bytes,
+        samples: Samples | None = None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        ends: str | None = None,
+    ) -> bool:
         """Keep a record and its samples, all or nothing. False where it is there already (the same bytes).
 
         A record as bytes (its JSON, as `encode` or an export gave it) is kept byte for byte, so that its seal stays; one of
-        several lines is kept as one line, which every export can hold.
+        several lines is kept as one line, which every export can hold. `labels`: what the run has now, where they were
+        changed since; a run that is there keeps its own. `ends`: the key of the measurement under way that this is the run
+        of; readers see the one or the other.
         Raises InputError: E_RECORD_CONFLICT where another record has this id, E_SAMPLES where samples and
-        record do not fit together, E_RECORD where it cannot be read or `started_at` is no ISO 8601 time.
+        record do not fit together, E_RECORD where it cannot be read or `started_at` is no ISO 8601 time, E_LABEL.
         """
-        return self.add_many([(record, samples)]) == 1
+        entry = _entry(record, samples, labels)
+        with self.database.writing() as connection:
+            added = add_entries(connection, [entry])
+            if ends is not None:
+                under_way.end(connection, ends)
+        return added == 1
 
     def add_many(
         self, entries: Iterable[tuple[Record | bytes, Samples | None]], *, batch: int = BATCH
@@ -61,15 +76,26 @@ class Store:
         """Keep many, `batch` at a time, each batch all or nothing. How many were not there yet; raises as `add`."""
         added = 0
         for some in batches(entries, batch):
-            made = []
-            for given, samples in some:  # packed before the lock is taken
-                record, data = (
-                    (decode(given), one_line(given)) if isinstance(given, bytes) else (given, encode(given))
-                )
-                made.append(entry_of(record, data, samples or Samples()))
+            made = [_entry(*one) for one in some]  # packed before the lock is taken
             with self.database.writing() as connection:
                 added += add_entries(connection, made)
         return added
+
+    def beat(self, said: Beat, silence_s: float) -> None:
+        """Tell of a measurement under way, which is vouched for as long as `silence_s` from now."""
+        with self.database.writing() as connection:
+            under_way.beat(connection, said, silence_s)
+
+    def end(self, key: str) -> None:
+        """It is under way no more, and has no run."""
+        with self.database.writing() as connection:
+            under_way.end(connection, key)
+
+    def under_way(self, filters: Filters = ()) -> tuple[UnderWay, ...]:
+        """Measurements that are not done yet, the newest first; those that meet the filters, as far as they can be told."""
+        wanted = _parsed(filters)
+        with self.database.reading() as connection:
+            return under_way.under_way_now(connection, wanted)
 
     def list(
         self,
@@ -106,12 +132,12 @@ class Store:
         with self.database.reading() as connection:
             return asking.best(connection, wanted, by)
 
-    def candidates(self, filters: Filters = ()) -> tuple[RunRow, ...]:
-        """What `best` chooses from: the newest run of each model, recipe, profile, device and runtime, invalid ones left
-        out."""
-        wanted = _parsed(filters)
+    def ranked(self, filters: Filters = (), *, metrics: Sequence[str], limit: int) -> Ranked:
+        """What `best` chooses from, the best first: of the newest run of each model, recipe, profile, device and runtime
+        (invalid ones left out) those that tell all `metrics`. Raises InputError E_METRIC."""
+        wanted, by = _parsed(filters), asking.metrics_of(metrics)
         with self.database.reading() as connection:
-            return asking.candidates(connection, wanted)
+            return asking.ranked(connection, wanted, by, limit)
 
     def words(self, field: str) -> tuple[str, ...]:
         """All values of `project`, `model`, `recipe`, `profile`, `device`, `soc`, `abi`, `runtime`, `runtime_version` or
@@ -120,9 +146,33 @@ class Store:
             return asking.words(connection, field)
 
     def labels(self, run: str) -> dict[str, str]:
-        """A run's labels."""
+        """A run's labels as they are now; the record says those that it was measured with."""
         with self.database.reading() as connection:
             return asking.labels_of(connection, resolved(connection, run))
+
+    def change_labels(self, run: str, put: Mapping[str, str], remove: Collection[str] = ()) -> dict[str, str]:
+        """Set and take away labels of a run; all that it has afterwards. Its record, and the seal of it, stay as they are.
+
+        Raises InputError E_NO_RUN, E_AMBIGUOUS_RUN; E_LABEL for labels that cannot be.
+        """
+        labelling.checked(put)
+        with self.database.writing() as connection:
+            return labelling.change_labels(connection, resolved(connection, run), put, remove)
+
+    def replace_labels(self, run: str, labels: Mapping[str, str]) -> None:
+        """All labels of a run at once, as another store had them."""
+        with self.database.writing() as connection:
+            run_id = resolved(connection, run)
+            gone = set(asking.labels_of(connection, run_id)) - set(labels)
+            labelling.change_labels(connection, run_id, labels, gone)
+
+    def changed_labels(self, run: str) -> dict[str, str] | None:
+        """A run's labels where they are not those that its record says; else None."""
+        with self.database.reading() as connection:
+            run_id = resolved(connection, run)
+            found = asking.labels_of(connection, run_id)
+            record = decode(record_bytes(connection, run_id, self.place.shown)[0])
+        return None if labelling.was_measured_with(record, found) else found
 
     def count(self) -> int:
         """How many runs there are."""
@@ -138,8 +188,12 @@ class Store:
             return resolved(connection, run)
 
     def get(self, run: str) -> Record:
-        """The record of a run, named as `resolve` takes it."""
-        return decode(self.get_bytes(run)[0])
+        """The record of a run, named as `resolve` takes it, with the labels that the run has now."""
+        with self.database.reading() as connection:
+            run_id = resolved(connection, run)
+            data, _ = record_bytes(connection, run_id, self.place.shown)
+            now = asking.labels_of(connection, run_id)
+        return labelling.labelled(decode(data), now)
 
     def get_bytes(self, run: str) -> tuple[bytes, str]:
         """A record's JSON, byte for byte as it was added, and its seal: the sha256 of these bytes, which is checked."""
@@ -214,6 +268,13 @@ class Store:
         """The newest record, None in an empty store."""
         rows = self.list(limit=1)
         return self.get(rows[0].id) if rows else None
+
+
+def _entry(given: Record | bytes, samples: Samples | None, labels: Mapping[str, str] | None = None) -> Entry:
+    record, data = (decode(given), one_line(given)) if isinstance(given, bytes) else (given, encode(given))
+    if labels is not None:
+        labelling.checked_of(record, labels)
+    return entry_of(record, data, samples or Samples(), labels)
 
 
 def _parsed(filters: Filters) -> tuple[Filter, ...]:

@@ -27,8 +27,8 @@ from sqlalchemy.types import TypeEngine
 
 from edgekit.records.metrics import METRICS, column_of
 
-SCHEMA_VERSION = 2
-HEAD = "0002"
+SCHEMA_VERSION = 3
+HEAD = "0003"
 """Alembic's revision of `SCHEMA_VERSION`."""
 metadata = MetaData()
 
@@ -164,6 +164,28 @@ baselines = Table(
     Column("run_key", _KEY, ForeignKey("run_rows.key"), nullable=False, index=True),
 )
 """`profile` is empty where a run had none. A run that is a baseline cannot be deleted."""
+
+under_way = Table(
+    "under_way",
+    metadata,
+    Column("key", Words(), primary_key=True),
+    *(
+        Column(name, Words(), nullable=name not in ("model", "device"))
+        for name in (
+            *("project", "model", "version", "recipe", "profile"),
+            *("device", "device_model", "soc", "abi", "runtime"),
+        )
+    ),
+    Column("started_at", Words(), nullable=False),
+    Column("started_s", Double, nullable=False),
+    Column("heard_s", Double, nullable=False),
+    Column("until_s", Double, nullable=False),
+    Column("done", Integer),
+    Column("total", Integer, nullable=False),
+    Column("median_us", Double),
+)
+"""Measurements that are not done yet, each told by the process that makes it. Nobody vouches for a row after `until_s`. Times
+are the database's own: writers and readers may be on hosts whose clocks differ."""
 
 VIEWS = {
     "runs": "SELECT r.id AS run, r.started_at, r.started_s, "

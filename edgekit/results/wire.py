@@ -1,7 +1,8 @@
 """A run on its way from one store to another: the record's JSON, byte for byte, and its samples, exactly. Pure.
 
-One JSON object: {"record": {...}, "samples": {"launches": [F], "telemetry": [{"name", "unit", "path", "t_us": F, "value": F}]}}
-where F is Base64 of zlib of little-endian float64, which any language reads without edgekit; samples may be null.
+One JSON object: {"record": {...}, "samples": {"launches": [F], "telemetry": [{"name", "unit", "path", "t_us": F, "value": F}]},
+"labels": {...}} where F is Base64 of zlib of little-endian float64, which any language reads without edgekit; samples and
+labels may be null or left out.
 """
 
 from __future__ import annotations
@@ -38,29 +39,31 @@ class SentSamples(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     telemetry: tuple[SentSeries, ...] = ()
 
 
-class SentRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`record` stays the bytes that it came as: its seal is their sha256."""
+class SentRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`record` stays the bytes that it came as: its seal is their sha256. `labels`: what the run has now, where they were
+    changed since it was measured."""
 
     record: msgspec.Raw
     samples: SentSamples | None = None
+    labels: dict[str, str] | None = None
 
 
 def _floats(values: ArrayLike) -> bytes:
     return zlib.compress(np.ascontiguousarray(values, dtype="<f8").tobytes(), level=6)
 
 
-def packed(record: bytes, samples: Samples) -> bytes:
-    """A run to send. `record`: its JSON as the store keeps it."""
+def packed(record: bytes, samples: Samples, labels: dict[str, str] | None = None) -> bytes:
+    """A run to send. `record`: its JSON as the store keeps it. `labels`: None where they are those of the record."""
     telemetry = tuple(
         SentSeries(one.name, one.unit, one.path, _floats(one.t_us), _floats(one.value))
         for one in samples.telemetry
     )
     sent = SentSamples(tuple(_floats(launch) for launch in samples.launches), telemetry)
-    return msgspec.json.encode(SentRun(msgspec.Raw(record), sent))
+    return msgspec.json.encode(SentRun(msgspec.Raw(record), sent, labels))
 
 
-def unpacked(data: bytes) -> tuple[bytes, Samples]:
-    """The record's JSON and the samples. Raises InputError E_SENT where this is no run, or one whose samples are larger than
+def unpacked(data: bytes) -> tuple[bytes, Samples, dict[str, str] | None]:
+    """The record's JSON, the samples, and the labels where the record's are not those. Raises InputError E_SENT where this is no run, or one whose samples are larger than
     `MAX_SAMPLES_BYTES`."""
     try:
         sent = msgspec.json.decode(data, type=SentRun)
@@ -77,7 +80,7 @@ def unpacked(data: bytes) -> tuple[bytes, Samples]:
         if t_us.size != value.size:
             raise _refused("a series has times and values of different length")
         telemetry.append(Series(one.name, one.unit, one.path, t_us, value))
-    return bytes(sent.record), Samples(launches, tuple(telemetry))
+    return bytes(sent.record), Samples(launches, tuple(telemetry)), sent.labels
 
 
 class _Budget:

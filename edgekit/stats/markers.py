@@ -109,19 +109,6 @@ def height_of_marker(trace: Trace, pulses: Sequence[Span], offset_us: float) -> 
     return float(_heights(trace, _edges(pulses), np.array([-offset_us]))[0])
 
 
-def clock_of_markers(
-    trace: Trace, before: Sequence[Span], after: Sequence[Span], *, search_us: tuple[float, float]
-) -> ExternalClock | Refused:
-    """From a marker before and one after what is measured; see `clock_of_marker`."""
-    offsets = []
-    for pulses in (before, after):
-        found = clock_of_marker(trace, pulses, search_us=search_us)
-        if isinstance(found, Refused):
-            return found
-        offsets.append(found)
-    return clock_of_offsets(before, after, (offsets[0], offsets[1]))
-
-
 def clock_of_offsets(
     before: Sequence[Span], after: Sequence[Span], offsets_us: tuple[float, float]
 ) -> ExternalClock | Refused:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator
 from urllib.parse import parse_qs
 
 from fastapi import FastAPI, Request
@@ -17,21 +15,23 @@ from edgekit.errors import EdgekitError, InputError
 from edgekit.results.markup import Html, el
 from edgekit.results.parts import title_of
 from edgekit.results.store import Store
-from edgekit.web import access, openapi, rest
+from edgekit.web import access, openapi, progress, rest
 from edgekit.web.best_page import best_page
 from edgekit.web.compare_page import compare_page
 from edgekit.web.figures import DRAWING
 from edgekit.web.guard import Guard
+from edgekit.web.labels import changed
 from edgekit.web.layout import STATIC, error_page, page, static
-from edgekit.web.listing import listing, newest_run
+from edgekit.web.listing import listing
+from edgekit.web.news import News
+from edgekit.web.queries import filters_of
 from edgekit.web.run_page import run_page
 from edgekit.web.settings import Settings
 from edgekit.web.trends_page import trends_page
 
-LIVE_PERIOD_S = 2.0
-MAX_LOGIN_BYTES = 8192
+MAX_FORM_BYTES = 8192
 _LOGIN_PAUSE_S = 0.5
-"""A wrong token costs so much time; a right one is 128 bits and more, so guessing is hopeless anyway."""
+"""A wrong token costs so much time. That slows guessing down; what makes it hopeless is a token that nobody chose by hand."""
 
 
 def create_app(store: Store, settings: Settings) -> FastAPI:
@@ -46,6 +46,7 @@ def create_app(store: Store, settings: Settings) -> FastAPI:
     app.include_router(rest.router(store))
     _add_pages(app, store, settings.token is not None)
     _add_files(app, store)
+    _add_forms(app, store)
     if settings.token is not None:
         _add_login(app, settings.token)
     _add_errors(app, settings.token is not None)
@@ -54,9 +55,11 @@ def create_app(store: Store, settings: Settings) -> FastAPI:
     def description() -> JSONResponse:
         return JSONResponse(openapi.document())
 
+    news = News(store)
+
     @app.get("/events")
     async def events(request: Request) -> StreamingResponse:
-        return StreamingResponse(_newest(store, request), media_type="text/event-stream")
+        return StreamingResponse(news.stream(request), media_type="text/event-stream")
 
     return app
 
@@ -66,6 +69,11 @@ def _add_pages(app: FastAPI, store: Store, with_session: bool) -> None:
     def runs(request: Request) -> HTMLResponse:
         body, status, newest = listing(store, request.query_params)
         return page("Runs", body, here="/", status=status, live=newest, with_session=with_session)
+
+    @app.get("/under-way")
+    def now(request: Request) -> HTMLResponse:
+        """The part of the page of runs, for its script; asked for with the page's filters."""
+        return HTMLResponse(progress.section(store.under_way(filters_of(request.query_params))))
 
     @app.get("/trends")
     def trends(request: Request) -> HTMLResponse:
@@ -86,8 +94,29 @@ def _add_pages(app: FastAPI, store: Store, with_session: bool) -> None:
     def run(run: str) -> HTMLResponse:
         record, samples = store.get(run), store.samples(run)
         with DRAWING:
-            body = run_page(record, samples)
+            body = run_page(record, samples, store.labels(record.id))
         return page(title_of(record), body, here="/", with_session=with_session)
+
+
+def _add_forms(app: FastAPI, store: Store) -> None:
+    @app.post("/runs/{run}/labels")
+    async def labels(run: str, request: Request) -> Response:
+        fields = await _form(request)
+        return RedirectResponse(await run_in_threadpool(changed, store, run, fields), status_code=303)
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a form, the first of each name."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_FORM_BYTES:
+            raise HTTPException(413)
+    try:
+        found = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=8)
+    except ValueError as error:
+        raise HTTPException(400, "too many fields") from error
+    return {name: values[0] for name, values in found.items()}
 
 
 def _add_files(app: FastAPI, store: Store) -> None:
@@ -122,14 +151,9 @@ def _add_login(app: FastAPI, token: str) -> None:
 
     @app.post("/login")
     async def login(request: Request) -> Response:
-        body = b""
-        async for piece in request.stream():
-            body += piece
-            if len(body) > MAX_LOGIN_BYTES:
-                raise HTTPException(413)
-        fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=4)
-        target = access.local_path(fields.get("next", ["/"])[0])
-        if not access.same_token(fields.get("token", [""])[0].strip(), token):
+        fields = await _form(request)
+        target = access.local_path(fields.get("next", "/"))
+        if not access.same_token(fields.get("token", "").strip(), token):
             await asyncio.sleep(_LOGIN_PAUSE_S)
             return _login_page(target, wrong=True)
         answer = RedirectResponse(target, status_code=303)
@@ -196,18 +220,3 @@ def status_of(error: EdgekitError) -> int:
     if isinstance(error, InputError):
         return {"E_NO_RUN": 404, "E_RECORD_CONFLICT": 409}.get(error.code, 400)
     return 503
-
-
-async def _newest(store: Store, request: Request) -> AsyncIterator[str]:
-    """The newest run's id whenever it is another one; something every 15 s, so that a dead link is noticed."""
-    known, quiet_s = None, 0.0
-    while not await request.is_disconnected():
-        found = await run_in_threadpool(newest_run, store)
-        if found != known:
-            known, quiet_s = found, 0.0
-            yield f"event: newest\ndata: {json.dumps(found)[1:-1]}\n\n"
-        elif quiet_s >= 15:
-            quiet_s = 0.0
-            yield ": still here\n\n"
-        await asyncio.sleep(LIVE_PERIOD_S)
-        quiet_s += LIVE_PERIOD_S

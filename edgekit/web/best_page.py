@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from edgekit.errors import InputError
 from edgekit.records import METRICS, Metric
 from edgekit.records.metrics import metric
 from edgekit.results import wording as w
-from edgekit.results.asking import RunRow, pareto
+from edgekit.results.asking import Ranked, RunRow
 from edgekit.results.chapter import figure
 from edgekit.results.markup import Child, Html, el
 from edgekit.results.parts import card, table
@@ -33,32 +33,28 @@ def best_page(store: Store, parameters: Mapping[str, str]) -> tuple[list[Child],
     form = filter_form(store, parameters, "/best", ("model", "device", "recipe", "runtime"), *boxes)
     try:
         metrics = metric(chosen[0]), metric(chosen[1])
-        rows = store.candidates(filters_of(parameters))
+        found = store.ranked(filters_of(parameters), metrics=[one.name for one in metrics], limit=MAX_POINTS)
     except InputError as error:
         return [alert(error), form], 400, newest_run(store)
-    return [form, el("div", _found(rows, metrics), id="live")], 200, newest_run(store)
+    return [form, el("div", _found(found, metrics), id="live")], 200, newest_run(store)
 
 
-def _found(rows: Sequence[RunRow], metrics: tuple[Metric, Metric]) -> list[Child]:
-    known = [row for row in rows if all(row.value(one.name) is not None for one in metrics)]
-    if not known:
+def _found(found: Ranked, metrics: tuple[Metric, Metric]) -> list[Child]:
+    if not found.known:
         words = f"No run here tells both {metrics[0].title.lower()} and {metrics[1].title.lower()}."
         return [el("p", words, class_="card")]
-    front = {row.id for row in pareto(known, metrics)}
-    known.sort(key=lambda row: (row.id not in front, row.value(metrics[0].name) or 0.0))
-    shown = known[:MAX_POINTS]
     points = [
-        (row.value(metrics[0].name) or 0.0, row.value(metrics[1].name) or 0.0, row.id in front)
-        for row in shown
+        (row.value(metrics[0].name) or 0.0, row.value(metrics[1].name) or 0.0, i < found.best)
+        for i, row in enumerate(found.rows)
     ]
     plot = pareto_figure(points, metrics, "p")
-    body = [_row(i, row, metrics, row.id in front) for i, row in enumerate(shown)]
+    body = [_row(i, row, metrics, i < found.best) for i, row in enumerate(found.rows)]
     head = ["Number", "Run", "Device", "Recipe", metrics[0].title, metrics[1].title, "Best"]
     notes = ["The newest run of each model, recipe, profile, device and runtime that is not invalid."]
-    if len(known) < len(rows):
-        notes.append(f"{len(rows) - len(known)} of {len(rows)} do not tell both numbers.")
-    if len(shown) < len(known):
-        notes.append(f"{len(shown)} of {len(known)} are shown.")
+    if found.known < found.candidates:
+        notes.append(f"{found.candidates - found.known} of {found.candidates} do not tell both numbers.")
+    if len(found.rows) < found.known:
+        notes.append(f"{len(found.rows)} of {found.known} are shown.")
     return [
         figure(f"{metrics[1].title} against {metrics[0].title}", plot) if plot else None,
         card(

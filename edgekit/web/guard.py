@@ -33,6 +33,10 @@ HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "cache-control": "no-store",
 }
+OWN_NAME = (
+    "open it by the name that it was started with; a proxy has to hand that name on (docs/dashboard.md)"
+)
+"""What helps against E_HOST and against E_ORIGIN."""
 OPEN = ("/login", "/static/", "/api/v1/health")
 """What needs no token: where to give it, how that looks, and whether the server lives."""
 
@@ -67,28 +71,47 @@ def refused(
     """The answer to one who may not ask, None for who may. Pure."""
     host = headers.get("host")
     if settings.token is None and access.foreign_host(host):
-        return _no(403, "E_HOST", "this server answers to localhost only")
+        return _no(403, "E_HOST", "this server answers to localhost only", hint=OWN_NAME)
     if method not in access.SAFE_METHODS and access.foreign_origin(
         headers.get("origin"), host, headers.get("sec-fetch-site")
     ):
-        return _no(403, "E_ORIGIN", "a request that changes something must come from this server's own pages")
+        message = "a request that changes something must come from this server's own pages"
+        return _no(403, "E_ORIGIN", message, hint=OWN_NAME)
     if settings.token is None or path.startswith(OPEN):
         return None
     given = access.bearer(headers.get("authorization"))
     if given is not None:
         if access.same_token(given, settings.token):
             return None
-    elif (
-        method in access.SAFE_METHODS and access.valid_session(_cookie(headers), settings.token, now_s)
-    ) or (method == "POST" and path == "/logout"):
+    elif (method, path) == ("POST", "/logout") or _by_session(settings.token, method, path, headers, now_s):
         return None
+    if _is_form(method, path):
+        return RedirectResponse(f"/login?next={quote(path.rpartition('/')[0], safe='')}", status_code=303)
     if path.startswith("/api/") or method not in access.SAFE_METHODS:
         return _no(401, "E_TOKEN", "a token is needed", {"www-authenticate": "Bearer"})
     return RedirectResponse(f"/login?next={quote(target, safe='')}", status_code=303)
 
 
-def _no(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse({"error": {"code": code, "message": message}}, status_code=status, headers=headers)
+def _is_form(method: str, path: str) -> bool:
+    return method == "POST" and path.startswith("/runs/") and path.endswith("/labels")
+
+
+def _by_session(token: str, method: str, path: str, headers: dict[str, str], now_s: float) -> bool:
+    """Whoever logged in may look, and send the one form that changes something: a browser says where that comes from, which
+    `foreign_origin` has looked at."""
+    may = method in access.SAFE_METHODS or (_is_form(method, path) and "origin" in headers)
+    return may and access.valid_session(_cookie(headers), token, now_s)
+
+
+def _no(
+    status: int,
+    code: str,
+    message: str,
+    headers: dict[str, str] | None = None,
+    hint: str | None = None,
+) -> Response:
+    error = {"code": code, "message": message, **({"hint": hint} if hint is not None else {})}
+    return JSONResponse({"error": error}, status_code=status, headers=headers)
 
 
 def _cookie(headers: dict[str, str]) -> str:

@@ -12,6 +12,7 @@ from edgekit.results.markup import Child, Html, el
 from edgekit.results.parts import badge
 from edgekit.results.store import Store
 from edgekit.web.layout import run_url, url
+from edgekit.web.progress import section
 from edgekit.web.queries import cursor_of, filters_of, text_of
 
 PAGE = 50
@@ -31,14 +32,15 @@ def listing(store: Store, parameters: Mapping[str, str]) -> tuple[list[Child], i
     """The page's parts, its status, and the newest run that it knows of."""
     form = filter_form(store, parameters, "/")
     try:
-        rows = store.list(filters_of(parameters), limit=PAGE + 1, before=cursor_of(parameters.get("before")))
+        filters = filters_of(parameters)
+        rows = store.list(filters, limit=PAGE + 1, before=cursor_of(parameters.get("before")))
     except InputError as error:
         return [alert(error), form], 400, newest_run(store)
     shown = rows[:PAGE]
     newest = newest_run(store)
     pages = _pages(parameters, shown[-1] if len(rows) > PAGE else None)
     live = el("div", _table(shown) if shown else _nothing(parameters), pages, id="live")
-    return [form, live], 200, newest
+    return [form, section(store.under_way(filters)), live], 200, newest
 
 
 def newest_run(store: Store) -> str:

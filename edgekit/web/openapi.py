@@ -9,6 +9,7 @@ import msgspec
 from edgekit._version import __version__
 from edgekit.records import Record
 from edgekit.results.filters import VERDICTS
+from edgekit.results.labelling import MAX_KEY, MAX_LABELS, MAX_VALUE
 from edgekit.results.wire import MAX_PARTS, SentSamples
 from edgekit.web.rest import MAX_ASKED, MAX_ID, MAX_LISTED, ROOT, Listed, Question
 
@@ -39,6 +40,11 @@ class Put(msgspec.Struct):
     added: bool
 
 
+class Labelled(msgspec.Struct):
+    id: str
+    labels: dict[str, str]
+
+
 class Listing(msgspec.Struct):
     """`next`: the `before` of the next page; null at the end."""
 
@@ -50,7 +56,7 @@ class Health(msgspec.Struct):
     status: str
 
 
-_TYPES = (Record, SentSamples, Question, Answer, Put, Listing, Failed, Health)
+_TYPES = (Record, SentSamples, Question, Answer, Put, Labelled, Listing, Failed, Health)
 
 
 def document() -> dict[str, Any]:
@@ -66,6 +72,7 @@ def document() -> dict[str, Any]:
         "properties": {
             "record": schema[Record],
             "samples": {"anyOf": [schema[SentSamples], {"type": "null"}]},
+            "labels": {"anyOf": [_LABELS, {"type": "null"}]},
         },
         "required": ["record"],
         "additionalProperties": False,
@@ -112,6 +119,20 @@ def document() -> dict[str, Any]:
                 },
             },
         },
+        f"{ROOT}/records/{{run}}/labels": {
+            "get": {
+                "operationId": "labels", "summary": "The labels that a run has now.", "parameters": [identifier],
+                "responses": {"200": _answer("All of them.", schema[Labelled]), **failures("400", "401", "403", "404", "503")},
+            },
+            "patch": {
+                "operationId": "label", "summary": "Set labels; null takes one away. The record stays as it is.",
+                "parameters": [identifier], "requestBody": _body(_CHANGES),
+                "responses": {
+                    "200": _answer("All that it has now.", schema[Labelled]),
+                    **failures("400", "401", "403", "404", "413", "415", "503"),
+                },
+            },
+        },
     }  # fmt: skip
     return {
         "openapi": "3.1.0",
@@ -125,6 +146,16 @@ def document() -> dict[str, Any]:
     }
 
 
+_KEY = {"minLength": 1, "maxLength": MAX_KEY, "pattern": "^[^=]+$"}
+_VALUE = {"type": "string", "maxLength": MAX_VALUE}
+_LABELS = {
+    "type": "object", "description": "Labels now, where they are not those that the record says.",
+    "propertyNames": _KEY, "additionalProperties": _VALUE, "maxProperties": MAX_LABELS,
+}  # fmt: skip
+_CHANGES = {
+    "type": "object", "propertyNames": _KEY, "additionalProperties": {"anyOf": [_VALUE, {"type": "null"}]},
+    "maxProperties": MAX_LABELS,
+}  # fmt: skip
 _FAILURES = {
     "400": "What was sent is wrong.",
     "401": "A token is needed.",

@@ -16,12 +16,14 @@ from starlette.responses import Response
 from edgekit.errors import InputError
 from edgekit.records import decode
 from edgekit.results.asking import RunRow
+from edgekit.results.labelling import MAX_LABELS
 from edgekit.results.store import Store
 from edgekit.results.wire import unpacked
 from edgekit.web.queries import cursor_of, filters_of, text_of
 
 MAX_RUN_BYTES = 64 << 20
 MAX_QUESTION_BYTES = 2 << 20
+MAX_LABELS_BYTES = 256 << 10
 MAX_ASKED = 10_000
 MAX_LISTED = 200
 MAX_ID = 200
@@ -93,6 +95,13 @@ def router(store: Store) -> APIRouter:
         body = await _body(request, MAX_RUN_BYTES)
         return await run_in_threadpool(_put, store, run, body)
 
+    @api.api_route("/records/{run}/labels", methods=["GET", "PATCH"])
+    async def labels(run: str, request: Request) -> Response:
+        if request.method == "GET":
+            return await run_in_threadpool(_labels, store, run, None)
+        body = await _body(request, MAX_LABELS_BYTES)
+        return await run_in_threadpool(_labels, store, run, body)
+
     @api.get("/records")
     def listed(request: Request) -> Response:
         return _listed(store, request.query_params)
@@ -118,14 +127,30 @@ def _get(store: Store, run: str) -> Response:
     return Response(data, media_type="application/json", headers={"etag": f'"{seal}"'})
 
 
+def _labels(store: Store, run: str, body: bytes | None) -> Response:
+    """With a body: change them first. A value of null takes a label away."""
+    run_id = store.resolve(run)
+    if body is None:
+        return _json({"id": run_id, "labels": store.labels(run_id)})
+    try:
+        asked = msgspec.json.decode(body, type=dict[str, str | None])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"not labels: {error}", code="E_SENT") from error
+    put = {key: value for key, value in asked.items() if value is not None}
+    remove = [key for key, value in asked.items() if value is None]
+    if len(asked) > MAX_LABELS:
+        raise InputError(f"more than {MAX_LABELS} labels at once", code="E_SENT")
+    return _json({"id": run_id, "labels": store.change_labels(run_id, put, remove)})
+
+
 def _put(store: Store, run: str, body: bytes) -> Response:
-    data, samples = unpacked(body)
+    data, samples, labels = unpacked(body)
     record = decode(data)
     if record.id != run:
         raise OtherId(f"this is record {record.id!r}, not the one of the address")
     if not record.id or len(record.id) > MAX_ID or not record.id.isprintable() or "/" in record.id:
         raise InputError("this id cannot be in an address", code="E_SENT")
-    added = store.add(data, samples)
+    added = store.add(data, samples, labels=labels)
     return _json({"id": record.id, "added": added}, status=201 if added else 200)
 
 

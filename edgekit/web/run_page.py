@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from edgekit.records import Record, Samples
 from edgekit.results import wording as w
 from edgekit.results.chapter import chapter, lead
 from edgekit.results.markup import Child, Html, el
 from edgekit.results.parts import badge
 from edgekit.results.plots import Detail
+from edgekit.web.labels import label_forms
 from edgekit.web.layout import run_url, url
 
 SHOWN = 200
@@ -15,12 +18,13 @@ SHOWN = 200
 DETAIL = Detail(450, True)
 
 
-def run_page(record: Record, samples: Samples) -> list[Child]:
+def run_page(record: Record, samples: Samples, labels: Mapping[str, str]) -> list[Child]:
     where = run_url(record.id)
     same = {"model": f"={record.model.name}", "device": f"={record.device.address}"}
     links = [
         el("a", "Trend of this model here", href=url("/trends", same)),
         el("a", "Its runs here", href=url("/", same)),
+        el("a", "Labels", href="#labels"),
         el("a", "Record (JSON)", href=f"{where}/record.json", download=""),
         el("a", "All samples (CSV)", href=f"{where}/samples.csv", download=""),
     ]
@@ -28,6 +32,7 @@ def run_page(record: Record, samples: Samples) -> list[Child]:
         el("div", lead(record), badge(record.verdict.state), class_="actions"),
         el("nav", links, class_="actions", aria_label="This run"),
         chapter(record, samples, "r", DETAIL),
+        label_forms(record.id, labels),
         el("h2", "Raw samples"),
         _raw(samples),
     ]

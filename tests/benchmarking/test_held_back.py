@@ -27,6 +27,21 @@ def states(*values: float, name: str = "cpufreq-cpu0", unit: str = "state") -> l
     return [TelemetryPoint(0.75e6 + n * 0.5e6, name, value, unit, "/x") for n, value in enumerate(values)]
 
 
+def test_one_mode_told_by_two_tools_is_one_mode() -> None:
+    """nvpmodel tells its number too, jetson_clocks does not; it is the name that both tell."""
+    only_clocks = read_snapshot(Sensors({}, {}, {}), {}, {"jetson_clocks": output("jetson_clocks_nano")})
+    assert jetson().power_mode == "MAXN (0)"
+    assert only_clocks.power_mode == "MAXN"
+    for before, after in ((jetson(), only_clocks), (only_clocks, jetson())):
+        assert not doubts_of(before, after, [], [LAUNCH])
+    other = replace(only_clocks, power_mode="15W")
+    assert list(doubts_of(jetson(), other, [], [LAUNCH])) == [
+        "the power mode changed from MAXN (0) to 15W while it was measured"
+    ]
+    renumbered = replace(jetson(), power_mode="MAXN (8)")
+    assert "from MAXN (0) to MAXN (8)" in doubts_of(jetson(), renumbered, [], [LAUNCH])[0]
+
+
 @pytest.mark.parametrize(
     ("points", "words"),
     [

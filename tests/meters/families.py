@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.meters import trees
+from tests.meters import phone_perfetto, trees
 from tests.meters.boards import Pixel, in_place
+from tests.meters.phone_perfetto import Hal
 from tests.parse.outputs import output
 
 Tell = Callable[[bool, float], None]
@@ -46,6 +47,7 @@ class Family:
     options: Sequence[str] = SHORT
     profile: str = ""
     vcgencmd: bool = False
+    perfetto: bool = False
 
     @property
     def gauge(self) -> bool:
@@ -88,6 +90,10 @@ def counter(
     return partial(Counter, paths=paths, start=start, idle=idle, busy=busy, end=end)
 
 
+def hal(tree: Path) -> Tell:
+    return Hal(tree / phone_perfetto.HAL.lstrip("/"), 500, 3000).tell
+
+
 RAPL_END = 262_143_328_850.0
 PMIC_MW = 7239.82
 """Of the captured output; its core takes 6.22421 A of that."""
@@ -99,6 +105,15 @@ FAMILIES = (
         trees.PIXEL,
         pixel,
         Energy("odpm", 3000, 1000),
+    ),
+    Family(
+        "Pixel whose rails only perfetto tells",
+        "adb",
+        {phone_perfetto.HAL: f"{'0' * 12} {'0' * 12} {'0' * 12}\n"},
+        hal,
+        Energy("perfetto", 3000, 1000),
+        options=("--launches", "3", "--min-seconds", "3"),
+        perfetto=True,
     ),
     Family(
         "Samsung, mA, negative while it discharges",

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from edgekit.api.devices import connect
-from edgekit.config import Config, DeviceEntry
+from edgekit.api.metering import power_meters
+from edgekit.config import Config, DeviceEntry, read_config
 from edgekit.events import ignore
-from edgekit.meters.base import Source
+from edgekit.meters.base import Offer, Source
+from edgekit.meters.beside import why_not_found
 from edgekit.meters.external import stream_offer
-from edgekit.meters.taking import metered
+from edgekit.meters.taking import meter_for, metered
 from edgekit.stats.traces import Refused
 from tests.cli.running import MODEL, edgekit
 from tests.meters.boards import LAUNCHES, Board, measures
@@ -71,6 +73,15 @@ def test_a_command_whose_clock_is_late_and_drifts(bench: Bench) -> None:
     assert energy["clock_drift"] == pytest.approx(0.006, abs=0.003)
 
 
+def test_why_a_marker_was_not_found_is_what_was_seen_of_it() -> None:
+    """One that came at the last moment is in one place, not in several."""
+    behind, nothing = Refused("the meter has no readings behind it"), Refused("it does not stand out")
+    assert "seen once only" in why_not_found([nothing, behind, 5.0])
+    assert why_not_found([nothing, 5.0, 9e6]) == "it seems to be in several places"
+    assert why_not_found([5.0, 9e6, behind]) == behind.reason
+    assert why_not_found([behind]) == behind.reason
+
+
 def test_a_meter_that_is_wired_to_another_device_is_an_error_before_anything_is_measured(
     bench: Bench,
 ) -> None:
@@ -98,6 +109,28 @@ def test_a_meter_that_does_not_answer_is_an_error_with_what_it_said(bench: Bench
     error = bench.error()
     assert error["code"] == "E_METER_SILENT"
     assert "no supply at /dev/ttyUSB0" in error["message"]
+
+
+def test_a_device_s_entry_says_what_it_is_wired_to(bench: Bench) -> None:
+    """`meter:` of the device in edgekit.yaml stands for --meter; a profile, which others share, cannot name it, and says where."""
+    bench.wired(command=bench.simulator(), boundary="wall")
+    path = bench.board.folder / "edgekit.yaml"
+    path.write_text(
+        path.read_text().replace("profile: mine.yaml}", "profile: mine.yaml, meter: bench-supply}")
+    )
+    config = read_config(path)
+    with connect("it", config=config) as device:
+        found = meter_for(device, None, None, config.meters)
+        assert isinstance(found, Offer)
+        assert (found.meter, found.boundary) == ("bench-supply", "wall")
+        assert power_meters(device, entries=config.meters).chosen == "bench-supply"
+        none = meter_for(device, None, "none", config.meters)
+        assert isinstance(none, Refused)
+    profile = bench.board.folder / "mine.yaml"
+    profile.write_text(profile.read_text() + "power: {meter: bench-supply}\n")
+    error = edgekit("profile", "check", str(profile), "--json", cwd=bench.board.folder).error()
+    assert "meter: NAME of the device in edgekit.yaml" in str(error)
+    assert "--meter NAME" in str(error)
 
 
 def test_the_command_meters_tells_of_it(bench: Bench) -> None:

@@ -179,3 +179,11 @@ def test_the_command_prints_what_to_put_into_the_profile(tmp_path: Path) -> None
     with draining(tmp_path / "tree", "0000003000\n", 3000.0):
         done = edgekit("doctor", "--calibrate-power", "-d", "it", cwd=tmp_path).ok()
     assert "power: {meter: battery, boundary: battery, current_unit: mA, discharge_sign: 1}" in done.stdout
+
+
+def test_a_time_for_nothing_is_a_mistake(tmp_path: Path) -> None:
+    """`--seconds` is of --calibrate-power: ignored in silence, it would look as if it had been calibrated."""
+    done = edgekit("doctor", "--seconds", "60", "--json", cwd=tmp_path)
+    assert done.code == 2
+    error = done.error()
+    assert "--calibrate-power" in error["message"]

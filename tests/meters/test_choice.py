@@ -52,6 +52,22 @@ def test_on_a_simulated_device_the_profile_s_meter_is_one_in_name() -> None:
     assert found.meter == "sim"
 
 
+def test_the_meter_that_edgekit_yaml_names_for_a_device_comes_before_the_profile_s() -> None:
+    """Meters belong to a bench, profiles to a kind of device: `meter:` of the device's entry says what it is wired to."""
+    seen = surveyed(trees.INA219 | trees.rapl(), Power(meter="rapl"))
+    found = look_all(seen)
+    for wanted, wired, name in ((None, "hwmon", "hwmon"), ("rapl", "hwmon", "rapl"), (None, None, "rapl")):
+        offer = choose(wanted, found, seen, wired=wired)
+        assert isinstance(offer, Offer)
+        assert offer.meter == name
+    gone = choose(None, found, seen, wired="bench-supply")
+    assert isinstance(gone, Refused)
+    assert gone.reason.startswith("the meter bench-supply, which edgekit.yaml names for this device, cannot")
+    nothing = choose(None, found, seen, wired="none")
+    assert isinstance(nothing, Refused)
+    assert nothing.reason == "edgekit.yaml wants no meter for this device (meter: none)"
+
+
 def test_none_and_what_is_not_there() -> None:
     assert "--meter none" in chosen(trees.INA219, wanted="none")
     silent = Power(meter="none")

@@ -15,8 +15,9 @@ from edgekit.errors import HostError, InputError
 from edgekit.meters.base import Missing, Offer, Rails, Reading, Source, Survey
 from edgekit.meters.choice import choose
 from edgekit.meters.external import external_offer, source_of
+from edgekit.meters.reading import trace_of
 from edgekit.meters.stream import RAIL, Readings, read_lines, streaming
-from edgekit.stats.traces import Refused
+from edgekit.stats.traces import Refused, Trace
 
 pytestmark = pytest.mark.base
 HEAD = "t_s,power_mw\n"
@@ -45,6 +46,32 @@ def test_a_command_s_lines_come_as_it_prints_them() -> None:
     assert found.unit == "uJ"
     assert found.t_us.tolist() == [1000.0 * i for i in range(20)]
     assert found.values[RAIL].tolist() == [1000.0 * i * i for i in range(20)]
+
+
+def fed(lines: str) -> Readings:
+    readings = Readings(Source())
+    readings.feed(lines.encode())
+    return readings
+
+
+def test_readings_of_one_millisecond_are_one_reading() -> None:
+    """A meter of some kHz that tells its time in ms: what came within one of them is their mean, of a counter the last."""
+    power = rails(fed("t_ms,power_mw\n1,10\n1,20\n1,nan\n2,30\n3,nan\n3,nan\n4,50\n"))
+    assert power.t_us.tolist() == [1000.0, 2000.0, 3000.0, 4000.0]
+    assert str(power.values[RAIL].tolist()) == "[15.0, 30.0, nan, 50.0]"
+    counter = rails(fed("t_ms,energy_uj\n1,10\n1,20\n2,30\n2,nan\n"))
+    assert counter.t_us.tolist() == [1000.0, 2000.0]
+    assert counter.values[RAIL].tolist() == [20.0, 30.0]
+    lines = "".join(f"{number // 5},{1000 + number % 5}\n" for number in range(400))
+    trace = trace_of([rails(fed("t_ms,power_mw\n" + lines))])
+    assert isinstance(trace, Trace)
+    assert trace.energy_uj[-1] == pytest.approx(1002 * 79)
+    assert trace.period_us == 1000
+
+
+def test_a_clock_that_goes_back_is_no_clock_all_the_same() -> None:
+    found = trace_of([rails(fed("t_ms,power_mw\n" + "".join(f"{n % 7},5\n" for n in range(20))))])
+    assert "go back" in reason(found)
 
 
 def test_a_command_is_ended_with_all_that_it_started() -> None:

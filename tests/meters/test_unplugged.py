@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 import uuid
@@ -12,14 +14,17 @@ from typing import Any
 
 import pytest
 
+from edgekit.agent.client import AgentClient
 from edgekit.api.devices import connect
+from edgekit.api.unplugged import begin
 from edgekit.benchmarking import BenchOptions
 from edgekit.benchmarking.plan import make_plan
-from edgekit.benchmarking.unplugged import Saved, refuse_options
-from edgekit.benchmarking.unplugged_left import taken_there
+from edgekit.benchmarking.unplugged import Saved, refuse_options, state_of
+from edgekit.benchmarking.unplugged_left import collect, taken_there
 from edgekit.benchmarking.unplugged_script import Script, marks_of, meter_script, script_text
 from edgekit.config import Config, DeviceEntry
-from edgekit.errors import InputError
+from edgekit.devices import Device
+from edgekit.errors import DeviceLost, InputError, RemoteError
 from edgekit.meters.base import Offer, Reading
 from edgekit.meters.battery import BatteryMeter
 from edgekit.profiles.schema import Power
@@ -153,6 +158,88 @@ def test_what_needs_the_host_is_refused(options: BenchOptions, wait_s: float, wo
     assert caught.value.code == "E_UNPLUGGED"
 
 
+def test_a_host_that_dies_right_after_the_start_loses_nothing(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `collect` needs is there once the job is: nothing is written behind it."""
+    board.shows(ZONE)
+    job_start = AgentClient.job_start
+
+    def last(agent: AgentClient, *arguments: Any, **options: Any) -> str:
+        folder = job_start(agent, *arguments, **options)
+        for name in ("write", "put", "run"):
+            monkeypatch.setattr(AgentClient, name, lost)
+        return folder
+
+    def lost(*_: Any, **__: Any) -> None:
+        raise DeviceLost("the cable is out")
+
+    monkeypatch.setattr(AgentClient, "job_start", last)
+    entry = DeviceEntry(address="local:", root=board.root, sysroot=str(board.tree))
+    config = Config(devices={"it": entry})
+    with connect("it", config=config) as device:
+        options = BenchOptions(launches=1, iterations=5, min_seconds=0, meter="none")
+        job = begin(MODEL, device, options=options, wait_s=0).job
+    monkeypatch.undo()
+    with connect("it", config=config) as device:
+        finished(device, job)
+        record, _ = collect(device, job, profile=None)
+    assert len(record.launches) == 1
+
+
+def test_a_launch_that_hangs_is_one_launch_that_failed(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even the first: the device ends it after the time that a host would give it, and goes on."""
+    board.shows(ZONE)
+    monkeypatch.setattr("edgekit.benchmarking.unplugged.START_SECONDS", -57.0)  # of a minute
+    config = Config(devices={"it": DeviceEntry(address="local:", root=board.root, sysroot=str(board.tree))})
+    with connect("it", config=config) as device:
+        options = BenchOptions(launches=2, iterations=5, min_seconds=0, meter="none")
+        job = begin(MODEL, device, options=options, wait_s=1).job
+        stop_first_launch(board)
+        finished(device, job)
+        record, _ = collect(device, job, profile=None)
+    assert [launch.ok for launch in record.launches] == [False, True]
+    assert "E_RUNNER_TIMEOUT" in (record.launches[0].error or "")
+
+
+def stop_first_launch(board: Board) -> None:
+    mark = f"{board.root}/jobs/".encode()
+    for _ in range(2000):
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    words = (entry / "cmdline").read_bytes().split(b"\0")
+                except OSError:
+                    continue
+                if any(word.startswith(mark) and word.endswith(b"/samples-0") for word in words):
+                    os.kill(int(entry.name), signal.SIGSTOP)
+                    return
+        time.sleep(0.005)
+    raise AssertionError("it never began")
+
+
+def test_where_every_launch_fails_the_error_is_the_first_one_s(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board.shows(ZONE)
+    monkeypatch.setattr("edgekit.benchmarking.unplugged.START_SECONDS", -59.0)
+    config = Config(devices={"it": DeviceEntry(address="local:", root=board.root, sysroot=str(board.tree))})
+    with connect("it", config=config) as device:
+        options = BenchOptions(launches=2, iterations=10**6, min_seconds=3, meter="none")
+        job = begin(MODEL, device, options=options, wait_s=0).job
+        finished(device, job)
+        with pytest.raises(RemoteError) as caught:
+            collect(device, job, profile=None)
+    assert caught.value.code == "E_RUNNER_TIMEOUT"
+
+
+def finished(device: Device, job: str) -> None:
+    for _ in range(600):
+        if state_of(device, job) != "running":
+            return
+        device.wait(0.1)
+
+
 @pytest.mark.base
 def test_marks_of_a_job_that_broke_off() -> None:
     text = "@@edgekit-mark waiting 100.00\nnoise\n@@edgekit-mark end-0 101.50 137\n@@edgekit-mark done 1"
@@ -170,6 +257,8 @@ def test_names_with_spaces_and_quotes_reach_the_shell_whole() -> None:
         wait_s=0,
         idle_s=0,
         commands=[(["echo", "a b"], {"X": "it's"})],
+        limit_s=60,
+        plan="{it's the plan}",
         meter=None,
         sensors=(),
         look_files=(),
@@ -178,6 +267,30 @@ def test_names_with_spaces_and_quotes_reach_the_shell_whole() -> None:
     text = script_text(script)
     assert "cd '/tmp/it'\"'\"'s here'" in text
     assert "env 'X=it'\"'\"'s' echo 'a b'" in text
+
+
+@pytest.mark.base
+def test_a_launch_has_its_time_and_the_plan_is_there_first(tmp_path: Path) -> None:
+    script = Script(
+        folder=str(tmp_path),
+        wait_s=0,
+        idle_s=0,
+        commands=[(["sleep", "60"], {}), (["echo", "a  b"], {"X": "it's"}), (["sh", "-c", "exit 3"], {})],
+        limit_s=1,
+        plan="{it's the plan}",
+        meter=None,
+        sensors=(),
+        look_files=(),
+        look_commands={},
+    )
+    began = time.monotonic()
+    text = subprocess.check_output(["sh", "-c", script_text(script)], text=True, timeout=30)
+    assert time.monotonic() - began < 15
+    assert (tmp_path / "plan.json").read_text() == "{it's the plan}"
+    marks = marks_of(text)
+    assert [marks[f"end-{number}"].exit_code for number in range(3)] == [137, 0, 3]
+    assert [name for name in marks if name.startswith("late-")] == ["late-0"]
+    assert (tmp_path / "stdout-1").read_text() == "a  b\n"
 
 
 @pytest.mark.base

@@ -14,9 +14,10 @@ import msgspec
 
 import edgekit.parse
 from tests.parse.outputs import output
+from tests.parse.perfetto_trace import sample as perfetto_sample
 from tests.parse.results import result_file
 
-BINARY = ("parse_benchmark_result",)
+BINARY = ("parse_benchmark_result", "parse_power_rails")
 """Their input is no text: there is no CRLF, no line and no comma in it."""
 AS_THEY_ARE = frozenset({"parse_block", "parse_stat_line"})
 """Parts of other parsers, which get lines."""
@@ -146,6 +147,7 @@ SAMPLES: tuple[Sample, ...] = (
     *_of("odpm.parse_odpm", "odpm_pixel"),
     *_of("onnxruntime_profile.parse_onnxruntime_profile", "onnxruntime_profile"),
     *_of("os_release.parse_os_release", "os_release_debian12"),
+    Sample("perfetto.parse_power_rails", "perfetto_rails", perfetto_sample()),
     *_of("pmic.parse_pmic", "pmic_pi5"),
     *_of(
         "power_stats.parse_power_stats",

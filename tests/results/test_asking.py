@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -11,8 +12,7 @@ import pytest
 from edgekit.errors import InputError, StoreError
 from edgekit.records import Accuracy, Device, Energy, Latency, Model, Record, Runtime, Verdict, new_id
 from edgekit.results import asking
-from edgekit.results.asking import pareto
-from edgekit.results.filters import Filter, parse_filters
+from edgekit.results.filters import Filter, parse_filters, parse_since
 from edgekit.results.store import Store
 from tests.benchmarking.records import record
 from tests.results.conftest import new_store
@@ -180,20 +180,24 @@ def test_the_best_are_looked_for_among_all_runs(any_store: Store, monkeypatch: p
     any_store.add_many((run(day, model="busy", median=float(day)), None) for day in range(2, 9))
     any_store.add_many([(run(1, model="rare", median=100.0), None)])
     for filters in ((), ("count>0",), ("count>0", "until=2026-05-30"), ("model~a,b", "count>0")):
-        assert [row.model_name for row in any_store.candidates(filters)] == ["busy", "rare"], filters
-    assert [row.median_us for row in any_store.candidates(["count>0", "until=2026-05-06"])] == [5.0, 100.0]
+        found = any_store.ranked(filters, metrics=["median_latency"], limit=5)
+        assert [row.model_name for row in found.rows] == ["busy", "rare"], filters
+        assert (found.best, found.known, found.candidates) == (1, 2, 2)
+    found = any_store.ranked(["count>0", "until=2026-05-06"], metrics=["median_latency"], limit=5)
+    assert [row.median_us for row in found.rows] == [5.0, 100.0]
     assert [row.model_name for row in any_store.best(["count>0"], metrics=["median_latency"])] == ["busy"]
 
 
 @pytest.mark.base
 def test_what_is_not_known_beats_nothing(store: Store) -> None:
-    from edgekit.records import metric
-
     store.add(run(1, model="measured", median=10.0, energy=Energy(meter="m", per_inference_uj=5.0)))
     store.add(run(2, model="unmeasured", median=9.0))
     store.add(run(3, model="slower", median=11.0))
-    by = [metric("median_latency"), metric("energy_per_inference")]
-    assert {row.model_name for row in pareto(store.list(), by)} == {"measured", "unmeasured"}
+    by = ["median_latency", "energy_per_inference"]
+    assert {row.model_name for row in store.best(metrics=by)} == {"measured", "unmeasured"}
+    found = store.ranked(metrics=by, limit=5)
+    assert [row.model_name for row in found.rows] == ["measured"]
+    assert (found.best, found.known, found.candidates) == (1, 1, 3)
 
 
 def test_words_are_what_there_is_to_choose_from(filled: Store) -> None:
@@ -233,3 +237,20 @@ def test_reading_cannot_write(any_store: Store) -> None:
 def test_filters_may_be_given_as_values(store: Store) -> None:
     store.add(run(1))
     assert store.list([Filter("model", "~", ("det",))])
+
+
+def test_a_date_is_local_by_the_clock_of_that_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Daylight saving: what is asked in summer about a day in winter. A span is so many hours."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        winter, summer = parse_since("2026-01-15"), parse_since("2026-07-15T12:00")
+        assert winter.astimezone(UTC).isoformat() == "2026-01-14T23:00:00+00:00"
+        assert summer.astimezone(UTC).isoformat() == "2026-07-15T10:00:00+00:00"
+        now = datetime(2026, 3, 29, 12, tzinfo=UTC)  # that night the clocks went forward
+        assert now - parse_since("1d", now) == timedelta(hours=24)
+        assert parse_since("2026-01-15", now).isoformat() == "2026-01-15T00:00:00+00:00"
+        assert parse_since("0001-01-01").year == 1
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -18,11 +18,18 @@ from edgekit.results.tables import metadata
 
 pytestmark = pytest.mark.base
 DUMPS = Path(__file__).parents[1] / "data" / "stores"
-"""Made by scripts/store_fixture: the first store there was, and the last of its schema."""
+"""Made by scripts/store_fixture: the first store there was, the last of its schema, and the last of schema 2."""
 
 
 @pytest.fixture(params=["first", "baselines"])
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / f"{request.param}.sqlite"
+    fill(path, request.param)
+    return path
+
+
+@pytest.fixture(params=["first", "baselines", "series"])
+def any_old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / f"{request.param}.sqlite"
     fill(path, request.param)
     return path
@@ -34,9 +41,9 @@ def fill(path: Path, name: str) -> None:
     raw.close()
 
 
-def test_an_old_store_is_upgraded_when_it_is_opened(old: Path) -> None:
+def test_an_old_store_is_upgraded_when_it_is_opened(any_old: Path) -> None:
     """D3.1: the first records there were are read; D3.2: automatic on SQLite."""
-    store = Store(old)
+    store = Store(any_old)
     newest, oldest = store.list()
     assert (oldest.project, oldest.soc, oldest.value("accuracy")) == ("vision", "BCM2712", 0.97)
     assert (newest.verdict, newest.median_us, newest.peak_rss_bytes) == ("suspect", 1014.0, 7654321)
@@ -46,7 +53,7 @@ def test_an_old_store_is_upgraded_when_it_is_opened(old: Path) -> None:
     assert [len(launch) for launch in samples.launches] == [40, 40, 40]
     assert [(series.name, series.unit) for series in samples.telemetry] == [("cpu-thermal", "mC")]
     found = store.baseline("detector", "raspberry-pi-5", "litert")
-    assert (found.id if found else None) == (oldest.id if old.stem == "baselines" else None)
+    assert (found.id if found else None) == (oldest.id if any_old.stem != "first" else None)
     assert [one.id for one in store.list(["label=board=1", "since=2026-01-01"])] == [newest.id]
     assert {store.get(one).environment for one in store.ids()} == {None}, "what they do not say is unknown"
 
@@ -62,11 +69,11 @@ def test_the_seals_of_old_records_stay(old: Path) -> None:
         assert kept == seal == hashlib.sha256(data).hexdigest()
 
 
-def test_an_upgraded_store_is_like_a_new_one(old: Path, tmp_path: Path) -> None:
+def test_an_upgraded_store_is_like_a_new_one(any_old: Path, tmp_path: Path) -> None:
     """Tables, columns, indexes and views: as Alembic sees them, and as SQLite does."""
-    Store(old)
+    Store(any_old)
     Store(tmp_path / "new.sqlite")
-    database = open_database(place_of(old))
+    database = open_database(place_of(any_old))
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
@@ -77,7 +84,7 @@ def test_an_upgraded_store_is_like_a_new_one(old: Path, tmp_path: Path) -> None:
         raw.close()
         return {*rows, ("revision", version)}
 
-    assert things(old) == things(tmp_path / "new.sqlite")
+    assert things(any_old) == things(tmp_path / "new.sqlite")
 
 
 def test_an_upgrade_that_cannot_be_written_changes_nothing(old: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.stats.energy import Load, PerInference, Span, energy_per_inference, smallest_window_us
-from edgekit.stats.markers import ExternalClock, clock_of_marker, clock_of_markers, on_device_clock
+from edgekit.stats.markers import ExternalClock, clock_of_marker, clock_of_offsets, on_device_clock
 from edgekit.stats.traces import (
     MIN_READINGS,
     Refused,
@@ -212,8 +212,8 @@ def test_the_smallest_window() -> None:
     assert smallest_window_us(period_us=1e5, noise_mw=1.0, step_uj=0.0, added_mw=0.0) == math.inf
 
 
-PULSES = [Span(a * S, b * S) for a, b in ((1.0, 1.3), (1.8, 2.6), (3.0, 3.2), (4.1, 4.6))]
-LATER = [Span(28 * S - one.end_us, 28 * S - one.start_us) for one in reversed(PULSES)]
+PULSES = tuple(Span(a * S, b * S) for a, b in ((1.0, 1.3), (1.8, 2.6), (3.0, 3.2), (4.1, 4.6)))
+LATER = tuple(Span(28 * S - one.end_us, 28 * S - one.start_us) for one in reversed(PULSES))
 
 
 def external(offset_s: float, drift: float) -> Trace:
@@ -227,7 +227,9 @@ def external(offset_s: float, drift: float) -> Trace:
 
 def test_a_late_external_clock_is_found_by_its_markers() -> None:
     trace = external(37.5, 5e-5)
-    clock = clock_of_markers(trace, PULSES, LATER, search_us=(-60 * S, 60 * S))
+    offsets = [clock_of_marker(trace, pulses, search_us=(-60 * S, 60 * S)) for pulses in (PULSES, LATER)]
+    first, second = (one for one in offsets if isinstance(one, float))
+    clock = clock_of_offsets(PULSES, LATER, (first, second))
     assert isinstance(clock, ExternalClock)
     assert clock.device_us(np.array([(10 - 37.5) * S / (1 + 5e-5)]))[0] == pytest.approx(10 * S, abs=3000)
     assert window(on_device_clock(trace, clock), 8, 18).energy_uj == pytest.approx(40e6, rel=0.01)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
+from benchmarks.energy import clock_beside, pulses_at
+from edgekit.meters.beside import QUIET, SLOWEST_US
 from edgekit.meters.marker import parts_ms
 from edgekit.stats.energy import Span
 from edgekit.stats.markers import (
@@ -19,11 +23,6 @@ from edgekit.stats.traces import Refused, Trace, WindowEnergy, energy_in_window,
 pytestmark = pytest.mark.base
 S = 1e6
 PERIOD_US = 20_000.0
-
-
-def pulses_at(start_us: float, parts: tuple[int, ...]) -> list[Span]:
-    edges = start_us + np.cumsum([0, *parts]) * 1000.0
-    return [Span(float(edges[i]), float(edges[i + 1])) for i in range(0, len(parts), 2)]
 
 
 MARKER = pulses_at(12 * S, parts_ms(PERIOD_US))
@@ -88,6 +87,8 @@ def test_a_slow_meter_has_a_longer_marker() -> None:
     assert min(parts_ms(PERIOD_US)) == 250
     assert min(parts_ms(100_000.0)) == 400
     assert parts_ms(100_000.0, mirrored=True) == parts_ms(100_000.0)[::-1]
+    assert min(parts_ms(500_000.0)) == min(parts_ms(700_000.0)) == 2000
+    assert sum(parts_ms(1e6)) == 45_000, "45 s, where four periods a pulse would take 72"
 
 
 def test_clocks_that_part_by_more_than_a_clock_can_are_refused() -> None:
@@ -97,41 +98,30 @@ def test_clocks_that_part_by_more_than_a_clock_can_are_refused() -> None:
 
 
 def beside(random: np.random.Generator) -> tuple[float, float | None]:
-    """The energy of a load of 10 s, and what is made of what a meter saw: any offset, up to 0.5 % fast or slow, a reading each 2 to
-    100 ms, the whole as `edgekit.meters.beside` goes about it."""
-    period_us = float(10 ** random.uniform(3.3, 5.0))
+    """The energy of a load of 10 s, or of 10 readings, and what is made of what a meter saw: any offset, up to 0.5 % fast or slow, a
+    reading each 2 ms to 2.5 s, the whole as `edgekit.meters.beside` goes about it."""
+    period_us = float(10 ** random.uniform(3.3, math.log10(SLOWEST_US)))
     offset_us, drift = random.uniform(-1e9, 1e9), random.uniform(-0.005, 0.005)
     idle_mw, load_mw, marker_mw = 2000.0, random.uniform(200, 4000), random.uniform(500, 3000)
-    first = pulses_at(14 * S, parts_ms(period_us))
-    start_us = first[-1].end_us + 8 * S
-    later = pulses_at(start_us + 17 * S, parts_ms(period_us, mirrored=True))
-    t = np.arange(0.0, later[-1].end_us + 3 * S, period_us) + random.uniform(0, period_us)
-    power = np.full(t.size, idle_mw) + random.normal(size=t.size) * 0.03 * idle_mw
+    first = pulses_at(max(14 * S, QUIET * sum(parts_ms(period_us)) * 1000), parts_ms(period_us))
+    start_us, long_us = first[-1].end_us + 8 * S, max(10 * S, 10 * period_us)
+    later = pulses_at(start_us + long_us + 7 * S, parts_ms(period_us, mirrored=True))
+    t = np.arange(0.0, later[-1].end_us + 3 * S + 2 * period_us, period_us) + random.uniform(0, period_us)
+    power = np.full(t.size, idle_mw) + random.normal(size=t.size) * 0.005 * idle_mw
     for one in (*first, *later):
         power[(t >= one.start_us) & (t < one.end_us)] += marker_mw
-    power[(t >= start_us) & (t < start_us + 10 * S)] += load_mw
+    power[(t >= start_us) & (t < start_us + long_us)] += load_mw
     trace = trace_of_power((t - offset_us) / (1 + drift), power)
     assert isinstance(trace, Trace)
-    known = int(np.searchsorted(t, first[-1].end_us + 2 * S))
-    until_then = Trace(trace.t_us[:known], trace.energy_uj[:known])
-    everywhere = (until_then.t_us[0] - first[0].start_us, until_then.t_us[-1] - first[-1].end_us)
-    a = clock_of_marker(until_then, first, search_us=everywhere)
-    if isinstance(a, Refused):
-        return 0.0, None
-    slack_us = 0.01 * (later[-1].end_us - first[0].start_us)
-    b = clock_of_expected_marker(
-        trace,
-        later,
-        search_us=(-a - slack_us, -a + slack_us),
-        height_mw=height_of_marker(until_then, first, a),
-    )
-    clock = b if isinstance(b, Refused) else clock_of_offsets(first, later, (a, b))
+    known_us = (first[-1].end_us + 2 * S + period_us - offset_us) / (1 + drift)
+    clock = clock_beside(trace, first, later, known_us)
     if isinstance(clock, Refused):
         return 0.0, None
     # as benchmarking.energy does: the outer 5 % are left out
-    found = energy_in_window(on_device_clock(trace, clock), start_us + 0.5 * S, start_us + 9.5 * S)
+    edge_us = 0.05 * long_us
+    found = energy_in_window(on_device_clock(trace, clock), start_us + edge_us, start_us + long_us - edge_us)
     assert isinstance(found, WindowEnergy), found
-    return (idle_mw + load_mw) * 9e6 / 1000, found.energy_uj
+    return (idle_mw + load_mw) * 0.9 * long_us / 1000, found.energy_uj
 
 
 def test_the_energy_of_a_load_between_markers_is_right_or_refused() -> None:

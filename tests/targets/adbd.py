@@ -200,6 +200,14 @@ class AdbdDevice:
         """A file of the device (absolute name), seen from the test."""
         return Path(f"/proc/{self.sandbox.pid}/root{self.root}{name}")
 
+    def add_program(self, program: Path) -> None:
+        """One more in /system/bin, until the device is switched off."""
+        folder = self.folder / "system-bin"
+        if not folder.exists():
+            shutil.copytree(self.tree / "root/system/bin", folder, symlinks=True)
+        shutil.copy2(program, folder)
+        self.sandbox.run(["mount", "--bind", str(folder), f"{self.root}/system/bin"])
+
     def set_property(self, name: str, value: str | None) -> None:
         """Set (or with None remove) a property, as getprop and adbd see it."""
         file = self.folder / "props" / name

@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 
 from edgekit.records import Record, Samples
+from edgekit.results.database import migrate
+from edgekit.results.place import place_of
 from edgekit.results.store import Store
+from tests.results.conftest import postgres  # noqa: F401 - a fixture
 from tests.results.real_run import measure
 
 TOKEN = "a-token-that-only-tests-know-0123456789"
@@ -62,8 +65,8 @@ class Served:
                 return Answer(error.code, error.headers, error.read())
 
 
-def start(path: Path, token: str | None = None) -> Served:
-    """Serve a store until `stop` is called."""
+def start(path: Path | str, token: str | None = None) -> Served:
+    """Serve a store, a file or a database by URL, until `stop` is called."""
     import uvicorn
 
     from edgekit.web.app import create_app
@@ -106,3 +109,19 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     yield begin
     for one in running:
         one.stop()
+
+
+def new_database(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty store in PostgreSQL."""
+    url: str = request.getfixturevalue("postgres").new_database()
+    migrate(place_of(url))
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
+    """A dashboard on an empty store: a file, and a database."""
+    pytest.importorskip("fastapi")
+    found = start(tmp_path / "any.sqlite" if request.param == "sqlite" else new_database(request))
+    yield found
+    found.stop()

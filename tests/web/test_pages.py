@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -12,16 +14,29 @@ import msgspec
 import pytest
 
 from edgekit import records as r
+from edgekit.results.under_way import Beat, digest
 from tests.page import Page
 from tests.results.many_runs import many_runs
-from tests.web.conftest import TOKEN, Run, Served
+from tests.web.conftest import TOKEN, Run, Served, new_database, start
 
 pytest.importorskip("fastapi")
 Serve = Callable[..., Served]
 
 
-@pytest.fixture
-def shown(serve: Serve, real: Run) -> Served:
+@pytest.fixture(scope="module")
+def on_postgres(request: pytest.FixtureRequest, real: Run) -> Iterator[Served]:
+    """One for all tests, which only look."""
+    served = start(new_database(request))
+    served.store.add_many(many_runs(real, 12))
+    yield served
+    served.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def shown(request: pytest.FixtureRequest, serve: Serve, real: Run) -> Served:
+    if request.param == "postgresql":
+        found: Served = request.getfixturevalue("on_postgres")
+        return found
     served = serve()
     served.store.add_many(many_runs(real, 12))
     return served
@@ -79,9 +94,9 @@ def test_a_wrong_filter_says_what_is_right(shown: Served) -> None:
     assert "is not a filter" in Page(answer.text, styled=False).words
 
 
-def test_pages_of_the_listing_have_every_run_once(serve: Serve, real: Run) -> None:
+def test_pages_of_the_listing_have_every_run_once(any_served: Served, real: Run) -> None:
     """D3.5. 120 runs, 60 of one moment, which is where paging by time alone would lose some."""
-    served = serve()
+    served = any_served
     record, _ = real
     made = [
         msgspec.structs.replace(
@@ -141,7 +156,16 @@ HOSTILE = [
 @pytest.mark.parametrize("nasty", HOSTILE)
 def test_names_from_outside_are_only_text(nasty: str, serve: Serve, real: Run) -> None:
     """D3-b4: injection through model names, labels, device strings, on every page."""
-    served = serve()
+    only_text(serve(), nasty, real)
+
+
+def test_names_from_outside_are_only_text_in_a_database(request: pytest.FixtureRequest, real: Run) -> None:
+    served = start(new_database(request))
+    only_text(served, HOSTILE[2] + HOSTILE[5], real)
+    served.stop()
+
+
+def only_text(served: Served, nasty: str, real: Run) -> None:
     record, samples = real
     bad = msgspec.structs.replace(
         record,
@@ -247,15 +271,58 @@ def test_a_server_without_a_token_answers_to_its_own_name_only(serve: Serve) -> 
     assert posted.status == 403
 
 
-def test_new_runs_are_told_while_a_page_is_open(serve: Serve, real: Run) -> None:
-    """D3.5: live."""
+def test_new_runs_are_told_while_a_page_is_open(
+    any_served: Served, real: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D3.5: live, and what is under way."""
+    import urllib.request
+
+    from edgekit.web import news
+
+    monkeypatch.setattr(news, "PERIOD_S", 0.1)
+    served = any_served
+    with urllib.request.urlopen(f"{served.url}/events", timeout=60) as stream:
+        assert stream.readline() == b"event: newest\n"
+        assert stream.readline() == b'data: ""\n'
+        stream.readline()
+        assert [stream.readline() for _ in range(3)] == [b"event: under-way\n", b'data: ""\n', b"\n"]
+        served.store.beat(Beat(key="a", model="m", device="d", total=3), 60)
+        lines: list[Any] = [stream.readline() for _ in range(3)]
+        assert lines == [
+            b"event: under-way\n",
+            f'data: "{digest(served.store.under_way())}"\n'.encode(),
+            b"\n",
+        ]
+        assert "getting ready" in served.ask("/").text
+        served.store.add(*real, ends="a")
+        lines = [stream.readline() for _ in range(2)]
+    assert lines == [b"event: newest\n", f'data: "{real[0].id}"\n'.encode()]
+
+
+def test_an_id_of_any_letters_is_told_as_the_page_has_it(serve: Serve, real: Run) -> None:
+    """As JSON: an id is no line of the stream, and the script compares it with what the page knows."""
     import urllib.request
 
     served = serve()
+    run = 'a"é\u2028\ndata: x'
+    served.store.add(msgspec.structs.replace(real[0], id=run), real[1])
     with urllib.request.urlopen(f"{served.url}/events", timeout=60) as stream:
         assert stream.readline() == b"event: newest\n"
-        assert stream.readline() == b"data: \n"
-        stream.readline()
-        served.store.add(*real)
-        lines: list[Any] = [stream.readline() for _ in range(2)]
-    assert lines == [b"event: newest\n", f"data: {real[0].id}\n".encode()]
+        assert json.loads(stream.readline().removeprefix(b"data: ")) == run
+        assert stream.readline() == b"\n"
+
+
+def test_many_open_pages_ask_the_store_no_more_than_one(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database has only so many connections; a page that is left open must not take one of them again and again."""
+    from edgekit.web import news
+
+    monkeypatch.setattr(news, "PERIOD_S", 600.0)
+    served, calls = serve(), []
+    monkeypatch.setattr(news, "newest_run", lambda store: calls.append(store) or "a")
+    found = news.News(served.store)
+    with ThreadPoolExecutor(16) as pool:
+        states = list(pool.map(lambda _: found.state(), range(64)))
+    assert states == [{"newest": "a", "under-way": ""}] * 64
+    assert len(calls) == 1

@@ -12,6 +12,7 @@ from edgekit.cli.options import Seconds
 if TYPE_CHECKING:
     from edgekit.api.calibrating import PowerCalibration
 
+CALIBRATE_SECONDS = 600.0
 MARKS = {"ok": "[green]ok[/]  ", "warning": "[yellow]look[/]", "error": "[bold red]bad[/] "}
 
 
@@ -25,20 +26,20 @@ MARKS = {"ok": "[green]ok[/]  ", "warning": "[yellow]look[/]", "error": "[bold r
 @click.option(
     "--seconds",
     type=Seconds(5, 3600),
-    default=600.0,
-    show_default=True,
     metavar="S",
-    help="Of --calibrate-power: at most so long.",
+    help="Of --calibrate-power: at most so long.  [default: 600]",
 )
 @command
-def doctor(session: Session, calibrate_power: bool, seconds: float) -> None:
+def doctor(session: Session, calibrate_power: bool, seconds: float | None) -> None:
     """Say what is wrong with this host, or with a device (-d), and what mends each.
 
     Opening a device also restores the settings that a crash left changed there.
     """
     if calibrate_power:
-        _calibrate(session, seconds)
+        _calibrate(session, CALIBRATE_SECONDS if seconds is None else seconds)
         return
+    if seconds is not None:
+        raise click.UsageError("--seconds is of --calibrate-power")
     from edgekit.api.doctor import check_device, check_host
 
     checks = check_host(session.config, session.sink)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgekit.cli.commands import results_ask, results_keep
 from edgekit.cli.commands.results_push import push
-from edgekit.cli.commands.results_render import csv_option, interval_text, print_csv, runs_table
+from edgekit.cli.commands.results_render import (
+    csv_option,
+    interval_text,
+    print_csv,
+    runs_table,
+    under_way_table,
+)
 from edgekit.cli.common import Session, command, db_option, device_option
 from edgekit.printable import printable
 
@@ -48,19 +53,24 @@ def list_(
 
     A FILTER is like model~det, soc=bcm2712, device='Pixel 8', verdict=valid,suspect, since=7d, until=2026-02-01,
     label=board=7, project=vision, version=v2, median_latency<12ms, accuracy>=0.95; = and != compare words (case ignored),
-    ~ and !~ look for a part. A run must meet all of them.
+    ~ and !~ look for a part. A run must meet all of them. Measurements that are under way stand above the runs.
     """
     if len(session.devices) > 1:
         raise click.UsageError("results list takes one device (-d)")
-    from edgekit.results.filters import parse_since
+    from edgekit.results.filters import Filter, parse_filters
     from edgekit.results.frames import columns_of
     from edgekit.results.store import Store
 
-    device = session.devices[0] if session.devices else None
-    begin = parse_since(since, datetime.now(UTC).astimezone()) if since else None
-    rows = Store(session.results).list(filters, model=model, device=device, since=begin, limit=limit)
+    asked = parse_filters((*filters, *([f"since={since}"] if since else [])))
+    named = [("model", "~", model), ("device", "=", session.devices[0] if session.devices else None)]
+    wanted = (*asked, *(Filter(field, op, (word,)) for field, op, word in named if word is not None))  # type: ignore[arg-type]
+    store = Store(session.results)
+    rows = store.list(wanted, limit=limit)
 
     def render(_: Any) -> None:
+        if under_way:
+            session.console.print(under_way_table(under_way))
+            click.echo()
         if rows:
             session.console.print(runs_table(rows, session.console.width))
         else:
@@ -70,7 +80,8 @@ def list_(
         columns = columns_of(rows)
         print_csv(session, tuple(columns), zip(*columns.values(), strict=True))
         return
-    session.emit({"runs": rows}, render)
+    under_way = store.under_way(wanted)
+    session.emit({"runs": rows, "under_way": under_way}, render)
 
 
 @results.command()
@@ -169,7 +180,7 @@ def _show(session: Session, record: Record) -> None:
 
 for _command in (
     *(results_ask.diff, results_ask.trend, results_ask.best, results_ask.query, results_ask.gate),
-    *(results_keep.export, results_keep.import_, results_keep.prune),
+    *(results_keep.export, results_keep.import_, results_keep.label, results_keep.prune),
     *(results_keep.backup, results_keep.restore, results_keep.migrate),
     push,
 ):

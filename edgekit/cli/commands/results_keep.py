@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from edgekit.cli.common import Session, command, db_option
+from edgekit.cli.common import Session, command, db_option, parse_labels
 from edgekit.printable import printable
 
 
@@ -141,7 +141,11 @@ def import_(session: Session, files: tuple[str, ...], format_: Any, model: str |
 @click.argument("filters", nargs=-1, metavar="[FILTER]...")
 @click.option("--older-than", metavar="SPAN", help="Only runs from before this: 90d, 12w, or a date.")
 @click.option(
-    "--keep", type=click.IntRange(0), default=0, metavar="N", help="Spare the newest N of each series."
+    "--keep",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Spare the newest N of each series, of all its runs.",
 )
 @click.option("--samples-only", is_flag=True, help="Forget samples and telemetry; records stay.")
 @click.option("--yes", is_flag=True, help="Do it; without this it is only said what would go.")
@@ -177,6 +181,35 @@ def prune(
         click.echo(f"{what} {verb}: {len(found.runs)}{spared}")
 
     session.emit({**found.__dict__, "done": yes}, render)
+
+
+@click.command()
+@click.argument("run")
+@click.argument("labels", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--remove", multiple=True, metavar="KEY", help="Take this label away.")
+@db_option
+@command
+def label(session: Session, run: str, labels: tuple[str, ...], remove: tuple[str, ...]) -> None:
+    """Set labels of a kept run, or take them away; without either, show them.
+
+    The record keeps the labels that it was measured with, under its seal; filters and pages go by those of now.
+    """
+    from edgekit.results.store import Store
+
+    put = parse_labels(labels)
+    if both := sorted(set(put) & set(remove)):
+        raise click.UsageError(f"'{both[0]}' is both set and removed")
+    store = Store(session.results)
+    run_id = store.resolve(run)
+    found = store.change_labels(run_id, put, remove) if put or remove else store.labels(run_id)
+
+    def render(_: Any) -> None:
+        for key, value in found.items():
+            click.echo(printable(f"{key}={value}"))
+        if not found:
+            click.echo("no labels", err=True)
+
+    session.emit({"run": run_id, "labels": found}, render)
 
 
 @click.command()

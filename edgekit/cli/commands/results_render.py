@@ -14,6 +14,7 @@ from edgekit.printable import printable
 if TYPE_CHECKING:
     from edgekit.cli.common import Session
     from edgekit.results.asking import RunRow
+    from edgekit.results.under_way import UnderWay
 
 WIDE_COLUMNS = 120
 """A terminal of at least so many characters shows runtime and memory too."""
@@ -48,6 +49,24 @@ def runs_table(rows: Sequence[RunRow], width: int, metrics: Sequence[str] = ()) 
             *([size(row.peak_rss_bytes)] if wide else []),
         ]
         table.add_row(*(escape(printable(text)) for text in texts), f"[{color}]{row.verdict}[/]", *values)
+    return table
+
+
+def under_way_table(rows: Sequence[UnderWay]) -> Any:
+    """What is being measured now."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from edgekit.results.wording import time
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("under way", "since", "model", "device", "median so far"):
+        table.add_column(name, overflow="fold", no_wrap=name in ("under way", "since"))
+    for row in rows:
+        model = row.model + (f"@{row.version}" if row.version else "")
+        since = row.started_at[:16].replace("T", " ")
+        texts = (row.stage, since, model, row.device_model or row.device, time(row.median_us))
+        table.add_row(*(escape(printable(text)) for text in texts))
     return table
 
 

@@ -47,9 +47,9 @@ def watch(session: Session, period: float, count: int | None, meter: str | None,
         if session.json:
             session.emit({"device": device.address, "moments": list(moments)})
             return
-        if not jsonl and (isinstance(found, Refused) or not found.paths):
+        if not jsonl and (isinstance(found, Refused) or not found.live):
             why = (
-                found.reason if isinstance(found, Refused) else f"{found.meter} is no file there to look into"
+                found.reason if isinstance(found, Refused) else f"{found.meter} tells nothing there meanwhile"
             )
             session.console.print(f"power: {why}", markup=False)
         for moment in moments if jsonl or not session.console.is_terminal else ():

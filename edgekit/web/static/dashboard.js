@@ -1,4 +1,4 @@
-// New runs appear while the page is open. Without this script the page is the same, as of when it was loaded.
+// New runs, and what is being measured, appear while the page is open. Without this script the page is the same, as of when it was loaded.
 "use strict";
 (() => {
   const main = document.getElementById("content");
@@ -35,9 +35,21 @@
 
   const events = new EventSource("/events");
   events.addEventListener("newest", (event) => {
-    if (event.data === newest) return;
-    newest = event.data;
+    const found = JSON.parse(event.data);
+    if (found === newest) return;
+    newest = found;
     if (busy()) offer();
     else refresh().catch(offer);
+  });
+
+  // What is being measured: on the page of runs only, and not under the finger of one who scrolls it with the keys.
+  events.addEventListener("under-way", async (event) => {
+    const old = document.getElementById("under-way");
+    if (!old || old.dataset.now === JSON.parse(event.data) || old.contains(document.activeElement)) return;
+    const answer = await fetch("/under-way" + location.search, { credentials: "same-origin", redirect: "error" });
+    if (!answer.ok) return;
+    const found = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = found.getElementById("under-way");
+    if (fresh && old.isConnected) old.replaceWith(document.adoptNode(fresh));
   });
 })();
