@@ -10,7 +10,7 @@ from edgekit.api.auto import put_candidate, take_away
 from edgekit.errors import GateError, InputError, ModelError
 from edgekit.events import Event, Sink, ignore
 from edgekit.models import open_model
-from edgekit.models.artifact import RescueLatency
+from edgekit.models.manifest import RescueLatency
 
 if TYPE_CHECKING:
     from edgekit.benchmarking import BenchOptions

@@ -17,7 +17,7 @@ from edgekit.conversion.sources.base import LoadedSource
 from edgekit.conversion.targets.base import Made, Target
 from edgekit.conversion.task import UserMetric
 from edgekit.events import Sink
-from edgekit.models.artifact import Rescue, RescueLatency
+from edgekit.models.manifest import Rescue, RescueLatency
 
 Weigh = Callable[[Path, Path], RescueLatency | None]
 """Runs a model's file and the one that replaces it on a device: what the change costs there, None where one does not run."""

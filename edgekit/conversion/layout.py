@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from edgekit.errors import VerificationError
-from edgekit.models.artifact import Boundary
 from edgekit.models.info import Signature, TensorSpec
+from edgekit.models.manifest import Boundary
 
 if TYPE_CHECKING:
     import numpy as np

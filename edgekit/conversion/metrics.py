@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from edgekit.models.artifact import OutputError
+from edgekit.models.manifest import OutputError
 
 if TYPE_CHECKING:
     import numpy as np

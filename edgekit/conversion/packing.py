@@ -17,17 +17,9 @@ from edgekit.conversion.layout import with_layouts
 from edgekit.conversion.samples import GOLDEN_COUNT, Samples, raw, spread
 from edgekit.conversion.task import UserMetric
 from edgekit.errors import ModelError
-from edgekit.models.artifact import (
-    MANIFEST,
-    Artifact,
-    Golden,
-    Manifest,
-    Named,
-    Verification,
-    entry_for,
-    write_artifact,
-)
+from edgekit.models.artifact import Artifact, entry_for, write_artifact
 from edgekit.models.info import Signature, TensorSpec
+from edgekit.models.manifest import MANIFEST, Golden, Manifest, Named, Verification
 
 _GOLDEN_INPUTS, _GOLDEN_OUTPUTS = "golden/inputs.bin", "golden/outputs.bin"
 GOLDEN_TOLERANCES = {"float32": 1e-5, "float16": 2e-3}

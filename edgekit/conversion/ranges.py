@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import InputError
-from edgekit.models.artifact import Clipped, RangesFound
+from edgekit.models.manifest import Clipped, RangesFound
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,8 +10,9 @@ from edgekit import registry
 from edgekit.conversion.metrics import OutputGatherer
 from edgekit.conversion.targets.base import Target
 from edgekit.errors import InputError, VerificationError
-from edgekit.models.artifact import Artifact, OutputError
+from edgekit.models.artifact import Artifact
 from edgekit.models.info import TensorSpec
+from edgekit.models.manifest import OutputError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -23,8 +23,9 @@ from edgekit.conversion.recipes import ProfileLike, load_recipe
 from edgekit.conversion.recipes.choose import DEFAULT_PREFER
 from edgekit.conversion.targets.base import Target
 from edgekit.errors import EdgekitError, HostError
-from edgekit.models.artifact import MANIFEST, Artifact, is_artifact
+from edgekit.models.artifact import Artifact, is_artifact
 from edgekit.models.inspect import hash_folder, open_model
+from edgekit.models.manifest import MANIFEST
 from edgekit.registry import plugins
 
 CACHE_PART = "conversions"

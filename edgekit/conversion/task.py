@@ -14,7 +14,7 @@ from edgekit.conversion.extras import users_code, users_function
 from edgekit.conversion.naming import short
 from edgekit.conversion.samples import Samples
 from edgekit.errors import InputError
-from edgekit.models.artifact import Accuracy
+from edgekit.models.manifest import Accuracy
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,7 +18,7 @@ from edgekit.conversion.metrics import LEAST_STD, OutputGatherer
 from edgekit.conversion.samples import Samples
 from edgekit.conversion.task import task_for
 from edgekit.events import Event, Sink
-from edgekit.models.artifact import Accuracy, OutputError, Verification, VerificationState
+from edgekit.models.manifest import Accuracy, OutputError, Verification, VerificationState
 
 if TYPE_CHECKING:
     import numpy as np

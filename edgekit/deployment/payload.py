@@ -24,7 +24,7 @@ from edgekit.deployment.release import (
 from edgekit.devices.layout import name_from_file
 from edgekit.errors import GateError, InputError
 from edgekit.models import Artifact, ModelInfo
-from edgekit.models.artifact import FileEntry, Manifest
+from edgekit.models.manifest import FileEntry, Manifest
 from edgekit.names import checked_name
 
 if TYPE_CHECKING:

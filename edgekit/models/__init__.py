@@ -1,9 +1,10 @@
 """Model files and artifacts: pure data. Importing this costs neither numpy nor tflite."""
 
-from edgekit.models.artifact import Artifact, Manifest, Verification, is_artifact
+from edgekit.models.artifact import Artifact, is_artifact
 from edgekit.models.formats import detect_format
 from edgekit.models.info import Format, ModelInfo, Quantization, Signature, TensorSpec
 from edgekit.models.inspect import open_model
+from edgekit.models.manifest import Manifest, Verification
 
 __all__ = [
     "Artifact",

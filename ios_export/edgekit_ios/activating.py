@@ -24,7 +24,7 @@ from edgekit.conversion.recipes.rules import Planner
 from edgekit.conversion.targets.base import Stream
 from edgekit.errors import InputError, ToolError, VerificationError
 from edgekit.events import Event, Sink
-from edgekit.models.artifact import RangesFound
+from edgekit.models.manifest import RangesFound
 from edgekit_ios.activating_check import check, held_range
 from edgekit_ios.activating_edit import Stored, insert
 from edgekit_ios.converting import WHAT, first_line

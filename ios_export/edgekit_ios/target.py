@@ -16,9 +16,9 @@ from edgekit.conversion.routes import require
 from edgekit.conversion.targets.base import Made, Prepared, Request, Stream
 from edgekit.errors import ToolError
 from edgekit.events import Event
-from edgekit.models.artifact import RangesFound
 from edgekit.models.info import Format, Signature, TensorSpec
 from edgekit.models.inspect import open_model
+from edgekit.models.manifest import RangesFound
 from edgekit_ios.activating import activated
 from edgekit_ios.compressing import COMPRESSED, KINDS, compressed, is_compressed, system_for
 from edgekit_ios.converting import Converted, convert_keras, convert_torch, coremltools, parts

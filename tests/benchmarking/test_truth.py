@@ -10,16 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.truth import (
-    USUAL,
-    compare_rate,
-    coverage_of,
-    gate_counts,
-    not_valid,
-    paused,
-    scenarios,
-    upper_bound,
-)
+from benchmarks.truth import compare_rate, coverage_of, gate_counts, upper_bound
+from benchmarks.truth_devices import USUAL, not_valid, paused, scenarios
 from edgekit.transports.sim.latency import LatencyShape
 
 pytestmark = pytest.mark.base

@@ -12,7 +12,7 @@ pytest.importorskip("torchao")
 pytest.importorskip("executorch")
 pytest.importorskip("ai_edge_quantizer.quantizer")
 
-from edgekit.models.artifact import Accuracy
+from edgekit.models.manifest import Accuracy
 from edgekit.profiles.schema import RecipeSection
 from examples.fine_tuning import torch_qat
 from tests.conversion.convert import convert

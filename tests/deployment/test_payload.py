@@ -9,9 +9,10 @@ import pytest
 from edgekit.deployment.payload import _check_names, payload_of_artifact, payload_of_model
 from edgekit.deployment.release import ReleaseFile, content_sha256
 from edgekit.errors import InputError
-from edgekit.models.artifact import FileEntry, Manifest, Named, Origin, Verification, write_artifact
+from edgekit.models.artifact import write_artifact
 from edgekit.models.info import ModelInfo, Signature
 from edgekit.models.inspect import hash_folder
+from edgekit.models.manifest import FileEntry, Manifest, Named, Origin, Verification
 
 pytestmark = pytest.mark.base
 

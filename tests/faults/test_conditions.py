@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.deployment.push import SPARE_BYTES
 from edgekit.deployment.switching import rollback
+from edgekit.deployment.under_lease import SPARE_BYTES
 from edgekit.devices import lease
 from edgekit.errors import DeviceFull, DevicePermission, DeviceReadOnly
 from tests.agent.starting import REPOSITORY

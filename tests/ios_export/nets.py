@@ -12,8 +12,8 @@ from torch import nn
 from edgekit.conversion.sources.base import LoadedSource
 from edgekit.conversion.sources.handles import KerasModel, TorchModel
 from edgekit.conversion.targets.base import Layout, Request
-from edgekit.models.artifact import Origin
 from edgekit.models.info import Signature, TensorSpec
+from edgekit.models.manifest import Origin
 
 ORIGIN = Origin(name="net", format="pt2", sha256="0" * 64)
 

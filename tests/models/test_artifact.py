@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from edgekit.errors import EdgekitError, ModelError, VerificationError
 from edgekit.models import Artifact, Manifest, is_artifact, open_model
-from edgekit.models.artifact import Golden, Origin, Verification, encode_manifest, entry_for, write_artifact
+from edgekit.models.artifact import entry_for, write_artifact
+from edgekit.models.manifest import Golden, Origin, Verification, encode_manifest
 from tests.conversion.models import DIGITS
 
 pytestmark = pytest.mark.base

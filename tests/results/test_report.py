@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -26,42 +25,10 @@ from edgekit.results.report import MAX_BYTES, MAX_BYTES_OF_SEVERAL, render, writ
 from edgekit.results.store import Store
 from edgekit.results.svg import shorter_path
 from edgekit.stats import summarize
+from tests.page import Page
 
 pytestmark = pytest.mark.base
 Real = tuple[r.Record, r.Samples]
-VOID = {"meta", "input"}
-
-
-class Page(HTMLParser):
-    """Checks that tags nest, and collects what matters."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.ids: list[str] = []
-        self.links: list[str] = []
-        self.words = ""
-        self.feed(page)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.ids += [value or "" for name, value in attrs if name == "id"]
-        assert not [name for name, _ in attrs if name.startswith("on")], "an event handler"
-        self.links += [
-            value or "" for name, value in attrs if name in ("href", "src", "xlink:href", "srcset")
-        ]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
-            self.words += data
 
 
 def replace(record: r.Record, **changes: Any) -> r.Record:

@@ -7,7 +7,6 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -16,39 +15,12 @@ import pytest
 
 from edgekit import records as r
 from edgekit.results.under_way import Beat, digest
+from tests.page import Page
 from tests.results.many_runs import many_runs
 from tests.web.conftest import TOKEN, Run, Served, new_database, start
 
 pytest.importorskip("fastapi")
 Serve = Callable[..., Served]
-VOID = {"meta", "input", "link", "br"}
-
-
-class Page(HTMLParser):
-    """Checks that tags nest, and collects links, tags and words."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.links: list[str] = []
-        self.words = ""
-        self.feed(page)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        assert not [name for name, _ in attrs if name.startswith("on") or name == "style"]
-        self.links += [value or "" for name, value in attrs if name in ("href", "src", "action")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.words += data
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +60,7 @@ def test_every_page_answers_with_a_strict_policy(shown: Served) -> None:
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
         assert answer.headers["x-content-type-options"] == "nosniff"
-        found = Page(answer.text)
+        found = Page(answer.text, styled=False)
         assert found.tags.count("h1") == 1
         assert found.tags.count("style") == 0
         assert not [link for link in found.links if not link.startswith(("/", "#"))]
@@ -119,7 +91,7 @@ def test_filters_are_in_the_address(query: dict[str, str], least: int, shown: Se
 def test_a_wrong_filter_says_what_is_right(shown: Served) -> None:
     answer = shown.ask("/?where=latency")
     assert answer.status == 400
-    assert "is not a filter" in Page(answer.text).words
+    assert "is not a filter" in Page(answer.text, styled=False).words
 
 
 def test_pages_of_the_listing_have_every_run_once(any_served: Served, real: Run) -> None:
@@ -164,7 +136,7 @@ def test_the_raw_samples_and_the_record_come_as_files(shown: Served) -> None:
 def test_comparison_tells_what_differs(shown: Served) -> None:
     """D3.5: compare any two, by statistics."""
     a, b = (row.id for row in shown.store.list(limit=2))
-    words = Page(shown.ask(f"/compare?run={a}&run={b}").text).words
+    words = Page(shown.ask(f"/compare?run={a}&run={b}").text, styled=False).words
     assert "B / A" in words
     assert re.search(r"(better|worse|no difference seen)p [<=] ", words)
     assert "What else differs" in words
@@ -213,7 +185,7 @@ def only_text(served: Served, nasty: str, real: Run) -> None:
     for path in pages:
         answer = served.ask(path)
         assert answer.status == 200, path
-        found = Page(answer.text)
+        found = Page(answer.text, styled=False)
         assert found.tags.count("script") <= 1, path
         assert "img" not in found.tags
         assert not [link for link in found.links if link.lower().startswith("javascript:")]

@@ -15,7 +15,7 @@ from edgekit.conversion.samples import Samples
 from edgekit.conversion.targets.base import Prepared
 from edgekit.errors import VerificationError
 from edgekit.events import Event
-from edgekit.models.artifact import Verification
+from edgekit.models.manifest import Verification
 
 if TYPE_CHECKING:
     import numpy as np

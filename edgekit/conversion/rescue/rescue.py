@@ -20,7 +20,7 @@ from edgekit.conversion.samples import Samples
 from edgekit.conversion.targets.base import Prepared
 from edgekit.errors import ModelError
 from edgekit.events import Event
-from edgekit.models.artifact import Rescue, Verification
+from edgekit.models.manifest import Rescue, Verification
 
 RESCUABLE = ("tflite", "onnx")
 """Formats whose operators can be run one by one here, which is how the worst layers are found."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from edgekit import registry
 from edgekit.errors import HostError, ModelError
 from edgekit.events import Sink, ignore
-from edgekit.models.artifact import Origin
 from edgekit.models.formats import detect_format
 from edgekit.models.info import Signature
 from edgekit.models.inspect import open_model
+from edgekit.models.manifest import Origin
 
 if TYPE_CHECKING:
     import numpy as np

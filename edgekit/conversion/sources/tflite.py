@@ -13,9 +13,9 @@ from edgekit.conversion.naming import NHWC, fixed, layout_of, unknown_shapes
 from edgekit.conversion.sources.base import LoadedSource, LoadOptions
 from edgekit.conversion.sources.handles import TfliteModel
 from edgekit.errors import ModelError
-from edgekit.models.artifact import Origin
 from edgekit.models.info import TensorSpec
 from edgekit.models.inspect import open_model
+from edgekit.models.manifest import Origin
 
 
 class TfliteSource:

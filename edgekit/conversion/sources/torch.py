@@ -19,8 +19,8 @@ from edgekit.conversion.sources.handles import TorchModel
 from edgekit.conversion.sources.torch_script import LOST, from_torchscript
 from edgekit.errors import ModelError, ToolError
 from edgekit.events import Event
-from edgekit.models.artifact import Origin
 from edgekit.models.info import Signature, TensorSpec
+from edgekit.models.manifest import Origin
 
 if TYPE_CHECKING:
     from edgekit.conversion.sources.base import Outputs, Sample

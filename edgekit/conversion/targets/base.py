@@ -12,8 +12,8 @@ from edgekit.conversion.options import Layout
 from edgekit.conversion.recipes import Recipe
 from edgekit.conversion.sources.base import LoadedSource
 from edgekit.events import Sink, ignore
-from edgekit.models.artifact import RangesFound
 from edgekit.models.info import Format, ModelInfo, Signature
+from edgekit.models.manifest import RangesFound
 
 if TYPE_CHECKING:
     from edgekit.conversion.sources.base import Sample

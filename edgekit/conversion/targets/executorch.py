@@ -22,9 +22,9 @@ from edgekit.conversion.targets.executorch_quantize import quantize
 from edgekit.conversion.targets.torch_layout import for_layout
 from edgekit.errors import EdgekitError, ToolError, VerificationError
 from edgekit.events import Event
-from edgekit.models.artifact import RangesFound
 from edgekit.models.info import Format, Signature, TensorSpec
 from edgekit.models.inspect import open_model
+from edgekit.models.manifest import RangesFound
 
 if TYPE_CHECKING:
     pass

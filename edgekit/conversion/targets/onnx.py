@@ -24,9 +24,9 @@ from edgekit.conversion.targets.onnx_quantize import quantize, raised
 from edgekit.conversion.targets.torch_layout import for_layout
 from edgekit.errors import BugError, ModelError, ToolError, VerificationError
 from edgekit.events import Event
-from edgekit.models.artifact import RangesFound
 from edgekit.models.info import Format, Signature
 from edgekit.models.inspect import open_model
+from edgekit.models.manifest import RangesFound
 
 if TYPE_CHECKING:
     pass

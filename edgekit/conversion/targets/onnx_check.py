@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgekit.conversion.extras import need
@@ -11,6 +10,7 @@ from edgekit.conversion.ranges import Range
 from edgekit.conversion.recipes.met import require_met
 from edgekit.conversion.recipes.schema import FLOAT_SCHEME
 from edgekit.conversion.targets.onnx_plan import Plan, Planned, float_constants
+from edgekit.conversion.targets.stored_ranges import StoredGroup, not_as_found
 from edgekit.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _WHAT = "quantizing an ONNX model"
 _HALF_STEP = 0.502
-_WIDER = 1.05
 
 
 def check_file(
@@ -46,7 +45,9 @@ def check_file(
     wrong += _biases(plan, before, stored)
     if ranges is not None:
         clips = plan.recipe.ranges.method != "min-max"
-        wrong += [problem for group in groups.values() for problem in _range(group, ranges, clips)]
+        wrong += [
+            problem for group in groups.values() for problem in not_as_found(group, ranges, clips=clips)
+        ]
         covered = {name for group in groups.values() for name in group.names}
         wrong += [
             f"{p.op} {p.name}: its input and output stayed float"
@@ -193,28 +194,10 @@ def _far(error: Array, steps: Array, allowed: float = _HALF_STEP) -> Iterator[st
         yield f"weights are off by up to {error.flat[at]:.3g}, a step is {np.broadcast_to(steps, error.shape).flat[at]:.3g}"
 
 
-@dataclass
-class _Group:
-    """Tensors that have one scale in the file."""
-
-    scale: float
-    zero: int
-    bits: int
-    names: dict[str, None] = field(default_factory=dict)
-
-    @property
-    def low(self) -> float:
-        return float((-(2 ** (self.bits - 1)) - self.zero) * self.scale)
-
-    @property
-    def high(self) -> float:
-        return float((2 ** (self.bits - 1) - 1 - self.zero) * self.scale)
-
-
-def _activations(model: Any, stored: Mapping[str, Any]) -> dict[tuple[float, int, int], _Group]:
+def _activations(model: Any, stored: Mapping[str, Any]) -> dict[tuple[float, int, int], StoredGroup]:
     """What QuantizeLinear nodes store, by their scales. A tensor that is quantized is called as in the float model."""
     array = need("onnx", "onnx", _WHAT).numpy_helper.to_array
-    found: dict[tuple[float, int, int], _Group] = {}
+    found: dict[tuple[float, int, int], StoredGroup] = {}
     for node in model.graph.node:
         if node.op_type != "QuantizeLinear" or node.input[1] not in stored:
             continue
@@ -223,25 +206,5 @@ def _activations(model: Any, stored: Mapping[str, Any]) -> dict[tuple[float, int
             key = (float(scale.reshape(())), int(zero.reshape(())), 8 * zero.dtype.itemsize)
             # An output of the model keeps its name behind the pair of nodes.
             name = node.input[0].removesuffix("_QuantizeLinear_Input")
-            found.setdefault(key, _Group(*key)).names[name] = None
+            found.setdefault(key, StoredGroup(*key)).names[name] = None
     return found
-
-
-def _range(group: _Group, ranges: Mapping[str, Range], clips: bool) -> Iterator[str]:
-    """As for TFLite: the file's range holds those that calibration found, to a step, and not much more."""
-    wanted = {name: ranges[name] for name in group.names if name in ranges}
-    if not wanted:
-        return
-    low, high = group.low - group.scale, group.high + group.scale
-    outside = [name for name, found in wanted.items() if found.low < low or found.high > high]
-    if outside and not (clips and len(outside) < len(wanted)):
-        found = wanted[outside[0]]
-        yield (
-            f"{outside[0]}: stored from {group.low:.4g} to {group.high:.4g}, calibration found {found.low:.4g} to"
-            f" {found.high:.4g}"
-        )
-    least, most = min(r.low for r in wanted.values()), max(r.high for r in wanted.values())
-    needed = 2 * max(-least, most) if group.zero == 0 else most - least
-    steps = 2**group.bits - 1
-    if group.scale * steps > needed * _WIDER + 1e-4:
-        yield f"{next(iter(wanted))}: a step is {group.scale:.4g}, {needed / steps:.4g} is enough for what calibration found"

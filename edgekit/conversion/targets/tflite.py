@@ -28,9 +28,9 @@ from edgekit.conversion.targets.tflite_graph import Graph, read_graphs
 from edgekit.conversion.targets.tflite_plan import Plan, plan_for, quantizer_rules
 from edgekit.errors import BugError, EdgekitError, ToolError, VerificationError
 from edgekit.events import Event
-from edgekit.models.artifact import RangesFound
 from edgekit.models.info import Format, ModelInfo, Signature
 from edgekit.models.inspect import inspect_tflite
+from edgekit.models.manifest import RangesFound
 
 if TYPE_CHECKING:
     pass

@@ -7,12 +7,12 @@ with the plan, and with the ranges that calibration found.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgekit.conversion.ranges import Range
 from edgekit.conversion.recipes.met import require_met
 from edgekit.conversion.recipes.schema import FLOAT_SCHEME, Scheme, Weights
+from edgekit.conversion.targets.stored_ranges import StoredGroup, not_as_found
 from edgekit.conversion.targets.tflite_graph import MOVES, Graph, Operator, Tensor
 from edgekit.conversion.targets.tflite_plan import Plan, Planned
 from edgekit.errors import VerificationError
@@ -26,7 +26,6 @@ _FIXED = ("SOFTMAX", "LOGISTIC", "TANH", "L2_NORMALIZATION", "LOG_SOFTMAX")
 """Kernels that fix their output's range."""
 _HALF_STEP = 0.502
 """Rounding to the nearest, and float32's own."""
-_WIDER = 1.05
 _CLIPPED, _CLIPPED_SHARE = 2.0, 0.01
 """Times the squared error that weights have unclipped, and a share of their squares: clipping shall make it smaller. octav does
 not for weights that min-max stores exactly (ternary ones), but was off by 0.3 % at most there (random layers of 4 to 72)."""
@@ -55,7 +54,7 @@ def check_file(
     if ranges is not None:
         clips = plan.recipe.ranges.method != "min-max"
         for group in shared.values():
-            wrong += _group(group, ranges, clips=clips)
+            wrong += not_as_found(group, ranges, clips=clips)
     if plan.recipe.boundary == "float":
         wrong += _boundary(before, after)
     require_met(plan.recipe, wrong)
@@ -212,38 +211,14 @@ def _bias(old: Tensor, new: Tensor, graph: Graph, operator: Operator) -> Iterato
         yield f"the bias is off by up to {error.max():.3g}"
 
 
-@dataclass
-class _Group:
-    """Tensors that have one scale in the file: what goes into a pooling and what comes out, for one. `fixed`: its kernel
-    fixes the scale."""
-
-    scale: float
-    zero: int
-    kind: str
-    names: dict[str, None] = field(default_factory=dict)
-    fixed: bool = False
-
-    @property
-    def limit(self) -> int:
-        return int(2 ** (int(self.kind.removeprefix("u").removeprefix("int")) - 1))
-
-    @property
-    def low(self) -> float:
-        return (-self.limit - self.zero) * self.scale
-
-    @property
-    def high(self) -> float:
-        return (self.limit - 1 - self.zero) * self.scale
-
-
 def _shared(
     pairs: Sequence[tuple[Planned, Operator]],
     before: Sequence[Graph],
     after: Sequence[Graph],
     wrong: list[str],
-) -> dict[tuple[float, int, str], _Group]:
+) -> dict[tuple[float, int, int], StoredGroup]:
     """What integer operators read and write, by its scale; what is not stored as planned goes to `wrong`."""
-    found: dict[tuple[float, int, str], _Group] = {}
+    found: dict[tuple[float, int, int], StoredGroup] = {}
     for planned, operator in pairs:
         if planned.scheme.activations.mode != "static":
             wrong += _stays_float(planned, operator, before, after)
@@ -258,8 +233,8 @@ def _shared(
             if problem := _stored(planned.scheme, tensor):
                 wrong.append(f"{operator.name} {name[:80]}: {problem}")
                 continue
-            key = (float(tensor.scale[0]), int(tensor.zero[0]), tensor.kind)
-            group = found.setdefault(key, _Group(*key))
+            key = (float(tensor.scale[0]), int(tensor.zero[0]), planned.scheme.activations.bits)
+            group = found.setdefault(key, StoredGroup(*key))
             group.names[name] = None
             group.fixed |= operator.name in _FIXED and place < len(outputs)
     return found
@@ -274,32 +249,6 @@ def _stored(scheme: Scheme, tensor: Tensor) -> str:
     if scheme.activations.symmetric and tensor.zero.any():
         return "it has a zero point, it was to be symmetric"
     return ""
-
-
-def _group(group: _Group, ranges: Mapping[str, Range], *, clips: bool) -> Iterator[str]:
-    """The file's range holds those that calibration found, to a step, and not much more. Where the method clips, each
-    tensor of a group was given its own range, and one of them became that of all."""
-    wanted = {name: ranges[name] for name in group.names if name in ranges}
-    if not wanted:
-        return
-    low, high = group.low - group.scale, group.high + group.scale
-    outside = [name for name, found in wanted.items() if found.low < low or found.high > high]
-    if outside and not (clips and len(outside) < len(wanted)):
-        found = wanted[outside[0]]
-        yield (
-            f"{outside[0][:80]}: stored from {group.low:.4g} to {group.high:.4g}, calibration found {found.low:.4g}"
-            f" to {found.high:.4g}"
-        )
-    if group.fixed:
-        return
-    least, most = min(found.low for found in wanted.values()), max(found.high for found in wanted.values())
-    needed = 2 * max(-least, most) if group.zero == 0 else most - least
-    steps = 2 * group.limit - 1
-    if group.scale * steps > needed * _WIDER + 1e-4:
-        yield (
-            f"{next(iter(wanted))[:80]}: a step is {group.scale:.4g}, {needed / steps:.4g} is enough for what"
-            " calibration found"
-        )
 
 
 def _stays_float(

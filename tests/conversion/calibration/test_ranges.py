@@ -10,7 +10,7 @@ import pytest
 
 from edgekit.conversion.ranges import BINS, Gatherer, Histogram, Range, words
 from edgekit.errors import InputError
-from edgekit.models.artifact import RangesFound
+from edgekit.models.manifest import RangesFound
 
 pytestmark = pytest.mark.base
 RNG = np.random.default_rng(11)

@@ -16,8 +16,8 @@ from edgekit.conversion.layers.torch_trace import TorchTracer
 from edgekit.conversion.layout import Pairing
 from edgekit.conversion.sources.base import LoadedSource
 from edgekit.conversion.sources.handles import OnnxModel, TfliteModel, TorchModel
-from edgekit.models.artifact import Origin
 from edgekit.models.info import Signature, TensorSpec
+from edgekit.models.manifest import Origin
 from tests.conversion.layers import nets
 from tests.conversion.layers.made import inputs, source, target
 

@@ -18,8 +18,8 @@ from edgekit.conversion.rescue.layers import eased, wider_scheme
 from edgekit.conversion.rescue.links import find_links
 from edgekit.conversion.targets.tflite_file import listed, packed, unpacked
 from edgekit.errors import VerificationError
-from edgekit.models.artifact import Manifest, RescueLatency
 from edgekit.models.inspect import inspect_tflite
+from edgekit.models.manifest import Manifest, RescueLatency
 from edgekit.profiles.schema import RecipeSection
 from tests.conversion.convert import convert
 from tests.conversion.models import DIGITS, real_models
