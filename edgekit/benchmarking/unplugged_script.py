@@ -18,7 +18,7 @@ from edgekit.meters.commands import look_script, loop_script
 MARK = "@@edgekit-mark"
 PLAN = "plan.json"
 LATE = "late"
-"""The mark of a launch that was killed after its time."""
+"""The mark of a launch that is killed after its time."""
 _PID = "launch-pid"
 _SELF = shlex.quote(f'echo $$ > {_PID}; exec "$@"')
 BEFORE, AFTER, METER, TELEMETRY = "before", "after", "meter", "telemetry"
@@ -101,9 +101,10 @@ def _mark(name: str, more: str = "") -> str:
 
 
 def _watch(number: int, limit_s: float) -> str:
-    """In the background: after that time, kill the launch. What is left of it, a `sleep`, ends with the job."""
+    """In the background: after that time, kill the launch. What is left of it, a `sleep`, ends with the job. It is told before
+    it is done: whoever waits for the launch ends this at once."""
     return (
-        f"( sleep {limit_s:g}; read -r pid < {_PID} && kill -9 $pid && {{ {_mark(f'{LATE}-{number}')}; }} ) "
+        f"( sleep {limit_s:g}; read -r pid < {_PID} && kill -0 $pid && {{ {_mark(f'{LATE}-{number}')}; kill -9 $pid; }} ) "
         "2>/dev/null & watch=$!"
     )
 
