@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
 
+from benchmarks.postgres_here import Cluster
 from edgekit.api.showing import showing, silence_s
 from edgekit.benchmarking.plan import BenchOptions, make_plan
 from edgekit.errors import StoreError
@@ -169,3 +171,14 @@ def test_the_file_and_the_listing_tell_it(store: Store, tmp_path: Path) -> None:
     assert "\x1b" not in shown.stdout
     (found,) = edgekit("results", "list", "--db", store.path, "--json").ok().json()["under_way"]
     assert (found["model"], found["done"], found["total"], found["median_us"]) == (nasty, 1, 5, 1500.0)
+
+
+def test_a_server_s_network_that_is_gone_is_told_soon(postgres: Cluster) -> None:
+    """A measurement tells of itself between launches, and must not stand for a quarter of an hour where nobody answers."""
+    url = postgres.new_database()
+    migrate(place_of(url))
+    with Store(url).database.engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        found = driver.info.get_parameters()
+    assert int(found["tcp_user_timeout"]) <= 60_000
+    assert int(found["keepalives_idle"]) + 3 * int(found["keepalives_interval"]) <= 60
