@@ -19,7 +19,7 @@ from edgekit.api.devices import connect
 from edgekit.api.unplugged import begin
 from edgekit.benchmarking import BenchOptions
 from edgekit.benchmarking.plan import make_plan
-from edgekit.benchmarking.unplugged import Saved, refuse_options, state_of
+from edgekit.benchmarking.unplugged import Saved, forget, refuse_options, state_of
 from edgekit.benchmarking.unplugged_left import collect, taken_there
 from edgekit.benchmarking.unplugged_script import Script, marks_of, meter_script, script_text
 from edgekit.config import Config, DeviceEntry
@@ -203,6 +203,18 @@ def test_a_launch_that_hangs_is_one_launch_that_failed(board: Board, monkeypatch
     assert "E_RUNNER_TIMEOUT" in (record.launches[0].error or "")
 
 
+def test_more_launches_than_its_script_can_hold_are_said_to_be_too_many(board: Board) -> None:
+    """The script is one argument of a shell, of which Linux takes 128 KiB; 150 launches fit."""
+    board.shows(ZONE)
+    config = Config(devices={"it": DeviceEntry(address="local:", root=board.root, sysroot=str(board.tree))})
+    with connect("it", config=config) as device:
+        with pytest.raises(InputError, match="1000 launches are too many") as caught:
+            begin(MODEL, device, options=BenchOptions(launches=1000, meter="none"), wait_s=60)
+        assert caught.value.code == "E_UNPLUGGED"
+        job = begin(MODEL, device, options=BenchOptions(launches=150, meter="none"), wait_s=60).job
+        forget(device, job)
+
+
 def stop_first_launch(board: Board) -> None:
     mark = f"{board.root}/jobs/".encode()
     for _ in range(2000):
@@ -287,7 +299,7 @@ def test_a_launch_has_its_time_and_the_plan_is_there_first(tmp_path: Path) -> No
     began = time.monotonic()
     asked = script_text(script)
     # in the other order, the shell that waits for the launch may end the watch before it has told
-    assert asked.index("late-0") < asked.index("kill -9")
+    assert asked.index("mark late-") < asked.index("kill -9")
     text = subprocess.check_output(["sh", "-c", asked], text=True, timeout=30)
     assert time.monotonic() - began < 15
     assert (tmp_path / "plan.json").read_text() == "{it's the plan}"
