@@ -50,7 +50,8 @@ class Shown:
 
     @property
     def key(self) -> str | None:
-        return self._said.key if self._said is not None else None
+        """None where there is no row to end: a run is kept also by one who may write runs only."""
+        return self._said.key if self._said is not None and self._written else None
 
     def sink(self, event: Event) -> None:
         """Write what tells of launches into the store, and pass everything on."""

@@ -21,6 +21,7 @@ from edgekit.results.database import SCHEMA_VERSION, migrate, open_database
 from edgekit.results.place import place_of
 from edgekit.results.store import Store
 from edgekit.results.under_way import Beat
+from tests.sim.devices import address, opened
 
 SAID = Beat(
     key="a",
@@ -112,7 +113,6 @@ def test_a_store_that_cannot_be_written_ends_nothing(store: Store, monkeypatch: 
     """It is tried a few times, far apart, and the measurement goes on. Here another process holds it."""
     from edgekit.api import showing as module
     from edgekit.events import LaunchesDone
-    from tests.sim.devices import address, opened
 
     monkeypatch.setattr(module, "LOCK_WAIT_S", 0.01)
     monkeypatch.setattr(module, "AFTER_FAILURE_S", 0.0)
@@ -128,6 +128,44 @@ def test_a_store_that_cannot_be_written_ends_nothing(store: Store, monkeypatch: 
     assert len(said) == module.MAX_FAILURES
     assert all("locked" in one.message and one.level == "debug" for one in said)
     assert store.under_way() == ()
+
+
+def test_who_may_read_or_add_runs_may_do_so_here_as_well(
+    postgres: Cluster, real: tuple[Record, Samples]
+) -> None:
+    """Roles of a database that is brought up to date by its owner; one that may write runs alone keeps them all the same."""
+    url = postgres.new_database()
+    migrate(place_of(url))
+    with open_database(place_of(url)).writing() as connection:
+        for statement in (
+            "DROP TABLE under_way",
+            "UPDATE edgekit_schema SET version = 2",
+            "UPDATE alembic_version SET version_num = '0002'",
+            'CREATE ROLE "Its Reader" LOGIN',
+            "CREATE ROLE its_writer LOGIN",
+            'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "Its Reader", its_writer',
+            "GRANT INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO its_writer",
+            "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO its_writer",
+        ):
+            connection.execute(text(statement))
+    migrate(place_of(url))
+    database = url.partition("?")[0].rpartition("/")[2]
+    reader = Store(postgres.url(database, "Its%20Reader"))
+    writer = Store(postgres.url(database, "its_writer"))
+    writer.beat(SAID, 60)
+    assert [row.key for row in reader.under_way()] == [SAID.key]
+    with pytest.raises(StoreError):
+        reader.beat(SAID, 60)
+    writer.end(SAID.key)
+    postgres.sql("REVOKE ALL ON under_way FROM its_writer", database)
+    release = type("R", (), {"manifest": _Manifest})()
+    there = postgres.url(database, "its_writer")
+    with (
+        opened(address()) as device,
+        showing(there, (release,), device, None, BenchOptions(), lambda _: None) as shown,  # type: ignore[arg-type]
+    ):
+        assert Store(there).add(*real, ends=shown.key)
+    assert reader.count() == 1
 
 
 def test_a_database_of_the_schema_before_is_brought_up_to_date(
