@@ -105,6 +105,13 @@ def test_how_long_it_may_be_silent_is_at_least_what_the_plan_allows(said: int | 
         assert found >= plan.max_seconds + 20
 
 
+@pytest.mark.parametrize("total", [5, 10, 20])
+def test_rounds_that_are_spread_are_not_silence(total: int) -> None:
+    """Launches alone, in pairs, and of four thread counts in turn: five rounds over an hour, with 12 minutes from one to the next."""
+    plan = make_plan(None, BenchOptions(launches=5, spread_seconds=3600))
+    assert 720 + plan.max_seconds <= silence_s(plan, 4, total) <= 2 * 3600
+
+
 class _Manifest:
     name, version, recipe = "digits", "1", None
 
