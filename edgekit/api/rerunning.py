@@ -13,6 +13,7 @@ from edgekit.api.devices import connect
 from edgekit.api.gating import measured, require_baseline
 from edgekit.api.pipelines import keep, open_store, placed, writable_store
 from edgekit.api.pushing import push
+from edgekit.api.showing import showing
 from edgekit.cache import is_special, sha256_file
 from edgekit.config import Config, load_config
 from edgekit.deployment import Release, release_on_device, releases
@@ -102,17 +103,18 @@ def rerun(
         release = _release(first, there, here, found, lease_wait_seconds, sink)
         for text in (*told, *done.untold):
             sink(Event("rerun", f"not repeated: {text}", device=there.address, level="warning"))
-        outcome, _ = measured(
-            release,
-            there,
-            found,
-            options,
-            lambda: open_store(store),
-            lambda record, samples: keep(record, samples, store),
-            sink,
-            done.plan,
-            limits=gates,
-        )
+        with showing(store, (release,), there, found, options, sink) as shown:
+            outcome, _ = measured(
+                release,
+                there,
+                found,
+                options,
+                lambda: open_store(store),
+                lambda record, samples: keep(record, samples, store, ends=shown.key),
+                shown.sink,
+                done.plan,
+                limits=gates,
+            )
     record = outcome.record
     not_repeated = dict.fromkeys((*told, *done.untold, *missing_after(first, record)))
     return Rerun(first, record, difference(first, record), tuple(not_repeated), outcome.gates, outcome.second)

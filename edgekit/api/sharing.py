@@ -6,19 +6,28 @@ done again and goes on where it ended.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
+import secrets
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage
+from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, urlsplit
 
 from edgekit.api.tokens import TOKEN_VARIABLE, is_loopback
+from edgekit.cache import data_dir, host_errors
 from edgekit.errors import EdgekitError, HostError, HostNetwork, InputError
 from edgekit.printable import printable
+from edgekit.records import encode
+from edgekit.results.redacting import redacted
 from edgekit.results.store import Store
 from edgekit.results.wire import packed
 
@@ -74,8 +83,11 @@ def remote(url: str, token: str | None, *, plain_http: bool = False, timeout_s: 
     return Remote(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", token, timeout_s)
 
 
-def push_runs(store: Store, there: Remote, ids: Sequence[str]) -> Pushed:
+def push_runs(store: Store, there: Remote, ids: Sequence[str], *, redact: bytes | None = None) -> Pushed:
     """Send these runs (full ids), record and samples, oldest first as given.
+
+    `redact`: a key; then without serials, hosts, users and times of the day (`edgekit.results.redacting`). A run has one
+    pseudonym under one key, so that one that was sent is there the next time; `push_key` has a key for each place.
 
     Raises HostNetwork where the server cannot be reached, HostError E_PUSH where it fails, InputError E_TOKEN where it
     wants another token.
@@ -85,25 +97,61 @@ def push_runs(store: Store, there: Remote, ids: Sequence[str]) -> Pushed:
     refused: list[tuple[str, str]] = []
     known = 0
     for some in _batches(ids, ASKED_AT_ONCE):
-        seals = store.seals(some)
-        answer = _call(there, "POST", "records/missing", _question(seals))
-        missing = set(_texts(answer, "missing")) & set(some)
-        conflicts += [run for run in _texts(answer, "conflicts") if run in seals]
-        known += len(some) - len(missing) - sum(run in seals for run in _texts(answer, "conflicts"))
-        for run in some:
-            if run not in missing:
+        seals = _seals(store, some, redact)
+        here = {there_id: run for run, (there_id, _) in seals.items()}
+        answer = _call(there, "POST", "records/missing", _question(dict(seals.values())))
+        missing = set(_texts(answer, "missing")) & set(here)
+        # under a pseudonym that only this key makes there is nothing but an earlier redaction of the same run
+        others = [] if redact is not None else [one for one in _texts(answer, "conflicts") if one in here]
+        conflicts += others
+        known += len(some) - len(missing) - len(others)
+        for there_id, run in here.items():
+            if there_id not in missing:
                 continue
             try:
-                _call(
-                    there,
-                    "PUT",
-                    f"records/{quote(run, safe='')}",
-                    packed(store.get_bytes(run)[0], store.samples(run), store.changed_labels(run)),
-                )
+                _call(there, "PUT", f"records/{quote(there_id, safe='')}", _body(store, run, redact))
                 sent.append(run)
             except _Refused as error:
                 (conflicts.append(run) if error.status == 409 else refused.append((run, error.message)))
     return Pushed(tuple(sent), known, tuple(conflicts), tuple(refused))
+
+
+def push_key(there: Remote) -> bytes:
+    """The key of pseudonyms for this place, made from one that stays on this host (redact.key in the data folder).
+
+    Raises HostError where that cannot be read or made.
+    """
+    path = data_dir() / "redact.key"
+    with host_errors(path):
+        if not path.exists():
+            handle, name = tempfile.mkstemp(prefix=".redact-", dir=path.parent)  # for its owner only
+            with open(handle, "wb") as file:
+                file.write(secrets.token_bytes(32))
+            with suppress(FileExistsError):  # of two that make one at once, one wins
+                path.hardlink_to(name)
+            Path(name).unlink()
+        own = path.read_bytes()
+    if len(own) != 32:
+        raise HostError(
+            f"{path} is damaged",
+            code="E_PUSH_KEY",
+            hint="remove it: then runs that were pushed before are pushed once more, under other names",
+        )
+    return hmac.digest(own, there.url.encode(), "sha256")
+
+
+def _seals(store: Store, runs: Sequence[str], redact: bytes | None) -> dict[str, tuple[str, str]]:
+    """Of each run the id that it has there, and the seal of what would be sent."""
+    if redact is None:
+        return {run: (run, seal) for run, seal in store.seals(runs).items()}
+    made = ((run, redacted(store.get(run), redact)) for run in runs)
+    return {run: (record.id, hashlib.sha256(encode(record)).hexdigest()) for run, record in made}
+
+
+def _body(store: Store, run: str, redact: bytes | None) -> bytes:
+    if redact is None:
+        return packed(store.get_bytes(run)[0], store.samples(run), store.changed_labels(run))
+    return packed(encode(redacted(store.get(run), redact)), store.samples(run))
 
 
 class _Refused(InputError):

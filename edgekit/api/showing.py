@@ -79,10 +79,10 @@ class Shown:
         begun, said = self._begun, self._said
         try:
             begun.store.beat(said, silence_s(begun.plan, said.done, said.total, begun.lease_wait_s))
-        except EdgekitError as error:
+        except (EdgekitError, UnicodeError) as error:
             self._failures += 1
             self._not_before = time.monotonic() + AFTER_FAILURE_S
-            self._inner(Event("measure", f"not shown as under way: {error.message}", level="debug"))
+            self._inner(Event("measure", f"not shown as under way: {error}", level="debug"))
             return
         self._written, self._failures = True, 0
         self._not_before = now + (time.monotonic() - now) * (1 + PAUSE_FACTOR)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
+from operator import le
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, func, select
@@ -15,7 +17,7 @@ from edgekit.results.select import Cursor, conditions_of, newest_keys, newest_of
 from edgekit.results.tables import METRIC_COLUMNS, labels, records, run_rows, series
 
 BEST_BY = ("median_latency", "energy_per_inference", "accuracy", "model_size")
-Costs = tuple[float | None, ...]
+Costs = tuple[float, ...]
 Item = TypeVar("Item")
 _AT_ONCE = 5000
 """Rows read by one statement; SQLite takes 32,766 parameters."""
@@ -243,34 +245,23 @@ def _trend(rows: tuple[RunRow, ...]) -> Trend:
 
 
 def _costs(values: Sequence[float | None], metrics: Sequence[Metric]) -> Costs:
-    """The lower the better, of any metric."""
+    """The lower the better, of any metric; what is not known is worse than all that is."""
     return tuple(
-        value if value is None or metric.lower_is_better else -value
+        inf if value is None else value if metric.lower_is_better else -value
         for value, metric in zip(values, metrics, strict=True)
     )
 
 
 def _front(found: Iterable[tuple[Item, Costs]]) -> list[Item]:
-    known = [pair for pair in found if any(value is not None for value in pair[1])]
+    """Those that no other one beats: another is better in one metric and no worse in any. One that knows none is left out."""
+    known = [pair for pair in found if min(pair[1]) < inf]
     # whatever beats another comes before it in this order, so that only those kept need be looked at
-    known.sort(key=lambda pair: tuple((value is None, value or 0.0) for value in pair[1]))
+    known.sort(key=lambda pair: pair[1])
     front: list[tuple[Item, Costs]] = []
     for item, costs in known:
-        if not any(_beats(other, costs) for _, other in front):
+        if not any(other != costs and all(map(le, other, costs)) for _, other in front):
             front.append((item, costs))
     return [item for item, _ in front]
-
-
-def _beats(other: Costs, cost: Costs) -> bool:
-    better = False
-    for theirs, mine in zip(other, cost, strict=True):
-        if mine is None:
-            better = better or theirs is not None
-        elif theirs is None or theirs > mine:
-            return False
-        else:
-            better = better or theirs < mine
-    return better
 
 
 def _batched(keys: Sequence[Item]) -> Iterable[Sequence[Item]]:

@@ -2,8 +2,9 @@
 
 - SQLite: its own backup interface copies pages into a new file; in WAL mode writers do not wait for it. The copy is a
   store itself.
-- PostgreSQL: edgekit's own lines of JSON (see `edgekit.results.lines`), read in one snapshot; then baselines. Such a file can
-  be brought into either database. `pg_dump` does its own work as well.
+- PostgreSQL: edgekit's own lines of JSON (see `edgekit.results.lines`), read in one snapshot; then a line that says how many
+  there are, baselines, and labels that were changed. Such a file can be brought into either database. `pg_dump` does its own
+  work as well.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from sqlalchemy.exc import DBAPIError
 
 from edgekit.cache import atomic_path, host_errors
 from edgekit.errors import InputError
-from edgekit.records import Samples
-from edgekit.results.asking import run_ids
+from edgekit.records import Samples, decode
+from edgekit.results.asking import labels_of, run_ids
 from edgekit.results.baselines import all_baselines
 from edgekit.results.database import migrate
+from edgekit.results.labelling import was_measured_with
 from edgekit.results.lines import line_of, read_line
 from edgekit.results.place import Place, place_of
 from edgekit.results.reading import record_bytes, samples_of
@@ -36,10 +38,13 @@ _SQLITE_MAGIC = b"SQLite format 3\0"
 _BASELINES = b'{"edgekit_baselines":'
 
 
-class _Baselines(msgspec.Struct, forbid_unknown_fields=True):
-    """The last line of such a file: ids."""
+class _End(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """The last line of such a file, without which it was cut. `runs`: how many lines before it are runs; older edgekits did
+    not say. `labels`: of runs whose labels are not those of their record."""
 
     edgekit_baselines: list[str]
+    runs: int | None = None
+    labels: dict[str, dict[str, str]] = {}
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,8 @@ def restore(place: Place, source: Path, *, replace: bool = False) -> Restored:
     A backup of a SQLite store takes the place of all that is in a SQLite store, in one transaction, once it was checked:
     only with `replace` where there are runs. Runs of lines of JSON are added; those that are there stay.
 
-    Raises InputError E_STORE_NOT_EMPTY, E_RECORD; VerificationError E_SEAL; StoreError E_STORE_DAMAGED for a backup that is.
+    Raises InputError E_STORE_NOT_EMPTY, E_RECORD, E_BACKUP_CUT; VerificationError E_SEAL; StoreError E_STORE_DAMAGED for a
+    backup that is.
     """
     with host_errors(source), source.open("rb") as file:
         is_sqlite = file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
@@ -80,11 +86,11 @@ def restore(place: Place, source: Path, *, replace: bool = False) -> Restored:
     with _checked(source) as checked:
         total = checked.count()
         if place.path is None:
-            target = Store(_url(place))
-            added = target.add_many(checked.entries())
-            for one in checked.baselines():
-                target.set_baseline(one.run, force=True)
-            return Restored(added, total, False)
+            changed = ((run, checked.changed_labels(run)) for run in checked.ids())
+            end = _End(
+                [one.run for one in checked.baselines()], labels={k: v for k, v in changed if v is not None}
+            )
+            return Restored(_add(Store(_url(place)), checked.entries(), end), total, False)
     if place.path.exists() and Store(place.path).count() and not replace:
         raise InputError(
             f"there are runs in {place.shown}", code="E_STORE_NOT_EMPTY", hint="--replace, if they may go"
@@ -142,36 +148,68 @@ def _url(place: Place) -> str:
 
 def _lines(store: Store) -> Iterator[bytes]:
     place = store.place.shown
+    end = _End([], runs=0)
     with store.database.reading() as connection:
-        for run in run_ids(connection, ()):
-            yield line_of(record_bytes(connection, run, place)[0], samples_of(connection, run, place))
-        baselines = [one.run for one in all_baselines(connection)]
-    yield msgspec.json.encode(_Baselines(baselines))
+        runs = run_ids(connection, ())
+        for run in runs:
+            data = record_bytes(connection, run, place)[0]
+            labels = labels_of(connection, run)
+            if not was_measured_with(decode(data), labels):
+                end.labels[run] = labels
+            yield line_of(data, samples_of(connection, run, place))
+        end.edgekit_baselines = [one.run for one in all_baselines(connection)]
+        end.runs = len(runs)
+    yield msgspec.json.encode(end)
 
 
 def _restore_lines(store: Store, source: Path) -> Restored:
-    baselines: list[str] = []
-    total = 0
+    """Nothing is added from a file that was cut."""
+    total, end = _counted(source)
 
     def entries() -> Iterator[tuple[bytes, Samples | None]]:
-        nonlocal total
         with host_errors(source), source.open("rb") as file:
             for line in file:
-                if line.startswith(_BASELINES):
-                    baselines.extend(_ids(line, source))
-                elif line.strip():
-                    total += 1
+                if line.strip() and not line.startswith(_BASELINES):
                     _, data, samples = read_line(line.rstrip(b"\r\n"))
                     yield data, samples
 
-    added = store.add_many(entries())
-    for run in baselines:
-        store.set_baseline(run, force=True)
-    return Restored(added, total, False)
+    return Restored(_add(store, entries(), end), total, False)
 
 
-def _ids(line: bytes, source: Path) -> list[str]:
+def _counted(source: Path) -> tuple[int, _End]:
+    """How many runs a file has, and its end. Raises InputError E_BACKUP_CUT where that is not there, or says otherwise."""
+    count, last = 0, b""
+    with host_errors(source), source.open("rb") as file:
+        for line in file:
+            if line.strip():
+                last = line
+                count += not line.startswith(_BASELINES)
+    if not last.startswith(_BASELINES):
+        raise _cut(source, "its last line is not there")
     try:
-        return msgspec.json.decode(line, type=_Baselines).edgekit_baselines
+        end = msgspec.json.decode(last, type=_End)
     except msgspec.DecodeError as error:
-        raise InputError(f"{source}: not a list of baselines: {error}", code="E_RECORD") from error
+        raise _cut(source, f"its last line cannot be read ({error})") from error
+    if end.runs is not None and end.runs != count:
+        raise _cut(source, f"it has {count} of {end.runs} runs")
+    return count, end
+
+
+def _add(store: Store, entries: Iterator[tuple[bytes, Samples | None]], end: _End) -> int:
+    """Runs that are there stay, with the labels that they have there. How many were new."""
+    there = store.seals(list(end.labels))
+    added = store.add_many(entries)
+    for run, labels in end.labels.items():
+        if run not in there:
+            store.replace_labels(run, labels)
+    for run in end.edgekit_baselines:
+        store.set_baseline(run, force=True)
+    return added
+
+
+def _cut(source: Path, why: str) -> InputError:
+    return InputError(
+        f"{source} is not a whole backup: {why}",
+        code="E_BACKUP_CUT",
+        hint="edgekit results import brings in an export, or the runs that a cut backup still has",
+    )

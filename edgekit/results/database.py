@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, inspect, select, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from edgekit.errors import EdgekitError, StoreError
 from edgekit.results import postgres, sqlite_file
@@ -133,6 +134,13 @@ def _errors(place: Place) -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise _mapped(error, place) from error
+    except PoolTimeout as error:  # no DBAPIError: the pool's own
+        raise StoreError(
+            f"results store {place.shown}: {error}",
+            code="E_STORE_TIMEOUT",
+            hint="too much is asked at once; try again",
+            transient=True,
+        ) from error
 
 
 def _mapped(error: DBAPIError, place: Place) -> EdgekitError:

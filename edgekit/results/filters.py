@@ -54,11 +54,10 @@ class Filter:
 def parse_filters(texts: Iterable[str], now: datetime | None = None) -> tuple[Filter, ...]:
     """`now`: what `since=7d` is counted from, and whose zone a time without one is in; None: the present, local time.
     Raises InputError E_FILTER, E_SINCE, and the units' error."""
-    moment = now if now is not None else datetime.now(UTC).astimezone()
-    return tuple(_parse(text, moment) for text in texts)
+    return tuple(_parse(text, now) for text in texts)
 
 
-def _parse(text: str, now: datetime) -> Filter:
+def _parse(text: str, now: datetime | None) -> Filter:
     match = _FILTER.fullmatch(text)
     if match is None:
         raise InputError(f"'{text}' is not a filter", code="E_FILTER", hint=_HINT)
@@ -105,13 +104,14 @@ def _allow(field: str, op: str, ops: tuple[str, ...]) -> None:
         raise InputError(f"{field} cannot be asked with {op}", code="E_FILTER", hint=f"use {' '.join(ops)}")
 
 
-def parse_since(text: str, now: datetime) -> datetime:
-    """A moment: `7d` (so long before `now`; m, h, d, w) or an ISO 8601 date or time, in the zone of `now`
-    where it names none. Raises InputError E_SINCE."""
+def parse_since(text: str, now: datetime | None = None) -> datetime:
+    """A moment: `7d` (so long before `now`, in hours of 60 minutes and days of 24 hours; m, h, d, w) or an ISO 8601 date or
+    time, in the zone of `now` where it names none. `now` None: the present; a time is local then, by the clock that was
+    (or will be) in force on that day. Raises InputError E_SINCE."""
     unit = _AGO.get(text[-1:])
     if unit is not None and text[:-1].isdecimal() and len(text) < 7:
         try:
-            return now - int(text[:-1]) * unit
+            return (now or datetime.now(UTC)) - int(text[:-1]) * unit
         except OverflowError:
             return datetime(1970, 1, 1, tzinfo=UTC)
     try:
@@ -120,4 +120,9 @@ def parse_since(text: str, now: datetime) -> datetime:
         raise InputError(
             f"'{text}' is neither a date nor a span of time", code="E_SINCE", hint="write 2026-01-31 or 7d"
         ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
+    if moment.tzinfo:
+        return moment
+    try:
+        return moment.replace(tzinfo=now.tzinfo) if now is not None else moment.astimezone()
+    except (OverflowError, OSError, ValueError):  # years that this machine's clock does not know
+        return moment.replace(tzinfo=UTC)

@@ -42,6 +42,14 @@ def checked(put: Mapping[str, str]) -> Mapping[str, str]:
     return put
 
 
+def checked_of(record: Record, now: Mapping[str, str]) -> Mapping[str, str]:
+    """All labels that a run has in another store. What the record says itself may be anything. Raises InputError E_LABEL."""
+    checked({key: value for key, value in now.items() if record.labels.get(key) != value})
+    if len(now) > max(MAX_LABELS, len(record.labels)):
+        raise _too_many()
+    return now
+
+
 def change_labels(
     connection: Connection, run_id: str, put: Mapping[str, str], remove: Collection[str]
 ) -> dict[str, str]:
@@ -56,6 +64,7 @@ def change_labels(
     ).one_or_none()
     if row is None:
         raise no_run(run_id)
+    before = len(labels_of(connection, run_id))
     gone = [*put, *(key.encode("utf-8", "replace").decode() for key in remove)]
     connection.execute(delete(labels).where(labels.c.run_key == row.key, labels.c.key.in_(gone)))
     added = [
@@ -65,8 +74,8 @@ def change_labels(
     if added:
         connection.execute(insert(labels), added)
     found = labels_of(connection, run_id)
-    if len(found) > MAX_LABELS and put:
-        raise InputError(f"a run has at most {MAX_LABELS} labels", code="E_LABEL", hint="remove some first")
+    if len(found) > max(before, MAX_LABELS):
+        raise _too_many()
     if PROJECT_LABEL in gone:
         _move(connection, row.key, row.series_id, row.started_s, found.get(PROJECT_LABEL))
     return found
@@ -88,6 +97,10 @@ def was_measured_with(record: Record, now: Mapping[str, str]) -> bool:
 def tag_of(key: str) -> str:
     """A name for a key that a form can carry, whatever the key holds."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _too_many() -> InputError:
+    return InputError(f"a run has at most {MAX_LABELS} labels", code="E_LABEL", hint="remove some first")
 
 
 def _move(connection: Connection, run_key: int, old: int, started_s: float, project: str | None) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, Table, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from edgekit.errors import EdgekitError, HostDiskFull, MissingExtra, StoreError
@@ -48,6 +49,31 @@ def reading(connection: Connection, timeout_s: float | None = None) -> Iterator[
         if timeout_s is not None:
             connection.execute(text(f"SET LOCAL statement_timeout = {max(1, int(timeout_s * 1000))}"))
         yield
+
+
+def copy_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add rows that all have the same columns, by COPY. Raises DBAPIError."""
+    import psycopg
+
+    dialect = connection.dialect
+    names = list(rows[0])
+    processors = [
+        table.c[name].type.dialect_impl(dialect).bind_processor(dialect) or _as_it_is for name in names
+    ]
+    quoted = dialect.identifier_preparer.quote
+    statement = f"COPY {quoted(table.name)} ({', '.join(map(quoted, names))}) FROM STDIN"
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row([read(row[name]) for name, read in zip(names, processors, strict=True)])
+    except psycopg.Error as error:
+        raise DBAPIError(statement, None, error) from error
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def mapped(error: DBAPIError, place: Place) -> EdgekitError:

@@ -33,7 +33,8 @@ def prune(
     samples_only: bool = False,
     dry_run: bool = False,
 ) -> Pruned:
-    """Forget the runs that meet the filters, but for the newest `keep` of each series and for baselines."""
+    """Forget the runs that meet the filters, but for baselines and the newest `keep` of each series: of all its runs, whether
+    they meet the filters or not."""
     with database.reading() as connection:
         keys = _beyond(connection, newest_keys(connection, conditions_of(filters), None), keep)
         kept = set(connection.scalars(select(baselines.c.run_key)))
@@ -51,17 +52,15 @@ def prune(
 
 
 def _beyond(connection: Connection, keys: Sequence[int], keep: int) -> Sequence[int]:
-    """Without the newest `keep` of each series; keys are newest first."""
+    """Without the newest `keep` runs of each series."""
     if not keep:
         return keys
-    of = dict(_pairs(connection, keys))
-    seen: dict[int, int] = {}
-    found = []
-    for key in keys:
-        seen[of[key]] = seen.get(of[key], 0) + 1
-        if seen[of[key]] > keep:
-            found.append(key)
-    return found
+    order = (run_rows.c.started_s.desc(), run_rows.c.id.desc())
+    spared: set[int] = set()
+    for series_id in sorted({series_id for _, series_id in _pairs(connection, keys)}):
+        query = select(run_rows.c.key).where(run_rows.c.series_id == series_id).order_by(*order).limit(keep)
+        spared.update(connection.scalars(query))
+    return [key for key in keys if key not in spared]
 
 
 def _pairs(connection: Connection, keys: Sequence[int]) -> list[tuple[int, int]]:

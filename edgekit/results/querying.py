@@ -1,7 +1,8 @@
 """SQL that can only read: the database refuses anything else, and ends what takes too long.
 
 - SQLite: the file is opened read-only, `query_only` is on, an authorizer allows SELECT, reading and functions, and nothing
-  else (no ATTACH, no PRAGMA), and a handler looks at the clock.
+  else (no ATTACH, no PRAGMA), and a handler looks at the clock. It does so between two steps of the query, and one step (a LIKE
+  over a long text) may take minutes: so a thread asks, and is left to end by itself where it is late.
 - PostgreSQL: a cursor, which takes nothing but a query, in a read-only transaction with a statement timeout. Functions
   with side effects beyond the database (a superuser's pg_read_file) are the role's rights: give readers a role of theirs.
 
@@ -10,9 +11,11 @@ Views to ask: `runs` (a row a run: words, version, every metric with its unit) a
 
 from __future__ import annotations
 
+import queue
 import sqlite3
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,11 @@ TIMEOUT_S = 30.0
 MAX_ROWS = 10_000
 MAX_VALUE_BYTES = 64 << 20
 """Of one value that a query makes: `zeroblob(1e9)` is refused."""
+MAX_ANSWER_BYTES = 256 << 20
+"""Of all values of an answer, which is held in memory."""
+_ROWS_AT_ONCE = 100
+_LATE_S = 0.3
+"""So long after the deadline the query is not waited for any more; by then SQLite has ended it, unless it is within one step."""
 _STEPS_BETWEEN_LOOKS = 10_000
 _THE_QUERYS = (sqlite3.SQLITE_AUTH, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISUSE)
 """Errors that the text of a query makes; others are the store's."""
@@ -65,7 +73,30 @@ def ask(database: Database, sql: str, *, timeout_s: float = TIMEOUT_S, max_rows:
 
 
 def _ask_sqlite(path: Path, sql: str, timeout_s: float, most: int) -> tuple[list[str], Sequence[Any]]:
+    box: queue.SimpleQueue[tuple[list[str], Sequence[Any]] | BaseException] = queue.SimpleQueue()
     ends = time.monotonic() + timeout_s
+
+    def work() -> None:
+        try:
+            box.put(_asked(path, sql, timeout_s, ends, most))
+        except BaseException as error:
+            box.put(error)
+
+    threading.Thread(target=work, name="edgekit-query", daemon=True).start()
+    try:
+        found = box.get(timeout=timeout_s + _LATE_S)
+    except queue.Empty:
+        raise StoreError(
+            f"the query was given up after {timeout_s:g} s",
+            code="E_STORE_TIMEOUT",
+            hint="ask for less, or give it more time",
+        ) from None
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
+def _asked(path: Path, sql: str, timeout_s: float, ends: float, most: int) -> tuple[list[str], Sequence[Any]]:
     try:
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=timeout_s)
         try:
@@ -77,7 +108,7 @@ def _ask_sqlite(path: Path, sql: str, timeout_s: float, most: int) -> tuple[list
             cursor = connection.execute(sql)
             if cursor.description is None:
                 raise _not_a_query("it gives no rows")
-            return [column[0] for column in cursor.description], cursor.fetchmany(most)
+            return [column[0] for column in cursor.description], _fetched(cursor.fetchmany, most)
         finally:
             connection.close()
     except sqlite3.Warning as error:  # more than one statement
@@ -88,6 +119,26 @@ def _ask_sqlite(path: Path, sql: str, timeout_s: float, most: int) -> tuple[list
         if code in _THE_QUERYS or str(error) == "not authorized":
             raise _not_a_query(str(error)) from error
         raise mapped(DBAPIError(sql, None, error), path) from error
+
+
+def _fetched(fetch: Callable[[int], Sequence[Any]], most: int) -> list[Any]:
+    """At most so many rows, a few at a time. Raises InputError E_QUERY where they have more than `MAX_ANSWER_BYTES`."""
+    rows: list[Any] = []
+    left_bytes = MAX_ANSWER_BYTES
+    while len(rows) < most and (some := fetch(min(_ROWS_AT_ONCE, most - len(rows)))):
+        left_bytes -= sum(_size(value) for row in some for value in row)
+        if left_bytes < 0:
+            raise InputError(
+                f"the answer has more than {MAX_ANSWER_BYTES >> 20} MiB",
+                code="E_QUERY",
+                hint="ask for fewer rows or columns",
+            )
+        rows += some
+    return rows
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, str | bytes | memoryview) else 8
 
 
 def _allowed(action: int, first: str | None, second: str | None, _: str | None, __: str | None) -> int:
@@ -109,7 +160,13 @@ def _ask_postgres(
                 )  # the snapshot: after it no statement can make this transaction a writing one
                 # prepared, so that the server takes one statement and not a second one after a semicolon
                 cursor.execute(f"DECLARE edgekit_query NO SCROLL CURSOR FOR {sql}", prepare=True)
-                cursor.execute(f"FETCH FORWARD {most} FROM edgekit_query")
+
+                def fetch(count: int) -> Sequence[Any]:
+                    cursor.execute(f"FETCH FORWARD {count} FROM edgekit_query")
+                    found: Sequence[Any] = cursor.fetchall()
+                    return found
+
+                rows = _fetched(fetch, most)
             except (psycopg.errors.QueryCanceled, psycopg.OperationalError) as error:
                 raise StoreError(
                     f"the query was ended: {error}",
@@ -118,7 +175,7 @@ def _ask_postgres(
                 ) from error
             except psycopg.Error as error:
                 raise _not_a_query(" ".join(str(error).split())) from error
-            return [column.name for column in cursor.description], cursor.fetchall()
+            return [column.name for column in cursor.description], rows
 
 
 def _not_a_query(why: str) -> InputError:

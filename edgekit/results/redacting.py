@@ -1,6 +1,7 @@
 """Runs for sharing: without serials, hosts, users, folders of users, and exact times. Pure, but for the key.
 
-The same device has the same pseudonym in one export and another in the next: it is made with a key that is thrown away. A
+The same device has the same pseudonym in one export and another in the next: it is made with a key that is thrown away. For
+pushes the key stays here, another one for each place they go to: what is pushed again is known there by its pseudonym. A
 redacted record is another record, with an id and a seal of its own. What people put into labels and models' names stays,
 but for labels that name a person or a machine.
 """
@@ -13,6 +14,7 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import unquote
 
@@ -24,6 +26,10 @@ REDACTED = "[redacted]"
 _LABELS = re.compile(r"user|owner|author|host|hostname|machine|serial|email|ip", re.IGNORECASE)
 _HOME = re.compile(r"(/(?:home|Users)/)[^/\s:\"']+")
 _IPV4 = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b(?!\.?\d)")
+_MAYBE_IPV6 = re.compile(
+    r"(?<![\w.:-])(?P<ip>[0-9a-f:.]*:[0-9a-f:.]*:[0-9a-f:.]*?)(?P<zone>%[\w.-]*\w)?(?P<end>[.:]*)(?![\w:]|\.\w)",
+    re.IGNORECASE,
+)
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _ADDRESS = re.compile(
     r"(?P<scheme>[a-z+]+):(?://)?(?:(?P<user>[^@/]+)@)?(?P<host>[^/?]*)(?:/(?P<rest>[^?]*))?.*", re.DOTALL
@@ -38,10 +44,10 @@ _MAC = re.compile(r"\b[0-9a-f]{2}(?::[0-9a-f]{2}){5}\b", re.IGNORECASE)
 
 
 def redacted_entries(
-    entries: Iterable[tuple[bytes, Samples | None]], key: bytes | None = None
+    entries: Iterable[tuple[bytes, Samples | None]],
 ) -> Iterator[tuple[bytes, Samples | None]]:
     """Samples stay as they are: they are times of the device's own clock, since it started."""
-    own = key if key is not None else secrets.token_bytes(32)
+    own = secrets.token_bytes(32)
     for data, samples in entries:
         yield encode(redacted(decode(data), own)), samples
 
@@ -139,7 +145,17 @@ def _walk(value: Any, name: str, hidden: re.Pattern[str] | None) -> Any:
 def _clean(text: str, hidden: re.Pattern[str] | None) -> str:
     text = hidden.sub(REDACTED, text) if hidden is not None else text
     text = _HOME.sub(rf"\1{REDACTED}", text)
+    text = _MAYBE_IPV6.sub(_without_ipv6, text)
     return _MAC.sub(REDACTED, _IPV4.sub(REDACTED, _MAIL.sub(REDACTED, text)))
+
+
+def _without_ipv6(match: re.Match[str]) -> str:
+    """Colons alone are no address: a time, or a name in C++. `::` and `::1` name no machine."""
+    try:
+        found = ip_address(match["ip"])
+    except ValueError:
+        return match[0]
+    return match[0] if found.is_unspecified or found.is_loopback else REDACTED + match["end"]
 
 
 def _pseudonym(key: bytes, text: str) -> str:

@@ -31,36 +31,38 @@ class Point:
 
 @dataclass(frozen=True)
 class Step:
-    """At the run with this place; `ratio` is its value over the median before."""
+    """At the run with this place; `before` is the median of the runs before it, `ratio` its value over that: None where that
+    is 0."""
 
     place: int
-    ratio: float
+    before: float
+    ratio: float | None
     worse: bool
     confirmed: bool
 
 
 def steps(points: Sequence[Point], *, lower_is_better: bool) -> list[Step]:
     """All steps, oldest first."""
-    used = [i for i, one in enumerate(points) if one.counts and one.value is not None and one.value > 0]
+    used = [i for i, one in enumerate(points) if one.counts and one.value is not None and one.value >= 0]
     found: list[Step] = []
     begin = 0
     for k, place in enumerate(used):
         before = [points[i] for i in used[max(begin, k - WINDOW) : k]]
         if len(before) < MIN_BEFORE or not _apart(points[place], before):
             continue
-        level = _level(before)
-        ratio = _known(points[place]) / level
+        level, value = _level(before), _known(points[place])
         following = used[k + 1] if k + 1 < len(used) else None
-        if following is not None and not _same_side(points[following], before, ratio):
+        if following is not None and not _same_side(points[following], before, value > level):
             continue  # one odd run among others is no step
-        found.append(Step(place, ratio, (ratio > 1) == lower_is_better, following is not None))
+        ratio = value / level if level else None
+        found.append(Step(place, level, ratio, (value > level) == lower_is_better, following is not None))
         begin = k
     return found
 
 
 def _apart(one: Point, before: Sequence[Point]) -> bool:
-    value = _known(one)
-    if abs(value / _level(before) - 1) < MIN_CHANGE:
+    value, level = _known(one), _level(before)
+    if value == level or abs(value - level) < MIN_CHANGE * level:
         return False
     low = min(_known(other) if other.low is None else other.low for other in before)
     high = max(_known(other) if other.high is None else other.high for other in before)
@@ -71,8 +73,8 @@ def _apart(one: Point, before: Sequence[Point]) -> bool:
     return (value if one.low is None else one.low) > high or (value if one.high is None else one.high) < low
 
 
-def _same_side(one: Point, before: Sequence[Point], ratio: float) -> bool:
-    return _apart(one, before) and (_known(one) / _level(before) > 1) == (ratio > 1)
+def _same_side(one: Point, before: Sequence[Point], above: bool) -> bool:
+    return _apart(one, before) and (_known(one) > _level(before)) == above
 
 
 def _level(before: Sequence[Point]) -> float:

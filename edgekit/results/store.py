@@ -63,7 +63,7 @@ class Store:
         Raises InputError: E_RECORD_CONFLICT where another record has this id, E_SAMPLES where samples and
         record do not fit together, E_RECORD where it cannot be read or `started_at` is no ISO 8601 time, E_LABEL.
         """
-        entry = _entry(record, samples, None if labels is None else labelling.checked(labels))
+        entry = _entry(record, samples, labels)
         with self.database.writing() as connection:
             added = add_entries(connection, [entry])
             if ends is not None:
@@ -158,6 +158,13 @@ class Store:
         labelling.checked(put)
         with self.database.writing() as connection:
             return labelling.change_labels(connection, resolved(connection, run), put, remove)
+
+    def replace_labels(self, run: str, labels: Mapping[str, str]) -> None:
+        """All labels of a run at once, as another store had them."""
+        with self.database.writing() as connection:
+            run_id = resolved(connection, run)
+            gone = set(asking.labels_of(connection, run_id)) - set(labels)
+            labelling.change_labels(connection, run_id, labels, gone)
 
     def changed_labels(self, run: str) -> dict[str, str] | None:
         """A run's labels where they are not those that its record says; else None."""
@@ -265,6 +272,8 @@ class Store:
 
 def _entry(given: Record | bytes, samples: Samples | None, labels: Mapping[str, str] | None = None) -> Entry:
     record, data = (decode(given), one_line(given)) if isinstance(given, bytes) else (given, encode(given))
+    if labels is not None:
+        labelling.checked_of(record, labels)
     return entry_of(record, data, samples or Samples(), labels)
 
 

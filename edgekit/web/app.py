@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator
 from urllib.parse import parse_qs
 
 from fastapi import FastAPI, Request
@@ -17,7 +15,6 @@ from edgekit.errors import EdgekitError, InputError
 from edgekit.results.markup import Html, el
 from edgekit.results.parts import title_of
 from edgekit.results.store import Store
-from edgekit.results.under_way import digest
 from edgekit.web import access, openapi, progress, rest
 from edgekit.web.best_page import best_page
 from edgekit.web.compare_page import compare_page
@@ -25,14 +22,13 @@ from edgekit.web.figures import DRAWING
 from edgekit.web.guard import Guard
 from edgekit.web.labels import changed
 from edgekit.web.layout import STATIC, error_page, page, static
-from edgekit.web.listing import listing, newest_run
+from edgekit.web.listing import listing
+from edgekit.web.news import News
 from edgekit.web.queries import filters_of
 from edgekit.web.run_page import run_page
 from edgekit.web.settings import Settings
 from edgekit.web.trends_page import trends_page
 
-LIVE_PERIOD_S = 2.0
-QUIET_S = 15.0
 MAX_FORM_BYTES = 8192
 _LOGIN_PAUSE_S = 0.5
 """A wrong token costs so much time. That slows guessing down; what makes it hopeless is a token that nobody chose by hand."""
@@ -59,9 +55,11 @@ def create_app(store: Store, settings: Settings) -> FastAPI:
     def description() -> JSONResponse:
         return JSONResponse(openapi.document())
 
+    news = News(store)
+
     @app.get("/events")
     async def events(request: Request) -> StreamingResponse:
-        return StreamingResponse(_news(store, request), media_type="text/event-stream")
+        return StreamingResponse(news.stream(request), media_type="text/event-stream")
 
     return app
 
@@ -222,24 +220,3 @@ def status_of(error: EdgekitError) -> int:
     if isinstance(error, InputError):
         return {"E_NO_RUN": 404, "E_RECORD_CONFLICT": 409}.get(error.code, 400)
     return 503
-
-
-async def _news(store: Store, request: Request) -> AsyncIterator[str]:
-    """`newest`: the newest run's id, `under-way`: what is being measured, by a digest; as JSON, when the page asks and
-    whenever they are others. Something every 15 s, so that a dead link is noticed."""
-    known: dict[str, str] = {}
-    quiet_s = 0.0
-    while not await request.is_disconnected():
-        for name, found in (await run_in_threadpool(_state, store)).items():
-            if known.get(name) != found:
-                known[name], quiet_s = found, 0.0
-                yield f"event: {name}\ndata: {json.dumps(found)}\n\n"
-        if quiet_s >= QUIET_S:
-            quiet_s = 0.0
-            yield ": still here\n\n"
-        await asyncio.sleep(LIVE_PERIOD_S)
-        quiet_s += LIVE_PERIOD_S
-
-
-def _state(store: Store) -> dict[str, str]:
-    return {"newest": newest_run(store), "under-way": digest(store.under_way())}

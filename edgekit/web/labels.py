@@ -34,11 +34,14 @@ def label_forms(run_id: str, labels: Mapping[str, str]) -> Html:
         class_="label",
         aria_label="Set a label",
     )
-    return card(
-        None,
+    return el(
+        "section",
         el("h2", "Labels", id="labels", tabindex="-1"),
-        el("ul", there, class_="labels") if there else el("p", "This run has no labels.", class_="fine"),
-        setting,
+        card(
+            None,
+            el("ul", there, class_="labels") if there else el("p", "This run has no labels.", class_="fine"),
+            setting,
+        ),
     )
 
 

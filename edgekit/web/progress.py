@@ -18,7 +18,7 @@ def section(rows: Sequence[UnderWay]) -> Html:
 
 
 def _card(rows: Sequence[UnderWay]) -> Html:
-    head = ["Model", "Device", "Stage", "Median so far", "Since", "Last heard"]
+    head = ["Model", "Device", "Stage", "Median so far", "Since"]
     return card(
         None,
         el("h2", "Under way"),
@@ -35,10 +35,13 @@ def _row(row: UnderWay) -> list[Child]:
         aria_label=f"Launches of {row.model}",
     )
     return [
-        [row.model, f"@{row.version}" if row.version else None, el("small", row.recipe or "no recipe")],
-        [row.device_model or row.device, el("small", row.runtime or w.UNKNOWN)],
+        [
+            row.model,
+            f"@{row.version}" if row.version else None,
+            el("small", row.recipe) if row.recipe else None,
+        ],
+        [row.device_model or row.device, el("small", row.runtime) if row.runtime else None],
         [row.stage, bar],
         w.time(row.median_us),
-        row.started_at[:16].replace("T", " "),
-        row.heard_at[11:19],
+        [row.started_at[:16].replace("T", " "), el("small", f"heard of at {row.heard_at[11:19]}")],
     ]

@@ -24,14 +24,15 @@ def run_page(record: Record, samples: Samples, labels: Mapping[str, str]) -> lis
     links = [
         el("a", "Trend of this model here", href=url("/trends", same)),
         el("a", "Its runs here", href=url("/", same)),
+        el("a", "Labels", href="#labels"),
         el("a", "Record (JSON)", href=f"{where}/record.json", download=""),
         el("a", "All samples (CSV)", href=f"{where}/samples.csv", download=""),
     ]
     return [
         el("div", lead(record), badge(record.verdict.state), class_="actions"),
         el("nav", links, class_="actions", aria_label="This run"),
-        label_forms(record.id, labels),
         chapter(record, samples, "r", DETAIL),
+        label_forms(record.id, labels),
         el("h2", "Raw samples"),
         _raw(samples),
     ]

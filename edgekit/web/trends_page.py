@@ -10,9 +10,10 @@ from edgekit.records.metrics import metric
 from edgekit.results import wording as w
 from edgekit.results.asking import RunRow, Trend
 from edgekit.results.chapter import figure
+from edgekit.results.marks import marks_of, step_words
 from edgekit.results.markup import Child, Html, el
 from edgekit.results.parts import badge, table
-from edgekit.results.steps import Point, Step, steps
+from edgekit.results.steps import Point, Step
 from edgekit.results.store import Store
 from edgekit.web.figures import trend_figure
 from edgekit.web.layout import run_url
@@ -49,9 +50,8 @@ def trends_page(store: Store, parameters: Mapping[str, str]) -> tuple[list[Child
 
 
 def _section(trend: Trend, wanted: Metric, number: int) -> Html:
-    points = [point_of(row, wanted) for row in trend.runs]
-    found = steps(points, lower_is_better=wanted.lower_is_better)
-    releases = releases_of(trend.runs)
+    marks = marks_of(trend.runs, wanted)
+    points, found, releases = marks.points, marks.steps, marks.releases
     where = trend.device_model or trend.device
     plot = trend_figure(trend.runs, points, found, sorted(releases), wanted, f"t{number}")
     title = f"{trend.model} on {where}"
@@ -76,30 +76,6 @@ def _section(trend: Trend, wanted: Metric, number: int) -> Html:
     )
 
 
-def point_of(row: RunRow, wanted: Metric) -> Point:
-    """A run's value, with its interval where the metric has one."""
-    low = high = None
-    if wanted.name == "median_latency":
-        low, high = row.ci95_low_us, row.ci95_high_us
-    return Point(row.value(wanted.name), low, high, counts=row.verdict != "invalid")
-
-
-def releases_of(rows: Sequence[RunRow]) -> dict[int, str]:
-    """Where the model's or the runtime's version is not the run's before: its place, and what changed."""
-    found: dict[int, str] = {}
-    for i in range(1, len(rows)):
-        before, now = rows[i - 1], rows[i]
-        changes = []
-        if (before.model_version, before.model_sha256) != (now.model_version, now.model_sha256):
-            old, new = before.model_version or "?", now.model_version or "?"
-            changes.append(f"model {old} → {new}" if old != new else f"model file changed ({new})")
-        if before.runtime_version != now.runtime_version:
-            changes.append(f"{now.runtime} {before.runtime_version or '?'} → {now.runtime_version or '?'}")
-        if changes:
-            found[i] = ", ".join(changes)
-    return found
-
-
 def _marks(
     rows: Sequence[RunRow], found: Sequence[Step], releases: Mapping[int, str], wanted: Metric
 ) -> Html | None:
@@ -107,14 +83,13 @@ def _marks(
     lines: list[tuple[int, Child]] = []
     for one in found:
         kind = "Regression" if one.worse else "Improvement"
-        sure = "" if one.confirmed else ", by one run so far"
         lines.append(
             (
                 one.place,
                 el(
                     "li",
                     el("span", kind, class_="worse" if one.worse else "better"),
-                    f": {wanted.title.lower()} {w.significant(one.ratio, 3)} × what it was{sure}, ",
+                    f": {step_words(one, wanted)}, ",
                     el(
                         "a",
                         rows[one.place].started_at[:16].replace("T", " "),
@@ -136,7 +111,9 @@ def _marks(
 def _numbers(
     rows: Sequence[RunRow], points: Sequence[Point], found: Sequence[Step], wanted: Metric, title: str
 ) -> list[Html]:
-    marked = {one.place: f"{w.significant(one.ratio, 3)} ×" for one in found}
+    marked = {
+        one.place: f"{w.significant(one.ratio, 3)} ×" if one.ratio is not None else "from 0" for one in found
+    }
     body = [
         [
             el("a", rows[i].started_at[:16].replace("T", " "), href=run_url(rows[i].id)),

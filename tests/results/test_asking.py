@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ import pytest
 from edgekit.errors import InputError, StoreError
 from edgekit.records import Accuracy, Device, Energy, Latency, Model, Record, Runtime, Verdict, new_id
 from edgekit.results import asking
-from edgekit.results.filters import Filter, parse_filters
+from edgekit.results.filters import Filter, parse_filters, parse_since
 from edgekit.results.store import Store
 from tests.benchmarking.records import record
 from tests.results.conftest import new_store
@@ -236,3 +237,20 @@ def test_reading_cannot_write(any_store: Store) -> None:
 def test_filters_may_be_given_as_values(store: Store) -> None:
     store.add(run(1))
     assert store.list([Filter("model", "~", ("det",))])
+
+
+def test_a_date_is_local_by_the_clock_of_that_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Daylight saving: what is asked in summer about a day in winter. A span is so many hours."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        winter, summer = parse_since("2026-01-15"), parse_since("2026-07-15T12:00")
+        assert winter.astimezone(UTC).isoformat() == "2026-01-14T23:00:00+00:00"
+        assert summer.astimezone(UTC).isoformat() == "2026-07-15T10:00:00+00:00"
+        now = datetime(2026, 3, 29, 12, tzinfo=UTC)  # that night the clocks went forward
+        assert now - parse_since("1d", now) == timedelta(hours=24)
+        assert parse_since("2026-01-15", now).isoformat() == "2026-01-15T00:00:00+00:00"
+        assert parse_since("0001-01-01").year == 1
+    finally:
+        monkeypatch.undo()
+        time.tzset()

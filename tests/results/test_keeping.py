@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from benchmarks.store_runs import runs
 from edgekit.cli.commands.results import results
 from edgekit.errors import EdgekitError, InputError, StoreError, VerificationError
 from edgekit.records import Asked, Device, Environment, Samples, TelemetryPoint
-from edgekit.results import backing_up
+from edgekit.results import backing_up, querying
 from edgekit.results.backing_up import backup, restore
-from edgekit.results.database import migrate
+from edgekit.results.database import migrate, open_database
 from edgekit.results.export import export
 from edgekit.results.filters import parse_filters
 from edgekit.results.foreign import google_benchmark_records
@@ -344,6 +344,55 @@ def test_a_query_answers_and_ends_in_time(hostile: Store) -> None:
     with pytest.raises(StoreError) as caught:
         ask(hostile.database, endless, timeout_s=0.3)
     assert caught.value.code == "E_STORE_TIMEOUT"
+
+
+def test_one_long_step_does_not_pass_the_deadline(some: Store) -> None:
+    """SQLite looks at the clock between steps only, and this is one."""
+    text = "replace(hex(zeroblob({})), '0', 'a')"
+    slow = f"SELECT {text.format(50_000)} LIKE '%' || {text.format(4_000)} || 'b'"
+    with pytest.raises(StoreError) as caught:
+        ask(some.database, slow, timeout_s=0.05)
+    assert caught.value.code == "E_STORE_TIMEOUT"
+
+
+def test_an_answer_is_not_larger_than_memory(hostile: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are fetched a few at a time; one too many is refused before the rest is there."""
+    monkeypatch.setattr(querying, "MAX_ANSWER_BYTES", 1 << 20)
+    sql = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < {}) SELECT {} FROM c"
+    wide = "hex(zeroblob(5000))" if hostile.place.is_sqlite else "repeat('x', 10000)"
+    assert len(ask(hostile.database, sql.format(90, wide)).rows) == 90
+    with pytest.raises(InputError) as caught:
+        ask(hostile.database, sql.format(9000, wide))
+    assert caught.value.code == "E_QUERY"
+    assert "MiB" in caught.value.message
+    assert len(ask(hostile.database, sql.format(350, "x")).rows) == 350
+
+
+def test_a_pool_that_is_used_up_is_the_stores_error(postgres: Any) -> None:
+    """Not a traceback: E_STORE_TIMEOUT, exit 8, and trying again can help."""
+    place = place_of(postgres.new_database())
+    migrate(place)
+    database = open_database(place)
+    database.engine.pool._timeout = 0.05  # type: ignore[attr-defined]
+    with ExitStack() as stack:
+        for _ in range(database.engine.pool.size() + database.engine.pool._max_overflow):  # type: ignore[attr-defined]
+            stack.enter_context(database.reading())
+        with pytest.raises(StoreError) as caught, database.reading():
+            pass
+    assert (caught.value.code, caught.value.exit_code, caught.value.transient) == ("E_STORE_TIMEOUT", 8, True)
+
+
+def test_the_newest_of_a_series_are_spared_whatever_is_asked(any_store: Store) -> None:
+    """`prune --older-than 90d --keep 2`: where there are two newer runs, old ones are not kept beside them."""
+    record, samples = next(runs(1))
+    made = [
+        msgspec.structs.replace(record, id=f"run-{day}", started_at=f"2026-01-0{day}T00:00:00Z")
+        for day in range(1, 7)
+    ]
+    any_store.add_many((one, samples) for one in made)
+    old = parse_filters(["until=2026-01-04T00:00:00Z"])
+    assert prune(any_store.database, old, keep=2, dry_run=True).runs == ("run-1", "run-2", "run-3")
+    assert prune(any_store.database, old, keep=4, dry_run=True).runs == ("run-1", "run-2")
 
 
 @pytest.mark.base

@@ -102,6 +102,21 @@ def test_what_a_record_brought_stays_as_it_is(store: Store, real: Run) -> None:
     assert store.get(run[0].id).labels == {}
 
 
+def test_labels_of_another_store_are_taken_as_far_as_they_could_be(store: Store, real: Run) -> None:
+    """What a record brought, however odd or many, goes along with what was changed since; what nobody could have set does not."""
+    odd = {"a\nb": "x" * 500, **{f"k{i}": "" for i in range(100)}}
+    run = labelled(real, **odd)
+    assert store.add(*run, labels={**odd, "k0": "new"})
+    assert store.labels(run[0].id)["k0"] == "new"
+    assert store.change_labels(run[0].id, {"k1": "new"})["k1"] == "new"
+    for wrong in ({"c\nd": ""}, {"a\nb": "y" * 500}, {f"n{i}": "" for i in range(102)}):
+        other = labelled(real, **odd)
+        with pytest.raises(InputError) as caught:
+            store.add(*other, labels=wrong)
+        assert caught.value.code == "E_LABEL"
+    assert store.count() == 1
+
+
 def test_the_command(tmp_path: Path, real: Run) -> None:
     from tests.cli.running import edgekit
 

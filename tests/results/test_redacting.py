@@ -49,6 +49,16 @@ def test_names_that_are_words_of_the_record_leave_it_a_record(address: str) -> N
         ("ssh://bob@[fe80::1%25eth0]:22", "cannot reach fe80::1%eth0", f"cannot reach {REDACTED}"),
         ("adb:R58M12ABCDE", "r58m12abcde, R58M12ABCDE_x", f"{REDACTED}, {REDACTED}_x"),
         ("adb:10.0.0.7:5555", "10.0.0.7 and 10.0.0.7:5555", f"{REDACTED} and {REDACTED}"),
+        (
+            "local:",
+            "[2001:db8::7]:22, fe80::1%wlan0: gone. At ::ffff:10.0.0.7, 2001:DB8:0:0:1:2:3:4.",
+            f"[{REDACTED}]:22, {REDACTED}: gone. At {REDACTED}, {REDACTED}.",
+        ),
+        (
+            "local:",
+            "std::add, face::begin, ::1, 12:30:45:07, a::z",
+            "std::add, face::begin, ::1, 12:30:45:07, a::z",
+        ),
         ("local:", "dc:a6:32:01:02:03 at 12:34:56", f"{REDACTED} at 12:34:56"),
     ],
 )

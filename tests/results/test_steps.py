@@ -22,6 +22,9 @@ def points(*values: float | None, spread: float | None = None) -> list[Point]:
 @pytest.mark.parametrize(
     ("values", "spread", "expected"),
     [
+        ((5, 5.1, 4.9, 0, 0), None, [(3, 0.0, False, True)]),  # 0 is a value
+        ((0, 0, 0, 5, 5), None, [(3, None, True, True)]),
+        ((0, 0, 0, 0, 0), None, []),
         ((100, 101, 99, 120, 121), None, [(3, 1.2, True, True)]),
         ((100, 101, 99, 80, 81), None, [(3, 0.8, False, True)]),
         ((100, 101, 99, 120), None, [(3, 1.2, True, False)]),
@@ -36,10 +39,14 @@ def points(*values: float | None, spread: float | None = None) -> list[Point]:
     ],
 )
 def test_steps(
-    values: tuple[float, ...], spread: float | None, expected: list[tuple[int, float, bool, bool]]
+    values: tuple[float, ...], spread: float | None, expected: list[tuple[int, float | None, bool, bool]]
 ) -> None:
     found = steps(points(*values, spread=spread), lower_is_better=True)
-    assert [(one.place, round(one.ratio, 2), one.worse, one.confirmed) for one in found] == expected
+    told = [
+        (one.place, None if one.ratio is None else round(one.ratio, 2), one.worse, one.confirmed)
+        for one in found
+    ]
+    assert told == expected
 
 
 def test_more_is_better_of_some_metrics_and_invalid_runs_do_not_count() -> None:

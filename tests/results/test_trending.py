@@ -46,3 +46,35 @@ def test_of_a_tool_that_tells_averages_the_interval_is_the_mean_s(tmp_path: Path
     table = runs_table(found, 200)
     (cells,) = [list(column.cells) for column in table.columns if column.header == "95 % interval"]
     assert set(cells) == {"unknown"}
+
+
+def test_the_command_tells_the_marks_of_the_page(tmp_path: Path) -> None:
+    """D3.3: steps and releases, in words and in --json; one run only is said to be one."""
+    from tests.cli.running import edgekit
+
+    store = Store(tmp_path / "a.sqlite")
+    record, _ = next(runs(1, seed=5))
+    for day, value, version in (
+        (1, 100, "1"),
+        (2, 101, "1"),
+        (3, 99, "1"),
+        (4, 0, "2"),
+        (5, 0, "2"),
+        (6, 7, "2"),
+    ):
+        accuracy = msgspec.structs.replace(record.accuracy, value=value / 1000)
+        model = msgspec.structs.replace(record.model, version=version)
+        moment = f"2026-01-0{day}T00:00:00.000Z"
+        valid = msgspec.structs.replace(record.verdict, state="valid")
+        store.add(
+            msgspec.structs.replace(
+                record, id=f"run-{day}", started_at=moment, accuracy=accuracy, model=model, verdict=valid
+            )
+        )
+    asked = ("results", "trend", "--metric", "accuracy", "--db", tmp_path / "a.sqlite")
+    text = edgekit(*asked).ok().stdout
+    assert "2026-01-04 00:00  regression: accuracy 0 × what it was\n" in text
+    assert "2026-01-04 00:00  release: model 1 → 2\n" in text
+    (found,) = edgekit(*asked, "--json").ok().json()["trends"]
+    assert [(one["run"], one["ratio"], one["worse"]) for one in found["steps"]] == [("run-4", 0.0, True)]
+    assert [(one["run"], one["changes"]) for one in found["releases"]] == [("run-4", "model 1 → 2")]

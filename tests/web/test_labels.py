@@ -57,6 +57,22 @@ def test_by_keyboard(serve: Serve, real: Run, visit: Visit) -> None:
     assert visit.complaints == []
 
 
+def test_in_a_browser_that_is_logged_in(serve: Serve, real: Run, visit: Visit) -> None:
+    """What the browser says of where the form comes from is what the server wants."""
+    served = serve(token=TOKEN)
+    served.store.add(*real)
+    page = visit.page
+    page.goto(f"{served.url}/runs/{real[0].id}")
+    page.keyboard.type(TOKEN)
+    page.keyboard.press("Enter")
+    page.get_by_label("Label", exact=True).fill("board")
+    page.get_by_label("Value", exact=True).fill("7")
+    page.get_by_role("button", name="Set label").click()
+    page.wait_for_url("**#labels")
+    assert served.store.labels("latest") == {"board": "7"}
+    assert visit.complaints == []
+
+
 def test_a_form_says_what_was_wrong(serve: Serve, real: Run) -> None:
     served = serve()
     served.store.add(*real)

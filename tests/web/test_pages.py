@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -303,9 +305,9 @@ def test_new_runs_are_told_while_a_page_is_open(
     """D3.5: live, and what is under way."""
     import urllib.request
 
-    from edgekit.web import app
+    from edgekit.web import news
 
-    monkeypatch.setattr(app, "LIVE_PERIOD_S", 0.1)
+    monkeypatch.setattr(news, "PERIOD_S", 0.1)
     served = any_served
     with urllib.request.urlopen(f"{served.url}/events", timeout=60) as stream:
         assert stream.readline() == b"event: newest\n"
@@ -323,3 +325,32 @@ def test_new_runs_are_told_while_a_page_is_open(
         served.store.add(*real, ends="a")
         lines = [stream.readline() for _ in range(2)]
     assert lines == [b"event: newest\n", f'data: "{real[0].id}"\n'.encode()]
+
+
+def test_an_id_of_any_letters_is_told_as_the_page_has_it(serve: Serve, real: Run) -> None:
+    """As JSON: an id is no line of the stream, and the script compares it with what the page knows."""
+    import urllib.request
+
+    served = serve()
+    run = 'a"é\u2028\ndata: x'
+    served.store.add(msgspec.structs.replace(real[0], id=run), real[1])
+    with urllib.request.urlopen(f"{served.url}/events", timeout=60) as stream:
+        assert stream.readline() == b"event: newest\n"
+        assert json.loads(stream.readline().removeprefix(b"data: ")) == run
+        assert stream.readline() == b"\n"
+
+
+def test_many_open_pages_ask_the_store_no_more_than_one(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database has only so many connections; a page that is left open must not take one of them again and again."""
+    from edgekit.web import news
+
+    monkeypatch.setattr(news, "PERIOD_S", 600.0)
+    served, calls = serve(), []
+    monkeypatch.setattr(news, "newest_run", lambda store: calls.append(store) or "a")
+    found = news.News(served.store)
+    with ThreadPoolExecutor(16) as pool:
+        states = list(pool.map(lambda _: found.state(), range(64)))
+    assert states == [{"newest": "a", "under-way": ""}] * 64
+    assert len(calls) == 1

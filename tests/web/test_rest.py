@@ -173,6 +173,46 @@ def test_a_push_goes_on_where_it_was_cut(
     assert TOKEN not in repr(remote(again.url, TOKEN))
 
 
+def test_a_push_without_names_is_known_there_the_next_time(
+    serve: Serve, real: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D3.6: `--redact`. Nothing that names a machine, a person or a moment arrives; done again nothing is sent; other places
+    cannot tell by the pseudonyms that these are the same runs."""
+    monkeypatch.setenv("EDGEKIT_DATA_DIR", str(tmp_path / "data"))
+    here = Store(tmp_path / "here.sqlite")
+    named = msgspec.structs.replace(
+        real[0],
+        id=r.new_id(),
+        device=r.Device(address="ssh://bob@lab-7", model="Pi"),
+        labels={"host": "lab-7", "board": "7"},
+    )
+    here.add(named, real[1])
+    here.change_labels(named.id, {"owner": "bob", "note": "at lab-7"})
+    served = serve("there.sqlite")
+    url = served.url
+    key = sharing.push_key(remote(url, None))
+    done = push_runs(here, remote(url, None), here.ids(), redact=key)
+    assert done.sent == (named.id,)
+    (row,) = served.store.list()
+    data, _ = served.store.get_bytes(row.id)
+    for name in (b"bob", b"lab-7", named.id.encode(), named.started_at[11:].encode()):
+        assert name not in data
+    assert served.store.labels(row.id)["board"] == "7"
+    assert len(served.store.samples(row.id).launches) == len(real[1].launches)
+    assert sharing.push_key(remote(url, None)) == key
+    again = push_runs(here, remote(url, None), here.ids(), redact=key)
+    assert (again.sent, again.there) == ((), 1)
+    here.change_labels(named.id, {"note": "other"})  # other bytes, the same run
+    again = push_runs(here, remote(url, None), here.ids(), redact=key)
+    assert (again.sent, again.there, again.conflicts) == ((), 1, ())
+    assert sharing.push_key(remote("https://other.example", None)) != key
+    assert (tmp_path / "data" / "redact.key").stat().st_mode & 0o077 == 0
+    (tmp_path / "data" / "redact.key").write_bytes(b"")
+    with pytest.raises(HostError) as caught:
+        sharing.push_key(remote(url, None))
+    assert caught.value.code == "E_PUSH_KEY"
+
+
 @pytest.mark.parametrize(
     ("status", "told", "pauses_s", "seconds", "expected"),
     [
@@ -255,10 +295,11 @@ def test_the_commands_serve_and_push(real: Run, tmp_path: Path) -> None:
                 told += line
             url = json.loads(told)["url"]
             env = {**os.environ, "EDGEKIT_TOKEN": TOKEN, "http_proxy": "http://127.0.0.1:9", "no_proxy": ""}
+            env["EDGEKIT_DATA_DIR"] = str(tmp_path / "data")
             push = [*edgekit, "results", "push", url, "--db", "here.sqlite", "--json"]
-            for sent in ([real[0].id], []):
+            for sent, more in (([real[0].id], []), ([], []), ([real[0].id], ["--redact"])):
                 done = subprocess.run(
-                    push, capture_output=True, text=True, timeout=120, cwd=tmp_path, env=env
+                    [*push, *more], capture_output=True, text=True, timeout=120, cwd=tmp_path, env=env
                 )
                 assert done.returncode == 0, done.stdout + done.stderr
                 assert json.loads(done.stdout)["sent"] == sent

@@ -93,10 +93,12 @@ def show_difference(session: Session, found: Difference) -> None:
 def trend(session: Session, filters: tuple[str, ...], metric: str, limit: int, as_csv: bool) -> None:
     """A metric over time, for each model, recipe, profile, device and runtime that the filters name (see `results list`).
 
-    A run is marked where its 95 % interval lies beyond those of all five valid runs before it.
+    A run is marked where its 95 % interval lies beyond those of all five valid runs before it. Below the runs stand the steps
+    and releases that the dashboard's page of trends marks (docs/dashboard.md).
     """
     from edgekit.records.metrics import column_of
     from edgekit.records.metrics import metric as metric_named
+    from edgekit.results.marks import marks_of, step_words, told
     from edgekit.results.store import Store
     from edgekit.results.trending import points_of
 
@@ -130,20 +132,13 @@ def trend(session: Session, filters: tuple[str, ...], metric: str, limit: int, a
         )
         print_csv(session, (*columns, column_of(wanted), "change"), rows)
         return
-    document = {
-        "metric": wanted.name,
-        "unit": wanted.unit,
-        "trends": [
-            {
-                **{
-                    name: getattr(one, name)
-                    for name in ("project", "model", "recipe", "profile", "device", "device_model", "runtime")
-                },
-                "points": points,
-            }
-            for one, points in found
-        ],
-    }
+    names = ("project", "model", "recipe", "profile", "device", "device_model", "runtime")
+    trends = []
+    for one, points in found:
+        steps, releases = told(one.runs, marks_of(one.runs, wanted))
+        words = {name: getattr(one, name) for name in names}
+        trends.append({**words, "points": points, "steps": steps, "releases": releases})
+    document = {"metric": wanted.name, "unit": wanted.unit, "trends": trends}
 
     def render(_: Any) -> None:
         from edgekit.results.wording import metric_value
@@ -158,6 +153,13 @@ def trend(session: Session, filters: tuple[str, ...], metric: str, limit: int, a
                 value = metric_value(wanted, point.value)
                 line = f"  {point.started_at[:16].replace('T', ' ')}  {value:>12}  {point.verdict}{version}{mark}"
                 click.echo(printable(line))
+            marks = marks_of(one.runs, wanted)
+            lines = [(i, f"release: {changes}") for i, changes in marks.releases.items()]
+            for step in marks.steps:
+                kind = "regression" if step.worse else "improvement"
+                lines.append((step.place, f"{kind}: {step_words(step, wanted)}"))
+            for place, text in sorted(lines):
+                click.echo(printable(f"  {one.runs[place].started_at[:16].replace('T', ' ')}  {text}"))
 
     session.emit(document, render)
 

@@ -141,7 +141,11 @@ def import_(session: Session, files: tuple[str, ...], format_: Any, model: str |
 @click.argument("filters", nargs=-1, metavar="[FILTER]...")
 @click.option("--older-than", metavar="SPAN", help="Only runs from before this: 90d, 12w, or a date.")
 @click.option(
-    "--keep", type=click.IntRange(0), default=0, metavar="N", help="Spare the newest N of each series."
+    "--keep",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Spare the newest N of each series, of all its runs.",
 )
 @click.option("--samples-only", is_flag=True, help="Forget samples and telemetry; records stay.")
 @click.option("--yes", is_flag=True, help="Do it; without this it is only said what would go.")

@@ -17,6 +17,7 @@ from edgekit.cli.common import Session, command, db_option
 @click.option(
     "--plain-http", is_flag=True, help="Send the token over http:// to another machine all the same."
 )
+@click.option("--redact", is_flag=True, help="Without serials, hosts, users and times of the day.")
 @db_option
 @command
 def push(
@@ -26,14 +27,16 @@ def push(
     filters: tuple[str, ...],
     token_file: str | None,
     plain_http: bool,
+    redact: bool,
 ) -> None:
     """Send kept runs to the store of another dashboard (edgekit dashboard), with all samples; without RUN all of them.
 
-    What is there already is not sent, so it may be done again at any time, and goes on where it was cut.
+    What is there already is not sent, so it may be done again at any time, and goes on where it was cut. With --redact a run
+    is another record there, under a name that only this host can tell is this run's.
     """
     from pathlib import Path
 
-    from edgekit.api.sharing import push_runs, remote
+    from edgekit.api.sharing import push_key, push_runs, remote
     from edgekit.api.tokens import read_token
     from edgekit.errors import InputError
     from edgekit.results.store import Store
@@ -43,7 +46,7 @@ def push(
     there = remote(url, read_token(Path(token_file) if token_file else None), plain_http=plain_http)
     store = Store(session.results)
     ids = tuple(store.resolve(run) for run in runs) or store.ids(filters)
-    done = push_runs(store, there, ids)
+    done = push_runs(store, there, ids, redact=push_key(there) if redact else None)
     document = {
         "url": there.url,
         "sent": done.sent,

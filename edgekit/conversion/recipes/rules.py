@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib import import_module
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
+from edgekit.conversion.recipes.patterns import Budget, LayerPattern, PatternError
 from edgekit.conversion.recipes.schema import (
     FLOAT,
     Activations,
@@ -22,13 +20,8 @@ from edgekit.profiles.nodes import ListNode, MapNode, Node
 
 TARGETS = ("coreml", "executorch", "onnx", "tflite")
 """Those of edgekit; others may be installed elsewhere."""
-_PARSER: Any = import_module("re._parser")
-"""What `re` compiles from: a module without a public name since sre_parse was taken out of use."""
-_REPEATS, _KEEPS = ("MAX_REPEAT", "MIN_REPEAT"), ("POSSESSIVE_REPEAT", "ATOMIC_GROUP")
 _TELL_SIZES = ("onnx", "tflite")
 """Targets whose rules can go by the size of weights."""
-_FEW = 8
-"""Repetitions that end soon."""
 _BITS = {"int": (2, 4, 8), "float": (16, 32), "palette": (1, 2, 4, 6, 8)}
 _ACTIVATION_BITS = {"float": (32,), "dynamic": (8,), "static": (8, 16)}
 
@@ -109,34 +102,10 @@ def _scheme(
 def _not_a_pattern(text: str) -> str:
     """What is wrong with a rule's regular expression; empty where nothing is."""
     try:
-        re.compile(text)
-        endless = _repeats(_PARSER.parse(text), inside=False)
-    except (re.error, OverflowError, RecursionError) as error:
-        return f"is no regular expression: {error}"
-    if endless:
-        return (
-            "repeats what repeats itself, which can take for ever on a long name: make the inner one possessive (a++),"
-            " or write it without"
-        )
+        LayerPattern(text)
+    except PatternError as error:
+        return str(error)
     return ""
-
-
-def _repeats(parsed: Iterable[Any], *, inside: bool) -> bool:
-    """Whether a repetition without a limit lies in another, where neither gives up what it has taken: matching may take
-    time that doubles with each letter."""
-    for operation, given in parsed:
-        name = str(operation)
-        if name in _KEEPS:
-            continue
-        many = name in _REPEATS and given[1] > _FEW
-        if many and inside:
-            return True
-        parts = given[1] if name == "BRANCH" else given if isinstance(given, tuple) else (given,)
-        if any(
-            isinstance(part, _PARSER.SubPattern) and _repeats(part, inside=inside or many) for part in parts
-        ):
-            return True
-    return False
 
 
 def _at(tree: Node, path: Sequence[str | int]) -> Node:
@@ -159,12 +128,14 @@ def _dotted(path: Sequence[str | int]) -> str:
 
 
 class Planner:
-    """Says which scheme each operator of a model gets, and which rules fitted none."""
+    """Says which scheme each operator of a model gets, and which rules fitted none. `scheme` raises InputError E_RECIPE_RULE where
+    patterns take too long for the names."""
 
     def __init__(self, recipe: Recipe, target: str) -> None:
         self._recipe = recipe
+        budget = Budget()
         self._rules = [
-            (place, rule, re.compile(rule.layer) if rule.layer is not None else None)
+            (place, rule, LayerPattern(rule.layer, budget) if rule.layer is not None else None)
             for place, rule in recipe.rules_for(target)
         ]
         self._fitted: set[int] = set()
