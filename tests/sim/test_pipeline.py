@@ -13,6 +13,7 @@ import edgekit
 from edgekit.addresses import parse
 from edgekit.api.devices import connect
 from edgekit.api.doctor import check_device
+from edgekit.benchmarking.assemble import device_part
 from edgekit.benchmarking.gates import check_gate, parse_gate
 from edgekit.benchmarking.verdict import SIMULATED
 from edgekit.cli.commands.meters import meters
@@ -129,6 +130,14 @@ def test_without_sensors_what_cannot_be_seen_is_unknown() -> None:
         assert device.sensors.sampled() == ()
     before = record.conditions.before
     assert (before.temperature_mc, before.frequency_khz, before.governor, before.throttled) == (None,) * 4
+
+
+def test_a_simulated_phone_is_no_phone_in_a_list_of_runs() -> None:
+    """D1.2: its profile knows it by the real one's model; the record's has the mark all the same."""
+    with opened(address("pixel-8")) as device:
+        assert matching_profile(device.facts) == "pixel-8"
+        assert device_part(device.address, device.facts).model == "Pixel 8 (simulated)"
+        assert device_part("adb:0123", device.facts).model == "Pixel 8"
 
 
 def test_a_device_without_releases_says_how_one_gets_there(tmp_path: Path) -> None:
