@@ -145,6 +145,7 @@ def _begin(
     profile: Profile | None,
     options: BenchOptions,
 ) -> _Begun | None:
+    from edgekit.benchmarking.assemble import told_model
     from edgekit.benchmarking.plan import make_plan
     from edgekit.records.codec import new_id
     from edgekit.results.store import Store
@@ -168,7 +169,7 @@ def _begin(
         project=options.labels.get("project"),
         profile=profile.name if profile is not None else None,
         device=device.address,
-        device_model=facts.model,
+        device_model=told_model(device.address, facts),
         soc=facts.soc,
         abi=facts.abi,
         total=plan.launches,

@@ -34,10 +34,18 @@ from edgekit.records import Verdict as VerdictPart
 from edgekit.records.sustained import Sustained
 
 
+def told_model(address: str, facts: DeviceFacts) -> str | None:
+    """The device's model as runs tell it. A simulated phone has to bear the real one's model for its profile to know it; in
+    a list of runs it must not look like one that was measured."""
+    if facts.model is None or not address.startswith("sim:") or "simulated" in facts.model:
+        return facts.model
+    return f"{facts.model} (simulated)"
+
+
 def device_part(address: str, facts: DeviceFacts) -> Device:
     return Device(
         address=address,
-        model=facts.model,
+        model=told_model(address, facts),
         soc=facts.soc,
         abi=facts.abi,
         os=" ".join(part for part in (facts.os_name or facts.os, facts.os_version) if part) or None,

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from edgekit.benchmarking.evidence import told_step_us
+from edgekit.benchmarking.evidence import told_step
 from edgekit.benchmarking.regression import values_by_launch
 from edgekit.records import METRICS, Metric, Record, to_builtins, value_of
 from edgekit.stats.comparing import welch_ratio
@@ -65,8 +65,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 def difference(a: Record, b: Record) -> Difference:
     """`b` against `a`. Metrics that neither has are left out."""
-    step_us = max(told_step_us(a), told_step_us(b))
-    metrics = (_metric(a, b, metric, step_us) for metric in METRICS.values())
+    metrics = (_metric(a, b, metric) for metric in METRICS.values())
     fields = tuple(_fields(a, b))
     return Difference(
         a=a.id,
@@ -77,12 +76,12 @@ def difference(a: Record, b: Record) -> Difference:
     )
 
 
-def _metric(a: Record, b: Record, metric: Metric, step_us: float) -> MetricDifference:
+def _metric(a: Record, b: Record, metric: Metric) -> MetricDifference:
     old, new = value_of(a, metric), value_of(b, metric)
     found = None
     by_launch = values_by_launch(a, metric.name), values_by_launch(b, metric.name)
     if old is not None and new is not None:
-        found = welch_ratio(*by_launch, step_us if metric.unit == "us" else 0.0)
+        found = welch_ratio(*by_launch, told_step(metric, (a, b)))
     ratio = found.ratio if found is not None else new / old if old and new is not None else None
     return MetricDifference(
         metric=metric.name,

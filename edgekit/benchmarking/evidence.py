@@ -11,11 +11,13 @@ from edgekit.benchmarking.summaries import hidden_drift
 from edgekit.benchmarking.verdict import Evidence
 from edgekit.deployment.golden import Comparison
 from edgekit.devices.telemetry import Snapshot
-from edgekit.records import Latency, Launch, Record, TelemetryPoint
+from edgekit.records import Latency, Launch, Metric, Record, TelemetryPoint
 from edgekit.records.sustained import Sustained
 
 TICKS_PER_SECOND = 100.0
 """USER_HZ: the same on every ABI that Linux has (proc_stat(5), sysconf(_SC_CLK_TCK))."""
+PAGE_BYTES = 4096.0
+"""Memory of a process comes in pages; the smallest that the devices have."""
 SETTLE_US = 200_000.0
 """A governor needs so long to answer to a load; frequencies before that are not held against the run."""
 
@@ -161,6 +163,14 @@ def clock_step_us(launches: Sequence[Launch]) -> float:
 def told_step_us(record: Record) -> float:
     """By which steps the record's latencies are told: the clock's, or the last digit of what a tool prints."""
     return record.latency.resolution_us or clock_step_us(record.launches)
+
+
+def told_step(metric: Metric, records: Sequence[Record]) -> float:
+    """By which steps a metric of these records is told, in its unit: a difference that is no larger is none. 0 where there
+    are no steps."""
+    if metric.unit == "us":
+        return max(map(told_step_us, records))
+    return PAGE_BYTES if metric.unit == "bytes" else 0.0
 
 
 def timed_from_us(launch: Launch) -> float | None:

@@ -15,7 +15,7 @@ from statistics import fmean
 
 import msgspec
 
-from edgekit.benchmarking.evidence import told_step_us
+from edgekit.benchmarking.evidence import told_step
 from edgekit.benchmarking.gates import Gate, GateResult, check_gate
 from edgekit.records import Record
 from edgekit.records.metrics import metric
@@ -80,7 +80,7 @@ def confirm(gate: Gate, first: Record, second: Record, baseline: Record) -> Gate
             note=_noted(done, "both measurements failed; this metric has no test by launches"),
         )
     worse_is_more = gate.op in ("<=", "<")
-    step = max(map(told_step_us, (baseline, first, second))) if metric(gate.metric).unit == "us" else 0.0
+    step = told_step(metric(gate.metric), (baseline, first, second))
     worse, p_value = is_worse(old, new, step) if worse_is_more else is_worse(new, old, step)
     done = msgspec.structs.replace(done, p_value=p_value)
     if min(len(old), len(new)) < MIN_LAUNCHES:

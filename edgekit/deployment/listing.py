@@ -332,8 +332,15 @@ def no_release(device: Device, name: str, version: str | None) -> InputError:
         f"there is no {what} on the device{why}",
         code="E_NO_RELEASE",
         device=device.address,
-        hint=f"there are: {_names(rows) or 'none'}",
+        hint=f"there are: {names}" if (names := _names(rows)) else _no_releases(device.address),
     )
+
+
+def _no_releases(address: str) -> str:
+    hint = "there is none at all: edgekit push MODEL puts one there, and bench takes a model's file too"
+    if address.startswith("sim:") and "state=" not in address:
+        hint += "; a simulated device without state=FOLDER forgets its releases with each command"
+    return hint
 
 
 def printable(text: str | None) -> str:

@@ -11,6 +11,8 @@ from edgekit.registry import load, plugins
 from edgekit.stats.traces import Refused
 
 NO_METER = "none"
+SAYS_MORE = " (edgekit meters says what would)"
+"""Behind a reason for no meter, wherever it is told but in `edgekit meters`."""
 PREFERRED = (
     *("odpm", "rapl", "power-stats", "perfetto", "hwmon", "ina3221-iio", "tegrastats", "rpi-pmic", "sim"),
     *("battery", "battery-charge", "batterystats"),
@@ -58,7 +60,7 @@ def choose(
         unasked = (one for name, one in offers.items() if name not in ON_REQUEST and one.source is None)
         if (best := next(unasked, None)) is not None:
             return best
-        return Refused("no meter: nothing on the device tells its power (edgekit meters says what would)")
+        return Refused(f"no meter: nothing on the device tells its power{SAYS_MORE}")
     one = found.get(named)
     if isinstance(one, Offer):
         return one

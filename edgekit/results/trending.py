@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from edgekit.records.metrics import Metric
-from edgekit.results.asking import RunRow
+from edgekit.results.asking import RunRow, Trend
 
 RUNS_BEFORE = 5
 """A change is against so many valid runs: one of them alone may have been an odd one."""
@@ -30,6 +30,28 @@ class Point:
     @property
     def words(self) -> tuple[str, str, str | None, str]:
         return self.run, self.started_at, self.version, self.verdict
+
+
+def told_apart(trends: Sequence[Trend]) -> tuple[str, ...]:
+    """What sets each apart from the others of its model, recipe, device's model and runtime, which have the same title: the
+    profile, the project and the device's address, as far as those differ. Empty where the title is enough."""
+    return tuple(
+        ", ".join(_apart(one, [other for other in trends if _titled(other) == _titled(one)]))
+        for one in trends
+    )
+
+
+def _titled(one: Trend) -> tuple[str | None, ...]:
+    return one.model, one.recipe, one.device_model or one.device, one.runtime
+
+
+def _apart(one: Trend, alike: Sequence[Trend]) -> Iterator[str]:
+    if len({other.profile for other in alike}) > 1:
+        yield f"profile {one.profile}" if one.profile else "no profile"
+    if len({other.project for other in alike}) > 1:
+        yield f"project {one.project}" if one.project else "no project"
+    if len({other.device for other in alike}) > 1:
+        yield one.device
 
 
 def points_of(runs: Sequence[RunRow], wanted: Metric) -> tuple[Point, ...]:

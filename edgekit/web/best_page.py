@@ -58,7 +58,9 @@ def _found(found: Ranked, metrics: tuple[Metric, Metric]) -> list[Child]:
     return [
         figure(f"{metrics[1].title} against {metrics[0].title}", plot) if plot else None,
         card(
-            "Runs", table(head, body, label="Runs by both metrics"), el("p", " ".join(notes), class_="fine")
+            "Runs",
+            el("div", table(head, body, label="Runs by both metrics"), class_="ranked"),
+            el("p", " ".join(notes), class_="fine"),
         ),
     ]
 

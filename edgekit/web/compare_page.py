@@ -130,13 +130,13 @@ def _fields(fields: Sequence[FieldDifference]) -> Html:
     more = len(fields) - len(body)
     return card(
         None,
-        table(["", "A", "B"], body, label="What else differs"),
+        el("div", table(["", "A", "B"], body, label="What else differs"), class_="words"),
         el("p", f"{more} more are in the records.", class_="fine") if more > 0 else None,
     )
 
 
 def _value(value: object) -> Html:
-    shown = w.UNKNOWN if value is None else str(value)
+    shown = "–" if value is None else str(value)
     return el("span", shown[:200], class_="value")
 
 

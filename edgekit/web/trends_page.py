@@ -15,6 +15,7 @@ from edgekit.results.markup import Child, Html, el
 from edgekit.results.parts import badge, table
 from edgekit.results.steps import Point, Step
 from edgekit.results.store import Store
+from edgekit.results.trending import told_apart
 from edgekit.web.figures import trend_figure
 from edgekit.web.layout import run_url
 from edgekit.web.listing import alert, filter_form, newest_run, select
@@ -37,7 +38,8 @@ def trends_page(store: Store, parameters: Mapping[str, str]) -> tuple[list[Child
         found = store.trend(filters_of(parameters), limit=MAX_RUNS)
     except InputError as error:
         return [alert(error), form], 400, newest_run(store)
-    sections = [_section(one, wanted, i) for i, one in enumerate(found[:MAX_FIGURES])]
+    apart = told_apart(found)
+    sections = [_section(one, wanted, i, apart[i]) for i, one in enumerate(found[:MAX_FIGURES])]
     notes: list[Child] = []
     if not found:
         notes.append(el("p", "No run meets these filters.", class_="card"))
@@ -49,15 +51,13 @@ def trends_page(store: Store, parameters: Mapping[str, str]) -> tuple[list[Child
     return [form, el("div", notes, sections, id="live")], 200, newest_run(store)
 
 
-def _section(trend: Trend, wanted: Metric, number: int) -> Html:
+def _section(trend: Trend, wanted: Metric, number: int, apart: str) -> Html:
     marks = marks_of(trend.runs, wanted)
     points, found, releases = marks.points, marks.steps, marks.releases
     where = trend.device_model or trend.device
     plot = trend_figure(trend.runs, points, found, sorted(releases), wanted, f"t{number}")
     title = f"{trend.model} on {where}"
-    about = " · ".join(
-        [trend.recipe or "no recipe", trend.runtime, *([trend.profile] if trend.profile else [])]
-    )
+    about = " · ".join(filter(None, [trend.recipe or "no recipe", trend.runtime, trend.profile, apart]))
     return el(
         "section",
         el("h2", title),

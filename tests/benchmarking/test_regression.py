@@ -10,12 +10,14 @@ import pytest
 from edgekit.api.gating import options_again
 from edgekit.benchmarking import BenchOptions, Outcome
 from edgekit.benchmarking.ci_report import annotation_lines, junit
+from edgekit.benchmarking.difference import difference
 from edgekit.benchmarking.gates import check_gate, parse_gate
 from edgekit.benchmarking.regression import confirm, is_worse
 from edgekit.cli.common import Session
 from edgekit.cli.render import render_outcome
 from edgekit.errors import InputError
-from edgekit.records import Accuracy, Device, Latency, Model, Plan, Verdict
+from edgekit.records import Accuracy, Device, Latency, Launch, Memory, Model, Plan, Record, Verdict
+from edgekit.records.memory import LaunchMemory
 from tests.benchmarking.records import record
 
 pytestmark = pytest.mark.base
@@ -230,3 +232,25 @@ def test_one_step_of_what_a_tool_prints_is_no_regression() -> None:
     assert (found.passed, found.confirmed) == (True, False)
     far = record([70.0] * 5, latency=msgspec.structs.replace(coarse, median=70.0))
     assert confirm(GATE, far, far, base).confirmed is True
+
+
+def test_a_page_of_memory_is_no_difference() -> None:
+    """D1.10, D3.3: launches that all peak at the same number tell a page more for certain, which says nothing of the model."""
+
+    def peaked(peak_bytes: int) -> Record:
+        launches = [
+            Launch(index=i, median_us=100.0 + i, memory=LaunchMemory(peak_rss_bytes=peak_bytes))
+            for i in range(5)
+        ]
+        return record(BASE, launches=tuple(launches), memory=Memory(peak_rss=peak_bytes))
+
+    def change(a: Record, b: Record) -> str:
+        (found,) = [one for one in difference(a, b).metrics if one.metric == "peak_rss"]
+        return found.change
+
+    base, page, much = (peaked(11_000_000 + more) for more in (0, 4096, 40_960))
+    assert (change(base, page), change(page, base)) == ("no_difference", "no_difference")
+    assert (change(base, much), change(much, base)) == ("worse", "better")
+    gate = parse_gate("peak_rss <= baseline")
+    assert confirm(gate, page, page, base).passed is True
+    assert confirm(gate, much, much, base).confirmed is True

@@ -463,6 +463,9 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert told("query", "SELECT count(*) AS n FROM runs")["rows"] == [[6]]
     for command in (["list"], ["diff", a], ["trend"], ["best"], ["query", "SELECT 1"], ["show"]):
         assert edgekit(*command).exit_code == 0
+    assert edgekit("label", a, "shelf=3").exit_code == 0
+    assert "shelf=3" in edgekit("show", a).stdout
+    assert "labels.shelf: 3 -> –" in edgekit("diff", a).stdout
     told("export", "-f", "verdict=valid", "--samples", "-o", str(tmp_path / "x.jsonl"))
     assert told("import", str(tmp_path / "x.jsonl"), db="other.sqlite")["files"][0]["added"] == 6
     told("backup", str(tmp_path / "b.sqlite"))

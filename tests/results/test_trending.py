@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,9 @@ import pytest
 from benchmarks.store_runs import runs
 from edgekit.cli.commands.results_render import runs_table
 from edgekit.records.metrics import metric
-from edgekit.results.asking import RunRow
+from edgekit.results.asking import RunRow, Trend
 from edgekit.results.store import Store
-from edgekit.results.trending import points_of
+from edgekit.results.trending import points_of, told_apart
 
 pytestmark = pytest.mark.base
 
@@ -46,6 +48,38 @@ def test_of_a_tool_that_tells_averages_the_interval_is_the_mean_s(tmp_path: Path
     table = runs_table(found, 200)
     (cells,) = [list(column.cells) for column in table.columns if column.header == "95 % interval"]
     assert set(cells) == {"unknown"}
+
+
+def test_series_of_one_title_are_told_apart_by_what_differs() -> None:
+    """D3.3: two devices of one model, or two projects, are no series that a reader has to guess at."""
+    here = Trend(None, "m", None, "pi", "ssh://a", "Pi 5", "litert", ())
+    other = dataclasses.replace(here, device="ssh://b")
+    vision = dataclasses.replace(other, project="vision")
+    alone = dataclasses.replace(here, recipe="int8-static")
+    assert told_apart([here]) == ("",)
+    assert told_apart([here, alone, other]) == ("ssh://a", "", "ssh://b")
+    assert told_apart([here, other, vision]) == (
+        "no project, ssh://a",
+        "no project, ssh://b",
+        "project vision, ssh://b",
+    )
+    assert told_apart([here, dataclasses.replace(here, profile=None)]) == ("profile pi", "no profile")
+
+
+def test_a_narrow_table_breaks_the_device_and_not_the_version(tmp_path: Path) -> None:
+    from rich.console import Console
+
+    found = [
+        dataclasses.replace(
+            row, model_name="digits", model_version="18c50cd15c17", device_model="Raspberry Pi 5 (simulated)"
+        )
+        for row in rows(tmp_path)
+    ]
+    console = Console(width=80, file=io.StringIO())
+    with console.capture() as text:
+        console.print(runs_table(found, 80))
+    assert text.get().count("digits@18c50cd15c17") == len(found)
+    assert all(len(line) <= 80 for line in text.get().splitlines())
 
 
 def test_the_command_tells_the_marks_of_the_page(tmp_path: Path) -> None:

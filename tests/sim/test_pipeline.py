@@ -7,15 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import edgekit
 from edgekit.addresses import parse
 from edgekit.api.devices import connect
 from edgekit.api.doctor import check_device
+from edgekit.benchmarking.assemble import device_part
 from edgekit.benchmarking.gates import check_gate, parse_gate
 from edgekit.benchmarking.verdict import SIMULATED
+from edgekit.cli.commands.meters import meters
 from edgekit.config import Config
 from edgekit.deployment import gc, releases, rollback
+from edgekit.deployment.listing import no_release
 from edgekit.devices.discovery import discover, matching_profile
 from edgekit.devices.readiness import cool_down
 from edgekit.errors import DeviceBusy, DevicePermission, EdgekitError, HostError, InputError
@@ -126,6 +130,33 @@ def test_without_sensors_what_cannot_be_seen_is_unknown() -> None:
         assert device.sensors.sampled() == ()
     before = record.conditions.before
     assert (before.temperature_mc, before.frequency_khz, before.governor, before.throttled) == (None,) * 4
+
+
+def test_a_simulated_phone_is_no_phone_in_a_list_of_runs() -> None:
+    """D1.2: its profile knows it by the real one's model; the record's has the mark all the same."""
+    with opened(address("pixel-8")) as device:
+        assert matching_profile(device.facts) == "pixel-8"
+        assert device_part(device.address, device.facts).model == "Pixel 8 (simulated)"
+        assert device_part("adb:0123", device.facts).model == "Pixel 8"
+
+
+def test_a_device_without_releases_says_how_one_gets_there(tmp_path: Path) -> None:
+    """D1.9: a hint that there are none is no hint; a device that forgets them with its process says so."""
+    with opened(address()) as device:
+        hint = no_release(device, "digits", None).hint
+        assert "edgekit push" in hint
+        assert "state=FOLDER" in hint
+    with opened(address(state=str(tmp_path))) as device:
+        assert "state=" not in no_release(device, "digits", None).hint
+        push(open_model(MODEL), device, smoke=False)
+        assert no_release(device, "other", None).hint.startswith("there are: digits@")
+
+
+def test_meters_do_not_send_the_reader_to_themselves() -> None:
+    """D1.9: what they say of a device without any."""
+    told = CliRunner().invoke(meters, ["-d", address(sensors="no")]).stdout
+    assert "nothing on the device tells its power" in told
+    assert "edgekit meters says" not in told
 
 
 def test_telemetry_is_in_device_time_and_heats_up() -> None:

@@ -37,6 +37,7 @@ def render(session: Session, found: PowerMeters) -> None:
     from rich.table import Table
 
     from edgekit.cli.commands.releases import shown
+    from edgekit.meters.choice import SAYS_MORE
     from edgekit.units import format_time
 
     table = Table("", "meter", "measures", "of it, not", "reading", "launches of", box=None, pad_edge=False)
@@ -55,7 +56,7 @@ def render(session: Session, found: PowerMeters) -> None:
     if there:
         session.console.print(table)
     if found.unavailable:
-        session.console.print(shown(found.unavailable))
+        session.console.print(shown(found.unavailable.removesuffix(SAYS_MORE)))
     for row in found.meters:
         if not row.available:
             needed = f" It would need: {shown(row.needed)}." if row.needed else ""

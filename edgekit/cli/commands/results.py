@@ -170,6 +170,8 @@ def _show(session: Session, record: Record) -> None:
         missing.setdefault(why, []).append(name)
     for why, names in missing.items():
         lines.add_row(", ".join(names), escape(printable(why)))
+    if record.labels:
+        lines.add_row("labels", escape(printable(", ".join(f"{k}={v}" for k, v in record.labels.items()))))
     lines.add_row("verdict", f"{record.verdict.state}: {VERDICTS[record.verdict.state][1]}")
     for reason in record.verdict.reasons:
         lines.add_row("", escape(printable(f"- {reason}")))

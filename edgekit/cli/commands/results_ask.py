@@ -69,7 +69,8 @@ def show_difference(session: Session, found: Difference) -> None:
     click.echo(f"a {found.a}\nb {found.b}")
     session.console.print(table)
     for other in found.fields:
-        click.echo(printable(f"{other.path}: {other.a} -> {other.b}"))
+        a, b = ("–" if value is None else value for value in (other.a, other.b))
+        click.echo(printable(f"{other.path}: {a} -> {b}"))
     for warning in found.warnings:
         click.echo(printable(f"note: {warning}"), err=True)
 
@@ -100,7 +101,7 @@ def trend(session: Session, filters: tuple[str, ...], metric: str, limit: int, a
     from edgekit.records.metrics import metric as metric_named
     from edgekit.results.marks import marks_of, step_words, told
     from edgekit.results.store import Store
-    from edgekit.results.trending import points_of
+    from edgekit.results.trending import points_of, told_apart
 
     wanted = metric_named(metric)
     found = [(one, points_of(one.runs, wanted)) for one in Store(session.results).trend(filters, limit=limit)]
@@ -145,8 +146,8 @@ def trend(session: Session, filters: tuple[str, ...], metric: str, limit: int, a
 
         if not found:
             click.echo("no runs", err=True)
-        for one, points in found:
-            click.echo(printable(_title(one)))
+        for (one, points), apart in zip(found, told_apart([one for one, _ in found]), strict=True):
+            click.echo(printable(f"{_title(one)} ({apart})" if apart else _title(one)))
             for point in points:
                 mark = {"better": "  better", "worse": "  WORSE"}.get(point.change or "", "")
                 version = f"  {point.version}" if point.version else ""

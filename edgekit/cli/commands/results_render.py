@@ -20,6 +20,9 @@ WIDE_COLUMNS = 120
 """A terminal of at least so many characters shows runtime and memory too."""
 MIDDLE_COLUMNS = 100
 """One of at least so many shows the interval."""
+WHOLE_MODEL = 24
+"""A model's name and version of so many characters stay on one line, in a terminal of 80 and more,
+where the columns are the usual ones."""
 
 
 def runs_table(rows: Sequence[RunRow], width: int, metrics: Sequence[str] = ()) -> Any:
@@ -31,15 +34,17 @@ def runs_table(rows: Sequence[RunRow], width: int, metrics: Sequence[str] = ()) 
     from edgekit.results.wording import metric_value, size, time
 
     wide, middle = width >= WIDE_COLUMNS, width >= MIDDLE_COLUMNS
+    models = [row.model_name + (f"@{row.model_version}" if row.model_version else "") for row in rows]
+    # a narrow terminal breaks names into lines; the id, which one wants to copy, stays whole
+    whole = width >= 80 and not metrics and max(map(len, models), default=0) <= WHOLE_MODEL
+    broken = ("device",) if whole else ("model", "device")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("run", "started", "model", "device", *(["runtime"] if wide else []), "verdict"):
-        # a narrow terminal breaks names into lines; the id, which one wants to copy, stays whole
-        table.add_column(name, overflow="fold", no_wrap=name not in ("model", "device"))
+        table.add_column(name, overflow="fold", no_wrap=name not in broken)
     figures = ["median", *(["95 % interval"] if middle else []), *(["peak memory"] if wide else [])]
     for name in [METRICS[name].title.lower() for name in metrics] or figures:
         table.add_column(name, justify="right", no_wrap=not metrics)
-    for row, run in zip(rows, _short_ids(rows), strict=True):
-        model = row.model_name + (f"@{row.model_version}" if row.model_version else "")
+    for row, run, model in zip(rows, _short_ids(rows), models, strict=True):
         texts = [run, row.started_at[:16].replace("T", " "), model, row.device_model or row.device_address]
         texts += [row.runtime] if wide else []
         color = {"valid": "green", "suspect": "yellow", "invalid": "red"}[row.verdict]
