@@ -7,6 +7,7 @@ When the script ends, the agent's supervisor ends what it left running.
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -103,9 +104,9 @@ def _mark(name: str) -> str:
 def _launch_function(limit_s: float) -> str:
     """A number and a command. In the background something waits for `limit_s` and kills the launch; what is left of that, a
     `sleep`, ends with the job. It tells before it kills: who waits for the launch ends it at once."""
-    watch = (
-        f"sleep {limit_s:g}; read -r pid < {_PID} && kill -0 $pid && {{ mark {LATE}-$number; kill -9 $pid; }}"
-    )
+    # whole seconds, which every `sleep` knows: one that fails would kill at once
+    late = f"read -r pid < {_PID} && kill -0 $pid && {{ mark {LATE}-$number; kill -9 $pid; }}"
+    watch = f"sleep {math.ceil(limit_s)} > /dev/null && {late}"
     lines = [
         "number=$1; shift",
         f"( {watch} ) 2>/dev/null & watch=$!",

@@ -283,6 +283,30 @@ def test_names_with_spaces_and_quotes_reach_the_shell_whole() -> None:
 
 
 @pytest.mark.base
+def test_a_launch_is_not_killed_where_its_time_cannot_be_slept(tmp_path: Path) -> None:
+    """busybox may be built without fractions of a second; what cannot wait must not go on to kill."""
+    script = Script(
+        folder=str(tmp_path),
+        wait_s=0,
+        idle_s=0,
+        commands=[(["/bin/sleep", "0.5"], {})],
+        limit_s=2.25,
+        plan="{}",
+        meter=None,
+        sensors=(),
+        look_files=(),
+        look_commands={},
+    )
+    whole = "sleep() { case $1 in *[!0-9]*) return 1;; *) /bin/sleep $1;; esac; }\n"
+    nothing = "sleep() { return 1; }\n"
+    for shell, late in ((whole, "sleep 3 "), (nothing, "")):
+        text = script_text(script)
+        assert late in text
+        done = subprocess.run(["sh", "-c", shell + text], capture_output=True, text=True, timeout=30)
+        assert marks_of(done.stdout)["end-0"].exit_code == 0, done.stderr
+
+
+@pytest.mark.base
 def test_a_launch_has_its_time_and_the_plan_is_there_first(tmp_path: Path) -> None:
     script = Script(
         folder=str(tmp_path),

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -120,5 +121,6 @@ def test_pages_that_listen_are_let_go_where_the_store_is_gone(tmp_path: Path) ->
             heard.append(text)
             path.write_bytes(b"no database" * 1000)
 
-    asyncio.run(asyncio.wait_for(listen(), 30))
+    with ThreadPoolExecutor(1) as pool:  # a browser that is open has a loop in this thread
+        pool.submit(asyncio.run, asyncio.wait_for(listen(), 30)).result()
     assert heard[0].startswith("event: newest")
