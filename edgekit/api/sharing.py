@@ -15,7 +15,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
@@ -28,6 +27,7 @@ from edgekit.errors import EdgekitError, HostError, HostNetwork, InputError
 from edgekit.printable import printable
 from edgekit.records import encode
 from edgekit.results.redacting import redacted
+from edgekit.results.sqlite_file import link
 from edgekit.results.store import Store
 from edgekit.results.wire import packed
 
@@ -127,9 +127,8 @@ def push_key(there: Remote) -> bytes:
             handle, name = tempfile.mkstemp(prefix=".redact-", dir=path.parent)  # for its owner only
             with open(handle, "wb") as file:
                 file.write(secrets.token_bytes(32))
-            with suppress(FileExistsError):  # of two that make one at once, one wins
-                path.hardlink_to(name)
-            Path(name).unlink()
+            link(Path(name), path)  # of two that make one at once, one wins
+            Path(name).unlink(missing_ok=True)
         own = path.read_bytes()
     if len(own) != 32:
         raise HostError(

@@ -19,6 +19,7 @@ from edgekit.results.filters import TIMES, Filter
 from edgekit.results.tables import under_way
 
 MAX_SHOWN = 100
+_MAX_READ = 10_000
 _WORDS = ("project", "model", "recipe", "profile", "device", "soc", "abi", "runtime", "version")
 """What filters may ask of it by name."""
 
@@ -79,12 +80,12 @@ def under_way_now(connection: Connection, filters: Sequence[Filter] = ()) -> tup
     names = [one.name for one in fields(UnderWay) if one.name != "heard_at"]
     query = select(*(under_way.c[name] for name in names), under_way.c.heard_s)
     query = query.where(under_way.c.until_s >= _now_s(connection))
-    query = query.order_by(under_way.c.started_s.desc(), under_way.c.key).limit(MAX_SHOWN)
+    query = query.order_by(under_way.c.started_s.desc(), under_way.c.key).limit(_MAX_READ)
     rows = [
         UnderWay(**dict(zip(names, row[:-1], strict=True)), heard_at=utc_text(row[-1]))
         for row in connection.execute(query)
     ]
-    return tuple(row for row in rows if all(_meets(row, one) for one in filters))
+    return tuple(row for row in rows if all(_meets(row, one) for one in filters))[:MAX_SHOWN]
 
 
 def digest(rows: Sequence[UnderWay]) -> str:

@@ -92,6 +92,17 @@ def test_filters_as_far_as_it_can_tell(asked: list[str], met: bool, store: Store
     assert bool(store.under_way(asked)) == met
 
 
+def test_one_of_very_many_is_found(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many others that were begun later are shown otherwise."""
+    monkeypatch.setattr(under_way, "MAX_SHOWN", 3)
+    store.beat(SAID, 60)
+    later(monkeypatch, 1)
+    for i in range(5):
+        store.beat(replace(SAID, key=f"b{i}", model="pose"), 60)
+    assert [one.model for one in store.under_way()] == ["pose"] * 3
+    assert [one.model for one in store.under_way(["model~detector"])] == ["detector"]
+
+
 @pytest.mark.parametrize("said", [None, 0, 4, 5])
 def test_how_long_it_may_be_silent_is_at_least_what_the_plan_allows(said: int | None) -> None:
     options = BenchOptions(launches=5, min_seconds=30, sustained_minutes=10, spread_seconds=100)
