@@ -32,8 +32,9 @@ AFTER_FAILURE_S = 30.0
 MAX_FAILURES = 3
 LOCK_WAIT_S = 0.5
 MAX_LEASE_WAIT_S = 3600.0
-GET_READY_S = 300.0
-"""For what has no limit of its own: a runtime that is put there, a checksum of a large model."""
+GET_READY_S = 900.0
+"""For what has no limit of its own: a runtime that is put there, a checksum of a large model, a slow meter's marker and the quiet
+around it (ten minutes)."""
 AFTERWARDS_S = 900.0
 """Operators and a score on the device, after the launches."""
 
@@ -50,7 +51,8 @@ class Shown:
 
     @property
     def key(self) -> str | None:
-        return self._said.key if self._said is not None else None
+        """None where there is no row to end: a run is kept also by one who may write runs only."""
+        return self._said.key if self._said is not None and self._written else None
 
     def sink(self, event: Event) -> None:
         """Write what tells of launches into the store, and pass everything on."""
@@ -122,7 +124,8 @@ def silence_s(plan: BenchPlan, done: int | None, total: int, lease_wait_s: float
         return GET_READY_S + waits_s + launch_s
     if done >= total:
         return AFTERWARDS_S + plan.sustained_minutes * 60 + launch_s
-    return launch_s + plan.spread_seconds / total
+    # rounds are spread: of one launch each, of one of each configuration, or of two against each other
+    return launch_s + plan.spread_seconds / max(1.0, min(plan.launches, total / 2))
 
 
 @dataclass(frozen=True)

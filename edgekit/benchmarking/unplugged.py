@@ -19,6 +19,7 @@ from edgekit.benchmarking.launches import job_of
 from edgekit.benchmarking.measure import check_cpus
 from edgekit.benchmarking.plan import BenchOptions, BenchPlan, make_plan
 from edgekit.benchmarking.unplugged_script import (
+    MOST_BYTES,
     Script,
     meter_script,
     script_text,
@@ -127,7 +128,14 @@ def start(
         )
         script = _script(release, saved, installed, device, folder, meter, wait_s)
         most_s = len(script.commands) * script.limit_s
-        argv = ["sh", "-c", script_text(script)]
+        text = script_text(script)
+        if (size := len(text.encode())) > MOST_BYTES:
+            raise InputError(
+                f"{plan.launches} launches are too many for a device alone: its script would have {size >> 10} KiB",
+                code="E_UNPLUGGED",
+                hint=f"up to {plan.launches * MOST_BYTES // size * 9 // 10} --launches fit",
+            )
+        argv = ["sh", "-c", text]
         device.agent.job_start(job, argv, deadline_s=seconds_of(script, 0) + most_s + SPARE_S)
     return Unplugged(
         job=job,

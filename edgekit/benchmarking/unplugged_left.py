@@ -129,7 +129,8 @@ class _Left(LaunchSeries):
         assert not isinstance(runtime, ToolRuntime)
         argv, env = runtime.command(self.installed.bundle, self.installed.folder, job)
         process = _process(self.device, self.scratch, index, argv, begin, end)
-        process = msgspec.structs.replace(process, timed_out=f"{LATE}-{index}" in self._marks)
+        was_killed = f"{LATE}-{index}" in self._marks and process.signal is not None
+        process = msgspec.structs.replace(process, timed_out=was_killed)
         done = read_launched(self.device, self.installed, argv, env, process, job.max_seconds + START_SECONDS)
         raw = samples_of(done, job, self.device)
         part = launch_part(index, order, self.plan.seed, begin.t_us, done, raw)

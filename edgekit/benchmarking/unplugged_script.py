@@ -7,6 +7,7 @@ When the script ends, the agent's supervisor ends what it left running.
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -16,10 +17,13 @@ from edgekit.meters.base import Offer
 from edgekit.meters.commands import look_script, loop_script
 
 MARK = "@@edgekit-mark"
+MOST_BYTES = (128 << 10) - 1
+"""Of one argument of a program on Linux (MAX_ARG_STRLEN), which the script is."""
 PLAN = "plan.json"
 LATE = "late"
-"""The mark of a launch that was killed after its time."""
+"""The mark of a launch that is killed after its time."""
 _PID = "launch-pid"
+_MARK_FUNCTION = f'mark() {{ read -r up rest < /proc/uptime; echo "{MARK} $1 $up$2"; }}'
 _SELF = shlex.quote(f'echo $$ > {_PID}; exec "$@"')
 BEFORE, AFTER, METER, TELEMETRY = "before", "after", "meter", "telemetry"
 """Files in the job's folder, as PLAN is. Of launch N: stdout-N, stderr-N, samples-N, outputs-N."""
@@ -57,7 +61,7 @@ def script_text(script: Script) -> str:
     """For `sh -c`; works in dash, bash, busybox, toybox's and mksh."""
     look = look_script(script.look_files, script.look_commands)
     lines = [f"cd {shlex.quote(script.folder)} || exit 1", f"printf %s {shlex.quote(script.plan)} > {PLAN}"]
-    lines += [_mark("waiting"), f"sleep {script.wait_s:g}"]
+    lines += [_MARK_FUNCTION, _launch_function(script.limit_s), _mark("waiting"), f"sleep {script.wait_s:g}"]
     lines.append(f"( {look} ) > {BEFORE}")
     if script.meter is not None:
         lines.append(f"( {script.meter} ) > {METER} 2>/dev/null &")
@@ -67,10 +71,7 @@ def script_text(script: Script) -> str:
     for number, (argv, env) in enumerate(script.commands):
         settings = [f"{name}={value}" for name, value in env.items()]
         words = shlex.join(["env", *settings, *argv]) if settings else shlex.join(argv)
-        lines += [_watch(number, script.limit_s), _mark(f"begin-{number}")]
-        # in the foreground, as shells give to what is in the background another priority and other signals
-        lines.append(f"sh -c {_SELF} sh {words} > stdout-{number} 2> stderr-{number}")
-        lines += ["code=$?", "kill $watch 2>/dev/null", _mark(f"end-{number}", " $code"), f"rm -f {_PID}"]
+        lines.append(f"launch {number} {words}")
     lines += _idle("after", script.idle_s)
     lines.append(f"( {look} ) > {AFTER}")
     lines.append(_mark("done"))
@@ -96,16 +97,27 @@ def marks_of(stdout: str) -> dict[str, Mark]:
     return found
 
 
-def _mark(name: str, more: str = "") -> str:
-    return f'read -r up rest < /proc/uptime; echo "{MARK} {name} $up{more}"'
+def _mark(name: str) -> str:
+    return f"mark {name}"
 
 
-def _watch(number: int, limit_s: float) -> str:
-    """In the background: after that time, kill the launch. What is left of it, a `sleep`, ends with the job."""
-    return (
-        f"( sleep {limit_s:g}; read -r pid < {_PID} && kill -9 $pid && {{ {_mark(f'{LATE}-{number}')}; }} ) "
-        "2>/dev/null & watch=$!"
-    )
+def _launch_function(limit_s: float) -> str:
+    """A number and a command. In the background something waits for `limit_s` and kills the launch; what is left of that, a
+    `sleep`, ends with the job. It tells before it kills: who waits for the launch ends it at once."""
+    # whole seconds, which every `sleep` knows: one that fails would kill at once
+    late = f"read -r pid < {_PID} && kill -0 $pid && {{ mark {LATE}-$number; kill -9 $pid; }}"
+    watch = f"sleep {math.ceil(limit_s)} > /dev/null && {late}"
+    lines = [
+        "number=$1; shift",
+        f"( {watch} ) 2>/dev/null & watch=$!",
+        "mark begin-$number",
+        # in the foreground, as shells give to what is in the background another priority and other signals
+        f'sh -c {_SELF} sh "$@" > stdout-$number 2> stderr-$number',
+        "code=$?; kill $watch 2>/dev/null",
+        'mark end-$number " $code"',
+        f"rm -f {_PID}",
+    ]
+    return "\n".join(["launch() {", *lines, "}"])
 
 
 def _idle(name: str, seconds: float) -> list[str]:

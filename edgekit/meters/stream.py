@@ -214,7 +214,7 @@ def _at_its_end(path: Path, readings: Readings) -> Iterator[IO[bytes]]:
             start = file.tell()
             file.seek(max(start, file.seek(0, os.SEEK_END) - MAX_LINE_BYTES))
             begun = len(file.read().rpartition(b"\n")[2])
-            file.seek(-begun, os.SEEK_END)  # at the line that is being written
+            file.seek(-begun, os.SEEK_CUR)  # at the line that is being written; the end is elsewhere by now
         else:
             file.seek(-len(head), os.SEEK_CUR)
         yield file

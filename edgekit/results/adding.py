@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, bindparam, case, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, case, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from edgekit.errors import InputError
@@ -59,6 +59,13 @@ def _series_ids(connection: Connection, entries: Sequence[Entry]) -> Mapping[str
 def series_id_of(connection: Connection, row: Mapping[str, Any]) -> int:
     """The series with these words, made where there is none; `last_s`: when a run of it began."""
     return _series(connection, {row["hash"]: row})[row["hash"]]
+
+
+def hold_series(connection: Connection, which: ColumnElement[bool]) -> None:
+    """Wait for those who are adding runs to these series, and let nobody add one before this transaction ends: what is asked
+    of their runs afterwards stays so. In the order of `_series`."""
+    query = select(tables.series.c.id).where(which).order_by(tables.series.c.hash)
+    connection.execute(query.with_for_update()).all()
 
 
 def _series(connection: Connection, newest: Mapping[str, Mapping[str, Any]]) -> Mapping[str, int]:

@@ -10,11 +10,11 @@ import hashlib
 from collections.abc import Collection, Mapping
 
 from msgspec import structs
-from sqlalchemy import Connection, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, delete, exists, func, insert, or_, select, update
 
 from edgekit.errors import InputError
 from edgekit.records import Record
-from edgekit.results.adding import series_id_of
+from edgekit.results.adding import hold_series, series_id_of
 from edgekit.results.asking import labels_of
 from edgekit.results.naming import no_run
 from edgekit.results.rows import PROJECT_LABEL, series_hash
@@ -108,7 +108,9 @@ def _move(connection: Connection, run_key: int, old: int, started_s: float, proj
     columns = [series.c[name] for name in SERIES_FIELDS]
     there = connection.execute(select(*columns).where(series.c.id == old)).one()
     fields = {**dict(zip(SERIES_FIELDS, there, strict=True)), "project": project}
-    new = series_id_of(connection, {**fields, "hash": series_hash(fields), "last_s": started_s})
+    new_hash = series_hash(fields)
+    hold_series(connection, or_(series.c.id == old, series.c.hash == new_hash))
+    new = series_id_of(connection, {**fields, "hash": new_hash, "last_s": started_s})
     connection.execute(update(run_rows).where(run_rows.c.key == run_key).values(series_id=new))
     mine = run_rows.c.series_id == series.c.id
     newest = select(func.max(run_rows.c.started_s)).where(mine).scalar_subquery()

@@ -14,6 +14,8 @@ from edgekit.results.place import Place
 
 CONNECT_TIMEOUT_S = 15
 STATEMENT_TIMEOUT_S = 300
+UNANSWERED_MS = 50_000
+"""What was sent may be without the other kernel's answer so long."""
 
 
 def make_engine(place: Place, lock_timeout_s: float) -> Engine:
@@ -22,12 +24,14 @@ def make_engine(place: Place, lock_timeout_s: float) -> Engine:
         import psycopg  # noqa: F401
     except ImportError as error:
         raise MissingExtra("a results store in PostgreSQL", "postgres") from error
-    # a network that is gone is told within a minute, not after the kernel's two hours
+    # a network that is gone is told within a minute: not after the kernel's two hours where it was idle, nor after its
+    # quarter of an hour where something was sent and not answered for
     settings = {
         "connect_timeout": CONNECT_TIMEOUT_S,
         "keepalives_idle": 20,
         "keepalives_interval": 10,
         "keepalives_count": 3,
+        "tcp_user_timeout": UNANSWERED_MS,
         "application_name": "edgekit",
         "options": f"-c lock_timeout={int(lock_timeout_s * 1000)} -c statement_timeout={STATEMENT_TIMEOUT_S * 1000}",
     }

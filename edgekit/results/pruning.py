@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, exists, func, select, update
 
+from edgekit.results.adding import hold_series
 from edgekit.results.database import Database
 from edgekit.results.filters import Filter
 from edgekit.results.select import conditions_of, newest_keys
@@ -84,6 +85,7 @@ def _ids(connection: Connection, keys: Sequence[int]) -> tuple[str, ...]:
 def _forget(connection: Connection, keys: Sequence[int]) -> None:
     """What hangs on them goes with them. One that became a baseline meanwhile stays."""
     touched = {series_id for _, series_id in _pairs(connection, keys)}
+    hold_series(connection, series.c.id.in_(touched))
     is_baseline = exists(select(baselines.c.run_key).where(baselines.c.run_key == run_rows.c.key))
     connection.execute(delete(run_rows).where(run_rows.c.key.in_(keys), ~is_baseline))
     newest = (

@@ -27,10 +27,12 @@ _LABELS = re.compile(r"user|owner|author|host|hostname|machine|serial|email|ip",
 _HOME = re.compile(r"(/(?:home|Users)/)[^/\s:\"']+")
 _IPV4 = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b(?!\.?\d)")
 _MAYBE_IPV6 = re.compile(
-    r"(?<![\w.:-])(?P<ip>[0-9a-f:.]*:[0-9a-f:.]*:[0-9a-f:.]*?)(?P<zone>%[\w.-]*\w)?(?P<end>[.:]*)(?![\w:]|\.\w)",
+    r"(?<![\w.:-])(?P<ip>[0-9a-f:.]+)(?:(?P<zone>%[\w.-]{0,64}\w)(?P<end>[.:]*))?(?![\w:]|\.\w)",
     re.IGNORECASE,
 )
-_MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_MOST_IPV6 = 45
+"""Letters of the longest: the IPv4 address at its end written out."""
+_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _ADDRESS = re.compile(
     r"(?P<scheme>[a-z+]+):(?://)?(?:(?P<user>[^@/]+)@)?(?P<host>[^/?]*)(?:/(?P<rest>[^?]*))?.*", re.DOTALL
 )
@@ -165,12 +167,20 @@ def _clean(text: str, hidden: re.Pattern[str] | None) -> str:
 
 
 def _without_ipv6(match: re.Match[str]) -> str:
-    """Colons alone are no address: a time, or a name in C++. `::` and `::1` name no machine."""
-    try:
-        found = ip_address(match["ip"])
-    except ValueError:
+    """Colons alone are no address: a time, or a name in C++. `::` and `::1` name no machine. What ends a sentence, or comes
+    before what is said of an address, is no part of it."""
+    text = match["ip"]
+    most = text if match["zone"] else text.rstrip(".:")
+    if text.count(":") < 2 or len(most) > _MOST_IPV6:
         return match[0]
-    return match[0] if found.is_unspecified or found.is_loopback else REDACTED + match["end"]
+    for size in range(min(len(text), _MOST_IPV6), len(most) - 1, -1):
+        try:
+            found = ip_address(text[:size])
+        except ValueError:
+            continue
+        is_own = found.is_unspecified or found.is_loopback
+        return match[0] if is_own else REDACTED + text[size:] + (match["end"] or "")
+    return match[0]
 
 
 def _pseudonym(key: bytes, text: str) -> str:

@@ -12,6 +12,7 @@ from math import inf
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
+from edgekit.errors import EdgekitError
 from edgekit.results.store import Store
 from edgekit.results.under_way import digest
 from edgekit.web.listing import newest_run
@@ -41,11 +42,16 @@ class News:
             return self._state
 
     async def stream(self, request: Request) -> AsyncIterator[str]:
-        """The state as it is, then what changes, as JSON. Something every 15 s, so that a dead link is noticed."""
+        """The state as it is, then what changes, as JSON. Something every 15 s, so that a dead link is noticed.
+        Where the store does not answer it ends: browsers ask again a few seconds later."""
         known: dict[str, str] = {}
         quiet_s = 0.0
         while not await request.is_disconnected():
-            for name, found in (await run_in_threadpool(self.state)).items():
+            try:
+                state = await run_in_threadpool(self.state)
+            except EdgekitError:
+                return
+            for name, found in state.items():
                 if known.get(name) != found:
                     known[name], quiet_s = found, 0.0
                     yield f"event: {name}\ndata: {json.dumps(found)}\n\n"

@@ -238,10 +238,11 @@ class TestSim(MeterContract):
 
 
 def test_every_built_in_meter_has_its_contract() -> None:
-    from tests.meters import test_command_meters, test_joulescope
+    from tests.meters import test_command_meters, test_joulescope, test_perfetto
 
     assert test_command_meters
     assert test_joulescope
+    assert test_perfetto
     contracts = (*MeterContract.__subclasses__(), *InstrumentContract.__subclasses__())
     tested = {one.name for one in contracts}
     assert tested == set(plugins("meters"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from edgekit.clock import Deadline
 from edgekit.config import MeterEntry, read_config
 from edgekit.errors import HostError, InputError
+from edgekit.meters import stream
 from edgekit.meters.base import Missing, Offer, Rails, Reading, Source, Survey
 from edgekit.meters.choice import choose
 from edgekit.meters.external import external_offer, source_of
@@ -126,6 +128,18 @@ def test_a_file_that_grows_is_read_from_its_end(tmp_path: Path) -> None:
         assert readings.wait_for(3, Deadline.after(10)) is None
         found = rails(readings)
     assert found.values[RAIL].tolist() == [13.0, 14.0, 15.0], "the last line has no end yet"
+
+
+def test_a_file_that_grows_while_it_is_opened_begins_with_a_whole_line(tmp_path: Path) -> None:
+    """Half a number is a number too: of a line whose beginning is passed over, the time would be another one."""
+    path = tmp_path / "log.csv"
+    path.write_text("t_ms,power_mw\n")
+    code = f"f = open({str(path)!r}, 'ab', 0)\nfor i in range(10**9, 10**9 + 400_000): f.write(b'%d,%d\\n' % (i, i))"
+    with subprocess.Popen([sys.executable, "-c", code]) as writer:
+        while writer.poll() is None:
+            with stream._at_its_end(path, Readings(Source())) as file:
+                file.seek(-1, os.SEEK_CUR)
+                assert file.read(1) == b"\n"
 
 
 def test_a_file_without_a_whole_line_yet(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from edgekit.api.devices import connect
 from edgekit.api.unplugged import begin
 from edgekit.benchmarking import BenchOptions
 from edgekit.benchmarking.plan import make_plan
-from edgekit.benchmarking.unplugged import Saved, refuse_options, state_of
+from edgekit.benchmarking.unplugged import Saved, forget, refuse_options, state_of
 from edgekit.benchmarking.unplugged_left import collect, taken_there
 from edgekit.benchmarking.unplugged_script import Script, marks_of, meter_script, script_text
 from edgekit.config import Config, DeviceEntry
@@ -190,16 +190,29 @@ def test_a_host_that_dies_right_after_the_start_loses_nothing(
 def test_a_launch_that_hangs_is_one_launch_that_failed(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even the first: the device ends it after the time that a host would give it, and goes on."""
     board.shows(ZONE)
-    monkeypatch.setattr("edgekit.benchmarking.unplugged.START_SECONDS", -57.0)  # of a minute
+    monkeypatch.setattr("edgekit.benchmarking.unplugged.START_SECONDS", -55.0)  # of a minute
     config = Config(devices={"it": DeviceEntry(address="local:", root=board.root, sysroot=str(board.tree))})
     with connect("it", config=config) as device:
-        options = BenchOptions(launches=2, iterations=5, min_seconds=0, meter="none")
+        # long enough that it is met on a busy machine
+        options = BenchOptions(launches=2, iterations=5, min_seconds=1, meter="none")
         job = begin(MODEL, device, options=options, wait_s=1).job
         stop_first_launch(board)
         finished(device, job)
         record, _ = collect(device, job, profile=None)
     assert [launch.ok for launch in record.launches] == [False, True]
     assert "E_RUNNER_TIMEOUT" in (record.launches[0].error or "")
+
+
+def test_more_launches_than_its_script_can_hold_are_said_to_be_too_many(board: Board) -> None:
+    """The script is one argument of a shell, of which Linux takes 128 KiB; 150 launches fit."""
+    board.shows(ZONE)
+    config = Config(devices={"it": DeviceEntry(address="local:", root=board.root, sysroot=str(board.tree))})
+    with connect("it", config=config) as device:
+        with pytest.raises(InputError, match="1000 launches are too many") as caught:
+            begin(MODEL, device, options=BenchOptions(launches=1000, meter="none"), wait_s=60)
+        assert caught.value.code == "E_UNPLUGGED"
+        job = begin(MODEL, device, options=BenchOptions(launches=150, meter="none"), wait_s=60).job
+        forget(device, job)
 
 
 def stop_first_launch(board: Board) -> None:
@@ -215,7 +228,7 @@ def stop_first_launch(board: Board) -> None:
                     os.kill(int(entry.name), signal.SIGSTOP)
                     return
         time.sleep(0.005)
-    raise AssertionError("it never began")
+    raise AssertionError("it was not met while it ran")
 
 
 def test_where_every_launch_fails_the_error_is_the_first_one_s(
@@ -270,6 +283,30 @@ def test_names_with_spaces_and_quotes_reach_the_shell_whole() -> None:
 
 
 @pytest.mark.base
+def test_a_launch_is_not_killed_where_its_time_cannot_be_slept(tmp_path: Path) -> None:
+    """busybox may be built without fractions of a second; what cannot wait must not go on to kill."""
+    script = Script(
+        folder=str(tmp_path),
+        wait_s=0,
+        idle_s=0,
+        commands=[(["/bin/sleep", "0.5"], {})],
+        limit_s=2.25,
+        plan="{}",
+        meter=None,
+        sensors=(),
+        look_files=(),
+        look_commands={},
+    )
+    whole = "sleep() { case $1 in *[!0-9]*) return 1;; *) /bin/sleep $1;; esac; }\n"
+    nothing = "sleep() { return 1; }\n"
+    for shell, late in ((whole, "sleep 3 "), (nothing, "")):
+        text = script_text(script)
+        assert late in text
+        done = subprocess.run(["sh", "-c", shell + text], capture_output=True, text=True, timeout=30)
+        assert marks_of(done.stdout)["end-0"].exit_code == 0, done.stderr
+
+
+@pytest.mark.base
 def test_a_launch_has_its_time_and_the_plan_is_there_first(tmp_path: Path) -> None:
     script = Script(
         folder=str(tmp_path),
@@ -284,7 +321,10 @@ def test_a_launch_has_its_time_and_the_plan_is_there_first(tmp_path: Path) -> No
         look_commands={},
     )
     began = time.monotonic()
-    text = subprocess.check_output(["sh", "-c", script_text(script)], text=True, timeout=30)
+    asked = script_text(script)
+    # in the other order, the shell that waits for the launch may end the watch before it has told
+    assert asked.index("mark late-") < asked.index("kill -9")
+    text = subprocess.check_output(["sh", "-c", asked], text=True, timeout=30)
     assert time.monotonic() - began < 15
     assert (tmp_path / "plan.json").read_text() == "{it's the plan}"
     marks = marks_of(text)

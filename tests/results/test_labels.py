@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 import pytest
 from sqlalchemy import func, select
 
+from benchmarks.postgres_here import Cluster
 from edgekit.errors import InputError
 from edgekit.records import Record, Samples, encode, new_id
 from edgekit.results import tables
+from edgekit.results.adding import add_entries
+from edgekit.results.database import migrate
+from edgekit.results.filters import parse_filters
 from edgekit.results.labelling import MAX_LABELS
+from edgekit.results.place import place_of
+from edgekit.results.pruning import prune
+from edgekit.results.rows import entry_of, epoch_s
 from edgekit.results.store import Store
 
 Run = tuple[Record, Samples]
@@ -59,6 +67,33 @@ def test_the_project_is_a_word_of_the_series(any_store: Store, real: Run) -> Non
     any_store.change_labels(second[0].id, {}, ["project"])
     assert any_store.list(["project=audio"])[0].id == first[0].id
     assert len(any_store.list()) == 2
+
+
+@pytest.mark.parametrize("how", ["moved", "forgotten"])
+def test_a_run_that_comes_meanwhile_keeps_its_series(how: str, postgres: Cluster, real: Run) -> None:
+    """One takes the last run out of a series while another adds one to it: both are done, and the newest is found."""
+    url = postgres.new_database()
+    migrate(place_of(url))
+    store = Store(url)
+    old = labelled(real, project="vision")
+    new = msgspec.structs.replace(old[0], id=new_id(), started_at="2100-01-01T00:00:00.000Z")
+    store.add(*old)
+
+    def take() -> object:
+        if how == "moved":
+            return store.change_labels(old[0].id, {"project": "audio"})
+        return prune(store.database, parse_filters([f"id={old[0].id}"]))
+
+    with ThreadPoolExecutor(1) as pool:
+        with store.database.writing() as connection:
+            add_entries(connection, [entry_of(new, encode(new), old[1])])
+            taking = pool.submit(take)
+            while not postgres.sql("SELECT 1 FROM pg_locks WHERE NOT granted"):
+                assert not taking.done()
+        taking.result(timeout=30)
+    assert [row.id for row in store.list(["project=vision"])] == [new.id]
+    with store.database.reading() as connection:
+        assert connection.scalar(select(func.max(tables.series.c.last_s))) == epoch_s(new.started_at)
 
 
 @pytest.mark.parametrize(

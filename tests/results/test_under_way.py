@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
 
+from benchmarks.postgres_here import Cluster
 from edgekit.api.showing import showing, silence_s
 from edgekit.benchmarking.plan import BenchOptions, make_plan
 from edgekit.errors import StoreError
@@ -19,6 +21,7 @@ from edgekit.results.database import SCHEMA_VERSION, migrate, open_database
 from edgekit.results.place import place_of
 from edgekit.results.store import Store
 from edgekit.results.under_way import Beat
+from tests.sim.devices import address, opened
 
 SAID = Beat(
     key="a",
@@ -102,6 +105,13 @@ def test_how_long_it_may_be_silent_is_at_least_what_the_plan_allows(said: int | 
         assert found >= plan.max_seconds + 20
 
 
+@pytest.mark.parametrize("total", [5, 10, 20])
+def test_rounds_that_are_spread_are_not_silence(total: int) -> None:
+    """Launches alone, in pairs, and of four thread counts in turn: five rounds over an hour, with 12 minutes from one to the next."""
+    plan = make_plan(None, BenchOptions(launches=5, spread_seconds=3600))
+    assert 720 + plan.max_seconds <= silence_s(plan, 4, total) <= 2 * 3600
+
+
 class _Manifest:
     name, version, recipe = "digits", "1", None
 
@@ -110,7 +120,6 @@ def test_a_store_that_cannot_be_written_ends_nothing(store: Store, monkeypatch: 
     """It is tried a few times, far apart, and the measurement goes on. Here another process holds it."""
     from edgekit.api import showing as module
     from edgekit.events import LaunchesDone
-    from tests.sim.devices import address, opened
 
     monkeypatch.setattr(module, "LOCK_WAIT_S", 0.01)
     monkeypatch.setattr(module, "AFTER_FAILURE_S", 0.0)
@@ -126,6 +135,44 @@ def test_a_store_that_cannot_be_written_ends_nothing(store: Store, monkeypatch: 
     assert len(said) == module.MAX_FAILURES
     assert all("locked" in one.message and one.level == "debug" for one in said)
     assert store.under_way() == ()
+
+
+def test_who_may_read_or_add_runs_may_do_so_here_as_well(
+    postgres: Cluster, real: tuple[Record, Samples]
+) -> None:
+    """Roles of a database that is brought up to date by its owner; one that may write runs alone keeps them all the same."""
+    url = postgres.new_database()
+    migrate(place_of(url))
+    with open_database(place_of(url)).writing() as connection:
+        for statement in (
+            "DROP TABLE under_way",
+            "UPDATE edgekit_schema SET version = 2",
+            "UPDATE alembic_version SET version_num = '0002'",
+            'CREATE ROLE "Its Reader" LOGIN',
+            "CREATE ROLE its_writer LOGIN",
+            'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "Its Reader", its_writer',
+            "GRANT INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO its_writer",
+            "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO its_writer",
+        ):
+            connection.execute(text(statement))
+    migrate(place_of(url))
+    database = url.partition("?")[0].rpartition("/")[2]
+    reader = Store(postgres.url(database, "Its%20Reader"))
+    writer = Store(postgres.url(database, "its_writer"))
+    writer.beat(SAID, 60)
+    assert [row.key for row in reader.under_way()] == [SAID.key]
+    with pytest.raises(StoreError):
+        reader.beat(SAID, 60)
+    writer.end(SAID.key)
+    postgres.sql("REVOKE ALL ON under_way FROM its_writer", database)
+    release = type("R", (), {"manifest": _Manifest})()
+    there = postgres.url(database, "its_writer")
+    with (
+        opened(address()) as device,
+        showing(there, (release,), device, None, BenchOptions(), lambda _: None) as shown,  # type: ignore[arg-type]
+    ):
+        assert Store(there).add(*real, ends=shown.key)
+    assert reader.count() == 1
 
 
 def test_a_database_of_the_schema_before_is_brought_up_to_date(
@@ -169,3 +216,14 @@ def test_the_file_and_the_listing_tell_it(store: Store, tmp_path: Path) -> None:
     assert "\x1b" not in shown.stdout
     (found,) = edgekit("results", "list", "--db", store.path, "--json").ok().json()["under_way"]
     assert (found["model"], found["done"], found["total"], found["median_us"]) == (nasty, 1, 5, 1500.0)
+
+
+def test_a_server_s_network_that_is_gone_is_told_soon(postgres: Cluster) -> None:
+    """A measurement tells of itself between launches, and must not stand for a quarter of an hour where nobody answers."""
+    url = postgres.new_database()
+    migrate(place_of(url))
+    with Store(url).database.engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        found = driver.info.get_parameters()
+    assert int(found["tcp_user_timeout"]) <= 60_000
+    assert int(found["keepalives_idle"]) + 3 * int(found["keepalives_interval"]) <= 60

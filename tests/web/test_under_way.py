@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,16 @@ import pytest
 
 from edgekit.api import showing
 from edgekit.results import under_way
+from edgekit.results.store import Store
 from tests.browsing import Visit
 from tests.sim.devices import MODEL
 from tests.web.conftest import Served
 
 pytest.importorskip("fastapi")
+from starlette.requests import Request
+
+from edgekit.web.news import News
+
 Serve = Callable[..., Served]
 AT = 2
 
@@ -98,3 +105,22 @@ def test_it_is_only_text(serve: Serve) -> None:
         assert "<script>" not in text
         assert "\u202e" not in text
         assert "alert(1)" in text
+
+
+def test_pages_that_listen_are_let_go_where_the_store_is_gone(tmp_path: Path) -> None:
+    """They ask again by themselves; the server has nothing to complain of."""
+    path = tmp_path / "results.sqlite"
+    news = News(Store(path))
+    heard: list[str] = []
+
+    async def listen() -> None:
+        async def silence() -> dict[str, Any]:
+            return await asyncio.Future()
+
+        async for text in news.stream(Request({"type": "http"}, silence)):
+            heard.append(text)
+            path.write_bytes(b"no database" * 1000)
+
+    with ThreadPoolExecutor(1) as pool:  # a browser that is open has a loop in this thread
+        pool.submit(asyncio.run, asyncio.wait_for(listen(), 30)).result()
+    assert heard[0].startswith("event: newest")
