@@ -69,7 +69,7 @@ class Address:
                 return f"{self.kind}:{self.name or ''}"
 
     def _query(self) -> str:
-        return "?" + urlencode(self.options) if self.options else ""
+        return "?" + urlencode(self.options, safe="/~,") if self.options else ""
 
     def _place(self) -> str:
         user = f"{self.user}@" if self.user else ""

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 import msgspec
 
@@ -62,7 +62,7 @@ def redacted(record: Record, key: bytes) -> Record:
     plain["started_at"] = f"{day}T00:00:00.000Z"
     scheme = record.device.address.partition(":")[0]
     plain["device"]["address"] = (
-        record.device.address
+        _without_state(record.device.address)
         if scheme in ("local", "sim")
         else f"{scheme}:{_pseudonym(key, record.device.address)}"
     )
@@ -83,10 +83,25 @@ def redacted(record: Record, key: bytes) -> Record:
     return msgspec.convert(plain, Record)
 
 
+def _without_state(address: str) -> str:
+    """A simulated device's address without its folder on this host; the numbers that it was drawn by stay."""
+    place, _, options = address.partition("?")
+    kept = "&".join(one for one in options.split("&") if not _is_state(one))
+    return f"{place}?{kept}" if kept else place
+
+
+def _is_state(option: str) -> bool:
+    return unquote_plus(option.partition("=")[0]).strip() == "state"
+
+
 def _secrets(address: str) -> tuple[str, ...]:
     """The parts of an address that name something, the longest first; the address itself too."""
+    if address.startswith("sim:"):
+        folders = (one.partition("=")[2] for one in address.partition("?")[2].split("&") if _is_state(one))
+        parts = {form for one in folders for form in (one, unquote_plus(one))}
+        return tuple(sorted((part for part in parts if len(part) >= _LEAST_LETTERS), key=len, reverse=True))
     match = _ADDRESS.fullmatch(address)
-    if match is None or match["scheme"] in ("local", "sim"):
+    if match is None or match["scheme"] == "local":
         return ()
     host = match["host"] or ""
     name = host.rpartition(":")[0] if ":" in host.rpartition("]")[2] else host

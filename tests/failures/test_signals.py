@@ -134,6 +134,19 @@ def test_a_signal_that_c_code_turns_into_another_error_is_still_the_reason() -> 
     assert json.loads(done.stdout)["error"]["code"] == "E_INTERRUPTED"
 
 
+def test_a_command_that_is_done_does_not_look_through_its_memory_once_more() -> None:
+    """With PyTorch loaded that takes seconds after the last line."""
+    code = (
+        "import atexit, gc, sys\n"
+        "from edgekit.cli.entry import main\n"
+        "atexit.register(lambda: print('frozen', gc.get_freeze_count() > 0))\n"
+        "sys.argv = ['edgekit', '--version']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "frozen True")
+
+
 def governor(tree: Path) -> str:
     return (tree / "sys/devices/system/cpu/cpufreq/policy0/scaling_governor").read_text().strip()
 

@@ -76,6 +76,15 @@ def test_hosts_users_and_serials_are_found_in_text(address: str, note: str, plai
     assert found.device.address.startswith(address.partition(":")[0])
 
 
+@pytest.mark.parametrize("folder", ["/home/alice/board", "%2Fhome%2Falice%2Fboard", "~/alice-s-board"])
+def test_the_folder_of_a_simulated_device_names_its_user(folder: str) -> None:
+    """What its numbers were drawn by stays; where this host keeps it does not."""
+    plain = shared(f"sim:pixel-8?median_us=4000&state={folder}&seed=7", f"the folder {folder} is in use")
+    assert plain.device.address == "sim:pixel-8?median_us=4000&seed=7"
+    assert "alice" not in str(to_builtins(plain))
+    assert shared(f"sim:pixel-8?state={folder}").device.address == "sim:pixel-8"
+
+
 @pytest.mark.parametrize("part", [":", "a:", ".", "a", "%", ":%a."])
 def test_no_text_takes_long(part: str) -> None:
     """A record that was imported says what it likes; the time goes with its length, not with a power of it."""

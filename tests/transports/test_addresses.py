@@ -46,6 +46,10 @@ pytestmark = pytest.mark.base
             "sim:pixel-8?fault=cut&after=3",
             Address(kind="sim", name="pixel-8", options=(("fault", "cut"), ("after", "3"))),
         ),
+        (
+            "sim:pixel-8?state=~/my-phone&modes=1,1.08",
+            Address(kind="sim", name="pixel-8", options=(("state", "~/my-phone"), ("modes", "1,1.08"))),
+        ),
         ("bench-pi", Address(kind="name", name="bench-pi")),
         ("local", Address(kind="name", name="local")),
     ],
