@@ -6,7 +6,7 @@ is in the difference as well. So besides the numbers there stands what differs i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -23,6 +23,8 @@ _PARTS = ("edgekit_version", "model", "profile", "device", "runtime", "plan", "e
 _SAME_SENSE = ("id", "argv", "seed", "rerun_of")
 """Differ in any two runs, and say nothing."""
 
+_ODD = 0.05
+"""A ratio further than that from the ratio of the two values beside it wants an explanation."""
 Change = Literal["better", "worse", "no_difference", "untested", "unknown"]
 
 
@@ -65,15 +67,11 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 def difference(a: Record, b: Record) -> Difference:
     """`b` against `a`. Metrics that neither has are left out."""
-    metrics = (_metric(a, b, metric) for metric in METRICS.values())
+    every = (_metric(a, b, metric) for metric in METRICS.values())
+    metrics = tuple(one for one in every if one.a is not None or one.b is not None)
     fields = tuple(_fields(a, b))
-    return Difference(
-        a=a.id,
-        b=b.id,
-        metrics=tuple(one for one in metrics if one.a is not None or one.b is not None),
-        fields=fields,
-        warnings=tuple(_warnings(a, b, {one.path for one in fields})),
-    )
+    warnings = (*_warnings(a, b, {one.path for one in fields}), *_odd_ratios(metrics))
+    return Difference(a=a.id, b=b.id, metrics=metrics, fields=fields, warnings=warnings)
 
 
 def _metric(a: Record, b: Record, metric: Metric) -> MetricDifference:
@@ -148,3 +146,16 @@ def _warnings(a: Record, b: Record, differing: set[str]) -> Iterator[str]:
         yield "threads or CPUs differ"
     if "conditions.before.governor" in differing:
         yield "the governors differ"
+
+
+def _odd_ratios(metrics: Sequence[MetricDifference]) -> Iterator[str]:
+    """Values whose own ratio is another one than that of the launches: those were of several kinds, or had outliers."""
+    for one in metrics:
+        if not one.a or not one.b or not one.ratio or one.ci95_low is None:
+            continue
+        if abs(one.b / one.a / one.ratio - 1) > _ODD:
+            title = METRICS[one.metric].title.lower()
+            yield (
+                f"{title}: b/a is of the geometric means over the launches, a and b are of all samples; "
+                "the two part where launches of one run differ much"
+            )
