@@ -56,6 +56,12 @@ class Visit:
         width, height = SIZES[name]
         self.page.set_viewport_size({"width": width, "height": height})
 
+    def log_in(self, token: str) -> None:
+        """By keyboard, on the page that asks for a token: its box has the focus by itself, a moment after it is there."""
+        self.page.wait_for_function("document.activeElement.name === 'token'")
+        self.page.keyboard.type(token)
+        self.page.keyboard.press("Enter")
+
     def overflow_px(self) -> int:
         """By how much the page is wider than the window."""
         found: int = self.page.evaluate(

@@ -200,8 +200,7 @@ def test_logging_in_and_out(visit: Visit, serve: Any) -> None:
     visit.page.goto(f"{own.url}/trends")
     assert "/login?next=%2Ftrends" in visit.page.url
     assert visit.violations() == []
-    visit.page.keyboard.type(TOKEN)
-    visit.page.keyboard.press("Enter")
+    visit.log_in(TOKEN)
     visit.page.wait_for_url("**/trends")
     assert TOKEN not in visit.page.url
     cookies = visit.context.cookies()

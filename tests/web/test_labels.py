@@ -63,8 +63,7 @@ def test_in_a_browser_that_is_logged_in(serve: Serve, real: Run, visit: Visit) -
     served.store.add(*real)
     page = visit.page
     page.goto(f"{served.url}/runs/{real[0].id}")
-    page.keyboard.type(TOKEN)
-    page.keyboard.press("Enter")
+    visit.log_in(TOKEN)
     page.get_by_label("Label", exact=True).fill("board")
     page.get_by_label("Value", exact=True).fill("7")
     page.get_by_role("button", name="Set label").click()
