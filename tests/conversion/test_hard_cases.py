@@ -93,7 +93,7 @@ def test_a_source_that_changes_meanwhile_is_not_kept(tmp_path: Path, monkeypatch
     path = tmp_path / "m.tflite"
     original = (DIGITS / "digits.tflite").read_bytes()
     path.write_bytes(original)
-    module = import_module("edgekit.conversion.convert")
+    module = import_module("edgekit.conversion.making")
     real = module.find_source
 
     def late(source: Any) -> Any:
