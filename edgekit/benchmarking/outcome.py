@@ -12,7 +12,7 @@ from edgekit.errors import EdgekitError, GateError, VerdictError
 from edgekit.records import Record, decode, to_builtins
 
 BESIDE = ("gates", "second_run", "second_verdict")
-"""Keys that `Outcome.document` puts beside those of the record."""
+"""Keys that `Outcome.document` puts beside those of the record: `Outcome.beside`."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,17 @@ class Outcome:
 
     def document(self) -> dict[str, Any]:
         """The record as JSON knows it, with the gates beside it."""
-        document = to_builtins(self.record)
+        return {**to_builtins(self.record), **self.beside()}
+
+    def beside(self) -> dict[str, Any]:
+        """What `BESIDE` names, as JSON knows it, where there is any."""
+        found: dict[str, Any] = {}
         if self.gates:
-            document["gates"] = msgspec.to_builtins(self.gates)
+            found["gates"] = msgspec.to_builtins(self.gates)
         if self.second is not None:
-            document["second_run"] = self.second.id
-            document["second_verdict"] = msgspec.to_builtins(self.second.verdict)
-        return document
+            found["second_run"] = self.second.id
+            found["second_verdict"] = msgspec.to_builtins(self.second.verdict)
+        return found
 
     def exit_code(self, *, strict: bool = False) -> int:
         """0, or 4 where the verdict is invalid (with `strict` also suspect), or 5 where a gate failed or a

@@ -58,20 +58,15 @@ class Rerun:
 
     def document(self) -> dict[str, Any]:
         """As JSON knows it; gates and a second measurement only where there are any."""
-        document: dict[str, Any] = {
+        return {
             "run": self.first.id,
             "rerun": self.record.id,
             "verdict": self.verdict,
             "not_repeated": list(self.not_repeated),
             "difference": self.difference,
             "record": to_builtins(self.record),
+            **self.outcome.beside(),
         }
-        if self.gates:
-            document["gates"] = msgspec.to_builtins(self.gates)
-        if self.second is not None:
-            document["second_run"] = self.second.id
-            document["second_verdict"] = msgspec.to_builtins(self.second.verdict)
-        return document
 
 
 def missing_after(old: Record, new: Record) -> tuple[str, ...]:
