@@ -91,9 +91,9 @@ def test_d1_10_a_gate_against_a_baseline(project: Path) -> None:
     assert same["gates"][0]["limit"] == pytest.approx(50 * first["latency"]["median"])
     assert "second_run" not in same
 
-    # the baseline as a file, ten times faster than this machine is
-    record = {**first, "latency": {**first["latency"], "median": first["latency"]["median"] / 10}}
-    record["launches"] = [{**launch, "median_us": launch["median_us"] / 10} for launch in first["launches"]]
+    # the baseline as a file, a thousand times faster than this machine is, so that others at work on it cannot hide that
+    record = {**first, "latency": {**first["latency"], "median": first["latency"]["median"] / 1000}}
+    record["launches"] = [{**launch, "median_us": launch["median_us"] / 1000} for launch in first["launches"]]
     fast = project / "fast.json"
     fast.write_text(json.dumps(record))
     junit = project / "junit.xml"
