@@ -99,7 +99,7 @@ def sanitized(folder: Path) -> Iterator[None]:
             os.environ.pop(name)
             if value is not None:
                 os.environ[name] = value
-        eventually(lambda: not processes_with(str(folder)), 3)  # guardians end a moment later
+        eventually(lambda: not processes_with(str(folder)))  # guardians end a moment later
         found = [path.read_text(errors="replace") for path in sorted(reports.iterdir())]
         assert not found, found[0]
 
@@ -115,7 +115,7 @@ def each_build(kind: str, folder: Path) -> Iterator[None]:
             running[0] = ""
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
     until = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > until:
@@ -153,14 +153,22 @@ def children_of(pid: int) -> list[int]:
 
 
 def guardian_of(client: AgentClient) -> int:
-    """Its pid; 0 where there is none just now."""
-    for pid in children_of(client.hello.pid):
-        try:
-            if Path(f"/proc/{pid}/comm").read_text().strip() == "ek-guardian":
-                return pid
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return 0
+    """Its pid. Waits for it: one that was killed is replaced a moment later."""
+    found = [0]
+
+    def there() -> bool:
+        found[0] = next((pid for pid in children_of(client.hello.pid) if _is_guardian(pid)), 0)
+        return found[0] != 0
+
+    assert eventually(there), "no guardian"
+    return found[0]
+
+
+def _is_guardian(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == "ek-guardian"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
