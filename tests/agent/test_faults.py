@@ -231,7 +231,9 @@ def test_silence_ends_the_agent(what: str, root: Path) -> None:
 
 
 def test_host_that_does_not_read_ends_the_agent(root: Path) -> None:
-    stream = open_stream(root, silence_ms=3000)  # longer than this loop may be held up between two of its PONGs
+    stream = open_stream(
+        root, silence_ms=3000
+    )  # longer than this loop may be held up between two of its PONGs
     stream.send(pack_frame(Type.RUN, 1, _run_payload(["cat", "/dev/zero"])))
     began = time.monotonic()
     while True:
