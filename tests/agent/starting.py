@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -78,6 +80,20 @@ def agent(root: Path, abi: str | None = None, silence_ms: int = 15000) -> Iterat
         yield client
     finally:
         client.close()
+
+
+@contextmanager
+def kernel_setting(path: Path) -> Iterator[bytes]:
+    """What a real setting of this kernel says, which is put back whatever happens. One at a time: another run of the tests on
+    this machine may be at it."""
+    with open(Path(tempfile.gettempdir(), f"edgekit-tests-{path.name}.lock"), "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = path.read_bytes()
+        try:
+            yield before
+        finally:
+            if path.read_bytes() != before:
+                path.write_bytes(before)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from tests.agent.starting import (
     alive,
     eventually,
     guardian_of,
+    kernel_setting,
     kill,
     leased,
     names,
@@ -41,11 +42,8 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def kernel_knob() -> Iterator[Path]:
     """A real setting of this kernel, put back whatever happens."""
-    before = KERNEL_KNOB.read_bytes()
-    try:
+    with kernel_setting(KERNEL_KNOB):
         yield KERNEL_KNOB
-    finally:
-        KERNEL_KNOB.write_bytes(before)
 
 
 def _busy(client: AgentClient, knobs: list[Path], mark: str) -> int:
