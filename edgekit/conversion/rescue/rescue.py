@@ -12,10 +12,12 @@ import msgspec
 from edgekit.conversion.hosts.base import to_stored
 from edgekit.conversion.job import Job, Result, Weigh
 from edgekit.conversion.layers import probes_for
+from edgekit.conversion.layout import pair
 from edgekit.conversion.rescue.attempts import Attempt, Outcome, Tries, first_samples, short
 from edgekit.conversion.rescue.bias import bias_corrected
 from edgekit.conversion.rescue.equalize import equalized
 from edgekit.conversion.rescue.layers import worst_layers
+from edgekit.conversion.rescue.onnx_equalize import equalized_onnx
 from edgekit.conversion.samples import Samples
 from edgekit.conversion.targets.base import Prepared
 from edgekit.errors import ModelError
@@ -79,20 +81,25 @@ def why_not(job: Job, result: Result) -> str:
 def _equalized(job: Job, prepared: Prepared, samples: Samples) -> tuple[Prepared, tuple[str, ...]]:
     """The float model with its channels made alike, and what was done; the same one where there is nothing to do."""
     path, info = prepared.path, prepared.info
-    if job.target.format != "tflite" or path is None or info is None or info.signature is None:
+    if path is None or info is None or info.signature is None:
         return prepared, ()
+    pairing = pair(job.source.signature, info.signature, job.options.layout)
+    data = job.calibration if job.calibration is not None else samples.inputs
     given = [
-        [to_stored(value, spec) for value, spec in zip(sample, info.signature.inputs, strict=True)]
-        for sample in islice(
-            job.calibration if job.calibration is not None else samples.inputs, _RANGE_SAMPLES
-        )
+        [to_stored(v, s) for v, s in zip(pairing.to_result(sample), info.signature.inputs, strict=True)]
+        for sample in islice(data, _RANGE_SAMPLES)
     ]
-    found = equalized(path.read_bytes(), info.signature, given)
-    if found is None:
+    changed = prepared.request.folder / f"equalized{job.target.suffix}"
+    if job.target.format == "onnx":
+        links = equalized_onnx(path, info.signature, given, changed)
+    else:
+        found = equalized(path.read_bytes(), info.signature, given)
+        links = 0 if found is None else found.links
+        if found is not None:
+            changed.write_bytes(found.data)
+    if not links:
         return prepared, ()
-    changed = prepared.request.folder / "equalized.tflite"
-    changed.write_bytes(found.data)
-    words = f"cross-layer equalization of {found.links} groups of layers (float outputs bit for bit equal)"
+    words = f"cross-layer equalization of {links} groups of layers (float outputs bit for bit equal)"
     return replace(prepared, path=changed), (words,)
 
 
