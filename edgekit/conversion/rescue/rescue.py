@@ -12,11 +12,13 @@ import msgspec
 from edgekit.conversion.hosts.base import to_stored
 from edgekit.conversion.job import Job, Result, Weigh
 from edgekit.conversion.layers import probes_for
+from edgekit.conversion.layers.onnx_probe import OnnxProbe
 from edgekit.conversion.layout import pair
 from edgekit.conversion.rescue.attempts import Attempt, Outcome, Tries, first_samples, short
 from edgekit.conversion.rescue.bias import bias_corrected
 from edgekit.conversion.rescue.equalize import equalized
 from edgekit.conversion.rescue.layers import worst_layers
+from edgekit.conversion.rescue.onnx_bias import onnx_bias_corrected
 from edgekit.conversion.rescue.onnx_equalize import equalized_onnx
 from edgekit.conversion.samples import Samples
 from edgekit.conversion.targets.base import Prepared
@@ -35,8 +37,7 @@ def rescued(
     """What to take in place of a result that failed its verification; None where nothing passes it.
 
     Cross-layer equalization and bias correction first, which cost nothing; then the layers with the largest error of their own stay
-    float, the fewest that do. Recipes with integers only, and of RESCUABLE formats; ONNX files have the last of these steps only.
-    Raises what `attempt` does but VerificationError.
+    float, the fewest that do. Recipes with integers only, and of RESCUABLE formats. Raises what `attempt` does but VerificationError.
     """
     recipe = fallen.result.recipe
     if job.target.format not in RESCUABLE or recipe.arithmetic != "integer" or prepared.path is None:
@@ -106,14 +107,17 @@ def _equalized(job: Job, prepared: Prepared, samples: Samples) -> tuple[Prepared
 def _corrected(job: Job, prepared: Prepared, samples: Samples, best: Outcome, tries: Tries) -> Outcome | None:
     """The same with its biases corrected, where that passes."""
     probes = (
-        None
-        if prepared.path is None or job.target.format != "tflite"
-        else probes_for(job.target.format, prepared.path, best.result.made.path)
+        None if prepared.path is None else probes_for(job.target.format, prepared.path, best.result.made.path)
     )
     if probes is None:
         return None
     data = best.result.made.path.read_bytes()
-    corrected, count = bias_corrected(data, *probes, first_samples(job, samples, best.result, _RANGE_SAMPLES))
+    given = first_samples(job, samples, best.result, _RANGE_SAMPLES)
+    before, after = probes
+    if isinstance(before, OnnxProbe) and isinstance(after, OnnxProbe):
+        corrected, count = onnx_bias_corrected(data, before, after, given)
+    else:
+        corrected, count = bias_corrected(data, before, after, given)
     # the same float file by the same recipe gives the same bytes: these are the corrected ones
     made = (
         tries(prepared, best.result.recipe, lambda again: corrected if again == data else again)
