@@ -107,7 +107,8 @@ def _integers(
     """The quantized program, notes, and how ranges were found. Raises InputError E_RECIPE_RULE, ToolError E_QUANTIZER,
     VerificationError (E_NOTHING_QUANTIZED, E_RECIPE_NOT_MET)."""
     request.sink(Event("convert", f"quantizing: {recipe.name}"))
-    module = copy.deepcopy(model.program.module(check_guards=False))
+    with quiet():
+        module = copy.deepcopy(model.program.module(check_guards=False))
     plan = plan_for(recipe, list(module.graph.nodes))
     if not plan.schemes:
         raise VerificationError(
