@@ -14,12 +14,15 @@ from edgekit.results.markup import Html
 from edgekit.results.plots import HALF_PX, WIDE_PX, Detail, Plot, both
 from edgekit.results.steps import Point, Step
 from edgekit.results.wording import AXIS_SCALES, Scale, time_scale
+from edgekit.web.beside import HEIGHT_PX, Box, numbers_beside
 
 DRAWING = threading.RLock()
 """Matplotlib's settings belong to the process; pages are made by several threads."""
 DETAIL = Detail(450, True)
 MAX_NAMED = 40
-"""Points that have their number beside them."""
+"""Points that have their number beside them, where there is room for it."""
+RIGHT_PX = 12.0
+"""What is free to the right of an axis."""
 
 
 def axis_scale(metric: Metric, values: Sequence[float]) -> Scale:
@@ -121,6 +124,8 @@ def pareto_figure(
         for k in (0, 1)
     ]
 
+    named: list[int] = []
+
     def draw(width_px: int, own: str, class_: str) -> Html:
         with canvas.figure(width_px, [300], left_px=58) as (drawing, (axis,)):
             if log[0]:
@@ -130,18 +135,16 @@ def pareto_figure(
             axis.margins(0.08)
             front = sorted((x / scales[0].divisor, y / scales[1].divisor) for x, y, best in points if best)
             axis.plot(*zip(*front, strict=True), color=canvas.ACCENT, linewidth=1.2, alpha=0.5)
-            for i, (x, y, best) in enumerate(points):
-                at = x / scales[0].divisor, y / scales[1].divisor
+            places = [(x / scales[0].divisor, y / scales[1].divisor) for x, y, _ in points]
+            for at, (_, _, best) in zip(places, points, strict=True):
                 face = canvas.ACCENT if best else canvas.CARD
                 axis.plot(
                     [at[0]], [at[1]], "o", markersize=7, markerfacecolor=face, markeredgecolor=canvas.ACCENT
                 )
-                if i < MAX_NAMED:
-                    axis.annotate(str(i + 1), at, xytext=(7, 4), textcoords="offset points", color=canvas.MUTED,
-                                  fontsize=11)  # fmt: skip
             axis.autoscale_view()
             canvas.plain_ticks(axis, "x", log=log[0], most=7 if width_px == WIDE_PX else 4)
             canvas.plain_ticks(axis, "y", log=log[1], most=6)
+            named.append(_number(axis, places))
             words = [
                 ", ".join(
                     filter(None, [metrics[k].title.lower(), scales[k].unit, "logarithmic" if log[k] else ""])
@@ -154,4 +157,21 @@ def pareto_figure(
 
     caption = "Filled: no other run is better in one of the two and no worse in the other. Numbers: rows of the table."
     with DRAWING:
-        return Plot(both(DETAIL, name, draw), caption)
+        drawn = both(DETAIL, name, draw)
+    if min(named) < len(points):
+        caption += " Where points lie too close together, not every one has its number."
+    return Plot(drawn, caption)
+
+
+def _number(axis: Any, places: Sequence[tuple[float, float]]) -> int:
+    """Write its number beside each point, where there is room; how many have one. The axis has its limits."""
+    # a figure has one pixel to the point
+    points = [(float(x), float(y)) for x, y in axis.transData.transform(places)]
+    low, high = axis.bbox.min, axis.bbox.max
+    room = Box(low[0], low[1], high[0] + RIGHT_PX, high[1] + HEIGHT_PX)
+    found = numbers_beside(points, MAX_NAMED, room)
+    for i, offset in enumerate(found):
+        if offset is not None:
+            axis.annotate(str(i + 1), places[i], xytext=offset, textcoords="offset points", color=canvas.MUTED,
+                          fontsize=11)  # fmt: skip
+    return sum(offset is not None for offset in found)

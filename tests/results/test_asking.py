@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner, Result
 
+from edgekit.cli.commands.results import results
 from edgekit.errors import InputError, StoreError
 from edgekit.records import Accuracy, Device, Energy, Latency, Model, Record, Runtime, Verdict, new_id
 from edgekit.results import asking
@@ -198,6 +201,34 @@ def test_what_is_not_known_beats_nothing(store: Store) -> None:
     found = store.ranked(metrics=by, limit=5)
     assert [row.model_name for row in found.rows] == ["measured"]
     assert (found.best, found.known, found.candidates) == (1, 1, 3)
+
+
+@pytest.mark.base
+def test_best_says_how_many_runs_do_not_tell_a_metric(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In text and as JSON, as the dashboard's page does (D3.3)."""
+    store.add(run(1, model="measured", median=10.0, energy=Energy(meter="m", per_inference_uj=5.0)))
+    store.add(run(2, model="no energy", median=9.0))
+    store.add(run(3, model="nothing", median=None))
+    monkeypatch.setenv("EDGEKIT_RESULTS", str(store.path))
+
+    def best(*args: str) -> Result:
+        done = CliRunner().invoke(results, ["best", "--by", *args])
+        assert done.exit_code == 0, done.output
+        return done
+
+    by = "median_latency,energy_per_inference"
+    told = json.loads(best(by, "--json").stdout)
+    assert {name: told[name] for name in ("candidates", "unknown", "left_out")} == {
+        "candidates": 3,
+        "unknown": {"median_latency": 1, "energy_per_inference": 2},
+        "left_out": 1,
+    }
+    assert "of 3 runs to choose from is not known: median latency of 1, energy" in best(by).stderr
+    assert "energy" in best(by, "--csv").stderr
+    assert "and the 1 that tell nothing are left out" in best(by).stderr
+    assert best("median_latency", "model!=nothing").stderr == ""
+    assert "left out" in best("accuracy").stderr
+    assert "no runs" not in best("accuracy").stderr
 
 
 def test_words_are_what_there_is_to_choose_from(filled: Store) -> None:
