@@ -46,7 +46,7 @@ def show_difference(session: Session, found: Difference) -> None:
     from rich.table import Table
 
     from edgekit.records import METRICS
-    from edgekit.results.wording import metric_value
+    from edgekit.results.wording import metric_text
 
     colors = {"better": "green", "worse": "red"}
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -61,8 +61,8 @@ def show_difference(session: Session, found: Difference) -> None:
         text = f"[{colors[one.change]}]{change}[/]" if one.change in colors else change
         table.add_row(
             metric.title.lower(),
-            metric_value(metric, one.a),
-            metric_value(metric, one.b),
+            metric_text(metric, one.a),
+            metric_text(metric, one.b),
             escape(ratio),
             text,
         )
@@ -142,7 +142,7 @@ def trend(session: Session, filters: tuple[str, ...], metric: str, limit: int, a
     document = {"metric": wanted.name, "unit": wanted.unit, "trends": trends}
 
     def render(_: Any) -> None:
-        from edgekit.results.wording import metric_value
+        from edgekit.results.wording import metric_text
 
         if not found:
             click.echo("no runs", err=True)
@@ -151,7 +151,7 @@ def trend(session: Session, filters: tuple[str, ...], metric: str, limit: int, a
             for point in points:
                 mark = {"better": "  better", "worse": "  WORSE"}.get(point.change or "", "")
                 version = f"  {point.version}" if point.version else ""
-                value = metric_value(wanted, point.value)
+                value = metric_text(wanted, point.value)
                 line = f"  {point.started_at[:16].replace('T', ' ')}  {value:>12}  {point.verdict}{version}{mark}"
                 click.echo(printable(line))
             marks = marks_of(one.runs, wanted)
