@@ -28,13 +28,22 @@ class Store:
     """Open (or make) a store. `store`: a file, a postgresql:// URL, or None: `EDGEKIT_RESULTS`, else results.sqlite in the
     data folder.
 
+    `statement_timeout_s`: what a database elsewhere may take for one question; None: five minutes. One that says nothing for
+    longer, whatever it hangs on, is given up.
+
     Safe to use from many processes at once; a process that is killed leaves the store whole. Every method
     raises StoreError (locked, damaged, newer, not a store, not reachable) or HostDiskFull.
     """
 
-    def __init__(self, store: str | Path | None = None, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        store: str | Path | None = None,
+        *,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+        statement_timeout_s: float | None = None,
+    ) -> None:
         self.place = place_of(store)
-        self.database = open_database(self.place, busy_timeout_s)
+        self.database = open_database(self.place, busy_timeout_s, statement_timeout_s)
 
     @property
     def path(self) -> Path | None:
