@@ -87,6 +87,8 @@ def release_of(
     profile: Profile | None,
     options: BenchOptions,
     sink: Sink,
+    *,
+    unplugged_later: bool = False,
 ) -> Release:
     """The release on the device that is meant: found there, or put there (not activated), if it can be measured as asked."""
     from edgekit.benchmarking.abilities import check_abilities
@@ -104,7 +106,7 @@ def release_of(
             return release_on_device(device, name, version)
     ready = prepare(target, profile=profile, sink=sink)
     model_format = ready.manifest.format if isinstance(ready, Artifact) else ready.format
-    check_abilities(model_format, device, profile, options)
+    check_abilities(model_format, device, profile, options, unplugged_later=unplugged_later)
     sent = push(
         ready,
         device,

@@ -33,6 +33,8 @@ PAUSE_FACTOR = 20.0
 AFTER_FAILURE_S = 30.0
 MAX_FAILURES = 3
 LOCK_WAIT_S = 0.5
+ANSWER_S = 3.0
+"""For a database elsewhere: as long a write may hold a measurement between two launches, twice that where its server says nothing."""
 MAX_LEASE_WAIT_S = 3600.0
 GET_READY_S = 900.0
 """For what has no limit of its own: a runtime that is put there, a checksum of a large model, a slow meter's marker and the quiet
@@ -161,7 +163,8 @@ def _begin(
         return None
     try:
         plan = make_plan(profile, options)
-        opened = Store(None if store is True else store, busy_timeout_s=LOCK_WAIT_S)
+        place = None if store is True else store
+        opened = Store(place, busy_timeout_s=LOCK_WAIT_S, statement_timeout_s=ANSWER_S)
     except EdgekitError:  # whatever it is, the measurement meets it too, and says so
         return None
     first, facts = releases[0].manifest, device.facts

@@ -36,7 +36,7 @@ def begin(
 
     asked = options if options is not None else Options()
     check_options(profile, asked)
-    release = release_of(target, device, profile, asked, sink)
+    release = release_of(target, device, profile, asked, sink, unplugged_later=True)
     return start(release, device, profile=profile, options=asked, wait_s=wait_s, sink=sink)
 
 
