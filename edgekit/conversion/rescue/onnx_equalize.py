@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from edgekit.conversion.extras import need, quiet
 from edgekit.conversion.hosts.onnx import OnnxHost
 from edgekit.conversion.layers.onnx_probe import OnnxProbe
+from edgekit.conversion.rescue.onnx_flow import Part
 from edgekit.conversion.rescue.onnx_links import OnnxLink, find_links
-from edgekit.conversion.rescue.onnx_passes import Part
 from edgekit.conversion.rescue.proof import same_outputs
 from edgekit.conversion.rescue.scales import channel_range, divided, multiplied, reading_range, rescaled
 from edgekit.conversion.targets.onnx_plan import lift_constants
