@@ -9,7 +9,7 @@ from edgekit.conversion.extras import need
 from edgekit.conversion.layers.onnx_probe import OnnxProbe
 from edgekit.conversion.layers.quantized import shifts
 from edgekit.conversion.rescue.bias import corrected
-from edgekit.conversion.rescue.onnx_channels import View, attributes
+from edgekit.conversion.rescue.onnx_flow import View, attributes
 
 if TYPE_CHECKING:
     import numpy as np

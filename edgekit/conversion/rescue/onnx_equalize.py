@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.conversion.extras import need, quiet
 from edgekit.conversion.hosts.onnx import OnnxHost
 from edgekit.conversion.layers.onnx_probe import OnnxProbe
-from edgekit.conversion.rescue.onnx_channels import Part
+from edgekit.conversion.rescue.onnx_flow import Part
 from edgekit.conversion.rescue.onnx_links import OnnxLink, find_links
 from edgekit.conversion.rescue.proof import same_outputs
 from edgekit.conversion.rescue.scales import channel_range, divided, multiplied, reading_range, rescaled

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgekit.conversion.rescue.onnx_channels import FUSED, SIZES, Part, Place, View, along, attributes, passed
+from edgekit.conversion.rescue.onnx_flow import FUSED, SIZES, Part, Place, View, along, attributes, passed
 from edgekit.conversion.targets.onnx_plan import reads_of
 
 _JOINING = ("Add", "Sub")
