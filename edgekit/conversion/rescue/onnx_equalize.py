@@ -13,6 +13,7 @@ from edgekit.conversion.rescue.onnx_flow import Part
 from edgekit.conversion.rescue.onnx_links import OnnxLink, find_links
 from edgekit.conversion.rescue.proof import same_outputs
 from edgekit.conversion.rescue.scales import channel_range, divided, multiplied, reading_range, rescaled
+from edgekit.conversion.targets.onnx import MAX_PROTOBUF_BYTES
 from edgekit.conversion.targets.onnx_plan import lift_constants
 from edgekit.models.info import Signature
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 _WHAT = "equalizing an ONNX model"
-MAX_BYTES = 2 << 30
-"""Of a protobuf."""
 
 
 def equalized_onnx(path: Path, signature: Signature, samples: Sequence[Sequence[Array]], made: Path) -> int:
@@ -35,7 +34,7 @@ def equalized_onnx(path: Path, signature: Signature, samples: Sequence[Sequence[
     with quiet():
         model = onnx.load(str(path))
     lift_constants(model)
-    if not samples or model.ByteSize() >= MAX_BYTES:
+    if not samples or model.ByteSize() >= MAX_PROTOBUF_BYTES:
         return 0
     weights = _Weights(onnx, model)
     probe = OnnxProbe(path)
