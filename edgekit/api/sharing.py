@@ -44,12 +44,14 @@ PAUSES_S = (0.5, 1.0, 2.0, 4.0)
 @dataclass(frozen=True)
 class Pushed:
     """`sent`: what the other store lacked. `there`: how many it had already. `conflicts`: it has other records under these
-    ids. `refused`: what it would not take, with the reason."""
+    ids. `refused`: what it would not take, with the reason. `labels_left`: those of `sent` that an older dashboard took with
+    the labels of their records only, not with what they were changed to here."""
 
     sent: tuple[str, ...]
     there: int
     conflicts: tuple[str, ...]
     refused: tuple[tuple[str, str], ...]
+    labels_left: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def push_runs(store: Store, there: Remote, ids: Sequence[str], *, redact: bytes 
     sent: list[str] = []
     conflicts: list[str] = []
     refused: list[tuple[str, str]] = []
+    left: list[str] = []
     known = 0
     for some in _batches(ids, ASKED_AT_ONCE):
         seals = _seals(store, some, redact)
@@ -109,11 +112,12 @@ def push_runs(store: Store, there: Remote, ids: Sequence[str], *, redact: bytes 
             if there_id not in missing:
                 continue
             try:
-                _call(there, "PUT", f"records/{quote(there_id, safe='')}", _body(store, run, redact))
+                if not _send(there, there_id, store, run, redact):
+                    left.append(run)
                 sent.append(run)
             except _Refused as error:
                 (conflicts.append(run) if error.status == 409 else refused.append((run, error.message)))
-    return Pushed(tuple(sent), known, tuple(conflicts), tuple(refused))
+    return Pushed(tuple(sent), known, tuple(conflicts), tuple(refused), tuple(left))
 
 
 def push_key(there: Remote) -> bytes:
@@ -147,18 +151,30 @@ def _seals(store: Store, runs: Sequence[str], redact: bytes | None) -> dict[str,
     return {run: (record.id, hashlib.sha256(encode(record)).hexdigest()) for run, record in made}
 
 
-def _body(store: Store, run: str, redact: bytes | None) -> bytes:
-    if redact is None:
-        return packed(store.get_bytes(run)[0], store.samples(run), store.changed_labels(run))
-    return packed(encode(redacted(store.get(run), redact)), store.samples(run))
+def _send(there: Remote, there_id: str, store: Store, run: str, redact: bytes | None) -> bool:
+    """Put a run there; whether it has the labels there that it has here. Raises _Refused."""
+    path = f"records/{quote(there_id, safe='')}"
+    if redact is not None:
+        _call(there, "PUT", path, packed(encode(redacted(store.get(run), redact)), store.samples(run)))
+        return True
+    record, samples, labels = store.get_bytes(run)[0], store.samples(run), store.changed_labels(run)
+    try:
+        _call(there, "PUT", path, packed(record, samples, labels))
+        return True
+    except _Refused as error:
+        # what an edgekit says that knows no labels beside a record: the record itself it may take
+        if labels is None or error.told != "E_SENT":
+            raise
+    _call(there, "PUT", path, packed(record, samples))
+    return False
 
 
 class _Refused(InputError):
-    """The server does not take this run; others may go through."""
+    """The server does not take this run; others may go through. `told`: the server's own code."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, told: str) -> None:
         super().__init__(message, code="E_PUSH_REFUSED")
-        self.status = status
+        self.status, self.told = status, told
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -232,11 +248,12 @@ def _read(answer: Any, ends: float) -> bytes:
 
 def _told(there: Remote, status: int, body: bytes) -> EdgekitError:
     """The error that an answer stands for."""
-    message = f"{there.url} answers {status}"
+    message, code = f"{there.url} answers {status}", ""
     try:
         error = _document(there, body).get("error")
         if isinstance(error, dict):
-            told = printable(f"{error.get('message')} ({error.get('code')})"[:MESSAGE_LENGTH])
+            code = str(error.get("code"))
+            told = printable(f"{error.get('message')} ({code})"[:MESSAGE_LENGTH])
             message = f"{there.url}: {told}"
     except HostError:
         pass
@@ -245,7 +262,7 @@ def _told(there: Remote, status: int, body: bytes) -> EdgekitError:
             message, code="E_TOKEN", hint=f"the token comes from {TOKEN_VARIABLE} or --token-file"
         )
     if status in (400, 404, 409, 413, 415):
-        return _Refused(status, message)
+        return _Refused(status, message, code)
     return HostError(message, code="E_PUSH", transient=status in (429, 502, 503, 504))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from edgekit.api.keeping import keep
 from edgekit.deployment import Release
 from edgekit.deployment.launching import START_SECONDS
 from edgekit.devices import Device
@@ -23,6 +24,7 @@ from edgekit.events import Event, LaunchesDone, Sink
 if TYPE_CHECKING:
     from edgekit.benchmarking.plan import BenchOptions, BenchPlan
     from edgekit.profiles import Profile
+    from edgekit.records import Record, Samples
     from edgekit.results.store import Store
     from edgekit.results.under_way import Beat
 
@@ -31,6 +33,8 @@ PAUSE_FACTOR = 20.0
 AFTER_FAILURE_S = 30.0
 MAX_FAILURES = 3
 LOCK_WAIT_S = 0.5
+ANSWER_S = 3.0
+"""For a database elsewhere: as long a write may hold a measurement between two launches, twice that where its server says nothing."""
 MAX_LEASE_WAIT_S = 3600.0
 GET_READY_S = 900.0
 """For what has no limit of its own: a runtime that is put there, a checksum of a large model, a slow meter's marker and the quiet
@@ -40,10 +44,10 @@ AFTERWARDS_S = 900.0
 
 
 class Shown:
-    """`sink` is the measurement's; `key` is what the store's `add` takes to end it."""
+    """`sink` is the measurement's; `keep` adds its runs to the store."""
 
-    def __init__(self, begun: _Begun | None, sink: Sink) -> None:
-        self._begun, self._inner = begun, sink
+    def __init__(self, begun: _Begun | None, store: str | Path | bool | None, sink: Sink) -> None:
+        self._begun, self._store, self._inner = begun, store, sink
         self._said = begun.said if begun is not None else None
         self._medians: list[float] = []
         self._written = False
@@ -53,6 +57,10 @@ class Shown:
     def key(self) -> str | None:
         """None where there is no row to end: a run is kept also by one who may write runs only."""
         return self._said.key if self._said is not None and self._written else None
+
+    def keep(self, record: Record, samples: Samples) -> None:
+        """Add a run, which ends what is shown. Raises as `edgekit.api.keeping.keep`."""
+        keep(record, samples, self._store, ends=self.key)
 
     def sink(self, event: Event) -> None:
         """Write what tells of launches into the store, and pass everything on."""
@@ -108,7 +116,7 @@ def showing(
     sink: Sink,
 ) -> Iterator[Shown]:
     """While a measurement of `releases` (one, or two against each other) goes on. `store`: as `bench` takes it."""
-    shown = Shown(_begin(store, releases, device, profile, options), sink)
+    shown = Shown(_begin(store, releases, device, profile, options), store, sink)
     shown.write()
     try:
         yield shown
@@ -155,7 +163,8 @@ def _begin(
         return None
     try:
         plan = make_plan(profile, options)
-        opened = Store(None if store is True else store, busy_timeout_s=LOCK_WAIT_S)
+        place = None if store is True else store
+        opened = Store(place, busy_timeout_s=LOCK_WAIT_S, statement_timeout_s=ANSWER_S)
     except EdgekitError:  # whatever it is, the measurement meets it too, and says so
         return None
     first, facts = releases[0].manifest, device.facts

@@ -35,14 +35,22 @@ def runtime_wish(options: BenchOptions) -> RuntimeWish:
 
 
 def check_abilities(
-    model_format: str, device: Device, profile: Profile | None, options: BenchOptions
+    model_format: str,
+    device: Device,
+    profile: Profile | None,
+    options: BenchOptions,
+    *,
+    unplugged_later: bool = False,
 ) -> None:
-    """What can be told before the model is sent: is there a runtime, and can it do all that is asked?
+    """What can be told before the model is sent: is there a runtime, and can it do all that is asked? A meter is looked for
+    only where one was asked for: that none measures otherwise is no error.
 
     Raises InputError as `chosen_for`, but for whether the model fits.
     """
     chosen = choose(device, model_format, profile, runtime_wish(options))
     require_abilities(chosen, options, simulated=device.simulated)
+    if options.meter not in (None, NO_METER):
+        meter_of(chosen, device, profile, options, unplugged_later=unplugged_later)
     check_streams(chosen.runtime, chosen.runtime.name, options.streams)
 
 
@@ -105,13 +113,19 @@ def _no_energy(name: str) -> str:
 
 
 def meter_of(
-    chosen: Chosen, device: Device, profile: Profile | None, options: BenchOptions
+    chosen: Chosen,
+    device: Device,
+    profile: Profile | None,
+    options: BenchOptions,
+    *,
+    unplugged_later: bool = False,
 ) -> Offer | Refused:
     """What measures energy, or why nothing does. Raises InputError E_METER where the meter that was asked for cannot."""
     if isinstance(chosen.runtime, ToolRuntime) and options.meter is None:
         return Refused(_no_energy(chosen.runtime.name))
     entries = options.meters if options.meters is not None else load_config().meters
-    return meter_for(device, profile.power if profile is not None else None, options.meter, entries)
+    power = profile.power if profile is not None else None
+    return meter_for(device, power, options.meter, entries, unplugged_later=unplugged_later)
 
 
 def require_comparable(a: Chosen, b: Chosen) -> None:

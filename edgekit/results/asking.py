@@ -87,6 +87,17 @@ class Ranked:
     candidates: int
 
 
+@dataclass(frozen=True)
+class Weighed:
+    """`rows`: those of the `candidates` that no other one beats. `unknown`: how many candidates do not tell a metric, by its
+    name; such a one counts as the worst there. `left_out`: how many tell none, so that nothing speaks for them."""
+
+    rows: tuple[RunRow, ...]
+    candidates: int
+    unknown: Mapping[str, int]
+    left_out: int
+
+
 _COMMON = tuple(series.c[name] for name in ("device", "model", "recipe", "runtime", "profile", "project"))
 """What runs share that differ in time only; a verdict and the runtime's version may change. What differs most comes first:
 they are sorted by it."""
@@ -139,12 +150,14 @@ def trends(connection: Connection, filters: Sequence[Filter], limit: int) -> tup
     return tuple(sorted(found, key=lambda one: -len(one.runs)))
 
 
-def best(connection: Connection, filters: Sequence[Filter], metrics: Sequence[Metric]) -> tuple[RunRow, ...]:
-    """Those of the candidates that no other one beats."""
+def weighed(connection: Connection, filters: Sequence[Filter], metrics: Sequence[Metric]) -> Weighed:
+    """Those of the candidates that no other one beats, and how many could not be weighed in full."""
     columns = [run_rows.c[METRIC_COLUMNS[one.name]] for one in metrics]
     found = _newest(connection, filters, columns)
     front = _front((key, _costs(values, metrics)) for key, values in found)
-    return rows_of(connection, front)
+    unknown = {one.name: sum(values[i] is None for _, values in found) for i, one in enumerate(metrics)}
+    left_out = sum(all(value is None for value in values) for _, values in found)
+    return Weighed(rows_of(connection, front), len(found), unknown, left_out)
 
 
 def ranked(

@@ -46,8 +46,11 @@ class Database:
             yield
 
 
-def open_database(place: Place, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Database:
-    """A file's store is made where there is none, and one of an older edgekit is upgraded.
+def open_database(
+    place: Place, busy_timeout_s: float = BUSY_TIMEOUT_S, statement_timeout_s: float | None = None
+) -> Database:
+    """A file's store is made where there is none, and one of an older edgekit is upgraded. `statement_timeout_s`: of
+    PostgreSQL; None: five minutes.
 
     Raises StoreError: E_STORE_NEWER for a store of a newer edgekit, E_STORE_OLDER for one in PostgreSQL that was not
     upgraded or made yet, E_STORE_FOREIGN for a database that is no store, E_STORE_DAMAGED, E_STORE_LOCKED,
@@ -57,9 +60,9 @@ def open_database(place: Place, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Datab
     if path is not None and not path.exists():
         with _errors(place):
             sqlite_file.create(path, initialise)
-    with _errors(place), _looking(place, busy_timeout_s).connect() as connection:
+    with _errors(place), _looking(place, busy_timeout_s, statement_timeout_s).connect() as connection:
         version = _version(connection, place)
-    database = _unchecked(place, busy_timeout_s)
+    database = _unchecked(place, busy_timeout_s, statement_timeout_s)
     if version == SCHEMA_VERSION:
         if place.is_sqlite:
             # the last that only reads leaves -wal and -shm behind; one that writes takes them away
@@ -104,18 +107,18 @@ def initialise(connection: Connection) -> None:
     connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
 
 
-def _unchecked(place: Place, busy_timeout_s: float) -> Database:
+def _unchecked(place: Place, busy_timeout_s: float, statement_timeout_s: float | None = None) -> Database:
     if place.path is not None:
         return Database(place, sqlite_file.make_engine(place.path, busy_timeout_s))
-    return Database(place, postgres.make_engine(place, busy_timeout_s))
+    return Database(place, postgres.make_engine(place, busy_timeout_s, statement_timeout_s))
 
 
-def _looking(place: Place, busy_timeout_s: float) -> Engine:
+def _looking(place: Place, busy_timeout_s: float, statement_timeout_s: float | None = None) -> Engine:
     """To see what is there. A file that is no store, or a newer one, must stay as it is: setting up a connection that writes
     would change its header."""
     if place.path is not None:
         return sqlite_file.make_reader(place.path, busy_timeout_s)
-    return postgres.make_engine(place, busy_timeout_s)
+    return postgres.make_engine(place, busy_timeout_s, statement_timeout_s)
 
 
 @contextmanager

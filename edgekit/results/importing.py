@@ -16,6 +16,7 @@ from edgekit.results import foreign
 from edgekit.results.frames import read_parquet
 from edgekit.results.interchange import junit_records
 from edgekit.results.lines import read_line
+from edgekit.results.naming import checked_id
 
 ImportFormat = Literal["jsonl", "json", "parquet", "csv", "junit", "google-benchmark", "litert"]
 IMPORT_FORMATS: tuple[ImportFormat, ...] = (
@@ -41,12 +42,32 @@ _BY_ENDING: dict[str, ImportFormat] = {
 Entries = Iterator[tuple[bytes, Samples | None]]
 
 
+class _Named(msgspec.Struct):
+    id: str
+
+
 def read_runs(source: Path, format: ImportFormat | None = None, *, model: str | None = None) -> Entries:  # noqa: A002
     """Runs of a file, as `Store.add_many` takes them. `format` None: by the file's ending, of .json by what is in it.
     `model`: of a LiteRT result, which does not name it (else the file's name).
 
-    Raises InputError E_IMPORT or E_RECORD, VerificationError E_SEAL, HostError.
+    Raises InputError E_IMPORT, E_RECORD or E_RUN_ID, VerificationError E_SEAL, HostError.
     """
+    return _named(_read(source, format, model))
+
+
+def _named(entries: Entries) -> Entries:
+    """Runs whose ids can be typed. What has no id is no record: whoever takes it says so."""
+    for data, samples in entries:
+        try:
+            found = msgspec.json.decode(data, type=_Named).id
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            found = None
+        if found is not None:
+            checked_id(found)
+        yield data, samples
+
+
+def _read(source: Path, format: ImportFormat | None, model: str | None) -> Entries:  # noqa: A002
     chosen = format or _BY_ENDING.get(source.suffix.lower())
     if chosen == "jsonl":
         return _lines(source)

@@ -14,29 +14,34 @@ from edgekit.results.place import Place
 
 CONNECT_TIMEOUT_S = 15
 STATEMENT_TIMEOUT_S = 300
+SPARE_S = 15.0
+"""A server has so much more time to say that it ended a statement."""
 UNANSWERED_MS = 50_000
 """What was sent may be without the other kernel's answer so long."""
 
 
-def make_engine(place: Place, lock_timeout_s: float) -> Engine:
-    """Raises MissingExtra where psycopg is not installed. Connects to nothing yet."""
+def make_engine(place: Place, lock_timeout_s: float, statement_timeout_s: float | None = None) -> Engine:
+    """`statement_timeout_s` None: STATEMENT_TIMEOUT_S. Raises MissingExtra where psycopg is not installed. Connects to nothing yet."""
     try:
-        import psycopg  # noqa: F401
+        from edgekit.results.postgres_driver import answered
     except ImportError as error:
         raise MissingExtra("a results store in PostgreSQL", "postgres") from error
     # a network that is gone is told within a minute: not after the kernel's two hours where it was idle, nor after its
-    # quarter of an hour where something was sent and not answered for
+    # quarter of an hour where something was sent and not answered for. `answered` is for a server that hangs
+    limit_s = STATEMENT_TIMEOUT_S if statement_timeout_s is None else statement_timeout_s
     settings = {
-        "connect_timeout": CONNECT_TIMEOUT_S,
+        "connect_timeout": max(2, min(CONNECT_TIMEOUT_S, int(limit_s))),
         "keepalives_idle": 20,
         "keepalives_interval": 10,
         "keepalives_count": 3,
         "tcp_user_timeout": UNANSWERED_MS,
         "application_name": "edgekit",
-        "options": f"-c lock_timeout={int(lock_timeout_s * 1000)} -c statement_timeout={STATEMENT_TIMEOUT_S * 1000}",
+        "options": f"-c lock_timeout={int(lock_timeout_s * 1000)} -c statement_timeout={int(limit_s * 1000)}",
     }
     given = {name: value for name, value in settings.items() if name not in place.url.query}
-    return create_engine(place.url, connect_args=given, pool_pre_ping=True)
+    engine = create_engine(place.url, connect_args=given, pool_pre_ping=True)
+    answered(engine, limit_s + min(SPARE_S, limit_s))
+    return engine
 
 
 @contextmanager
@@ -49,10 +54,18 @@ def writing(connection: Connection) -> Iterator[None]:
 def reading(connection: Connection, timeout_s: float | None = None) -> Iterator[None]:
     """Of one moment, and unable to write: the server refuses it."""
     connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    with connection.begin():
-        if timeout_s is not None:
+    if timeout_s is None:
+        with connection.begin():
+            yield
+        return
+    driver: Any = connection.connection.driver_connection
+    usual_s, driver.answer_s = driver.answer_s, timeout_s + SPARE_S
+    try:
+        with connection.begin():
             connection.execute(text(f"SET LOCAL statement_timeout = {max(1, int(timeout_s * 1000))}"))
-        yield
+            yield
+    finally:
+        driver.answer_s = usual_s
 
 
 def copy_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

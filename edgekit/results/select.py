@@ -18,6 +18,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    case,
     func,
     or_,
     select,
@@ -233,24 +234,25 @@ def newest_of_each(
         )
     order = (began.c.last_s.desc(), began.c.id.desc())
     place = func.row_number().over(partition_by=common, order_by=order).label("place")
-    # none where no run of a series is old enough
-    since = began.c.last_s.is_not(None) if wanted.since_s is None else began.c.last_s >= wanted.since_s
     every = select(began.c.id, began.c.last_s, place).join(series, series.c.id == began.c.id)
-    found = every.where(*wanted.of_series, since).subquery()
-    first = select(found.c.id, found.c.last_s).where(found.c.place == 1)
+    found = every.where(*wanted.of_series).subquery()
+    # asked of the first only, which is the newest: asked of all, PostgreSQL looks every series up twice
+    least_s = 0.0 if wanted.since_s is None else max(0.0, wanted.since_s)
+    first = select(found.c.id, found.c.last_s).where(found.c.place == 1, found.c.last_s >= least_s)
     chosen = tuple_(run_rows.c.series_id, run_rows.c.started_s).in_(first)
     return and_(chosen, *on_runs, *wanted.of_values)
 
 
 def _last_s(until_s: float | None) -> ColumnElement[float]:
-    """When the newest run of a series began, of those before a moment."""
+    """When the newest run of a series began, of those before a moment; -1 where none did: no run began before 1970."""
     if until_s is None:
         return series.c.last_s
     other = run_rows.alias()
     newest = select(func.max(other.c.started_s)).where(
         other.c.series_id == series.c.id, other.c.started_s < until_s
     )
-    return newest.correlate(series).scalar_subquery()
+    before = func.coalesce(newest.correlate(series).scalar_subquery(), -1.0)
+    return case((series.c.last_s < until_s, series.c.last_s), else_=before)
 
 
 def _series_columns(field: str) -> tuple[ColumnElement[Any], ...]:

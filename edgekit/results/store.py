@@ -9,7 +9,7 @@ from pathlib import Path
 from edgekit.records import Record, Samples, decode, encode
 from edgekit.results import asking, baselines, labelling, under_way
 from edgekit.results.adding import BATCH, add_entries, batches
-from edgekit.results.asking import Ranked, RunRow, Trend
+from edgekit.results.asking import Ranked, RunRow, Trend, Weighed
 from edgekit.results.database import BUSY_TIMEOUT_S, open_database
 from edgekit.results.export import Format, export
 from edgekit.results.filters import Filter, parse_filters
@@ -28,13 +28,22 @@ class Store:
     """Open (or make) a store. `store`: a file, a postgresql:// URL, or None: `EDGEKIT_RESULTS`, else results.sqlite in the
     data folder.
 
+    `statement_timeout_s`: what a database elsewhere may take for one question; None: five minutes. One that says nothing for
+    longer, whatever it hangs on, is given up.
+
     Safe to use from many processes at once; a process that is killed leaves the store whole. Every method
     raises StoreError (locked, damaged, newer, not a store, not reachable) or HostDiskFull.
     """
 
-    def __init__(self, store: str | Path | None = None, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        store: str | Path | None = None,
+        *,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+        statement_timeout_s: float | None = None,
+    ) -> None:
         self.place = place_of(store)
-        self.database = open_database(self.place, busy_timeout_s)
+        self.database = open_database(self.place, busy_timeout_s, statement_timeout_s)
 
     @property
     def path(self) -> Path | None:
@@ -128,9 +137,13 @@ class Store:
 
     def best(self, filters: Filters = (), *, metrics: Sequence[str] = asking.BEST_BY) -> tuple[RunRow, ...]:
         """The newest runs that no other one beats in all `metrics`: the Pareto front. Raises InputError E_METRIC."""
+        return self.weighed(filters, metrics=metrics).rows
+
+    def weighed(self, filters: Filters = (), *, metrics: Sequence[str] = asking.BEST_BY) -> Weighed:
+        """As `best`, and how many runs do not tell a metric. Raises InputError E_METRIC."""
         wanted, by = _parsed(filters), asking.metrics_of(metrics)
         with self.database.reading() as connection:
-            return asking.best(connection, wanted, by)
+            return asking.weighed(connection, wanted, by)
 
     def ranked(self, filters: Filters = (), *, metrics: Sequence[str], limit: int) -> Ranked:
         """What `best` chooses from, the best first: of the newest run of each model, recipe, profile, device and runtime

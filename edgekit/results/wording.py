@@ -1,12 +1,18 @@
-"""Numbers and findings as people read them: units on everything, unknown said as such. Pure."""
+"""Numbers and findings as people read them: units on everything, unknown said as such. Pure.
+
+The command line spells units as they are typed (`edgekit.units`: us, uJ, C), so that what it prints can be a gate or a filter;
+pages and Markdown have them typeset (µs, µJ, °C), by `typeset` alone.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from edgekit import units
 from edgekit.records import Metric
+from edgekit.records.metrics import METRIC_KINDS
 
 UNKNOWN = "unknown"
 
@@ -54,8 +60,16 @@ def significant(value: float, digits: int = 4) -> str:
     return f"{value:,.{min(12, max(0, digits - before))}f}"
 
 
+_TYPED = re.compile(r"(?<=\d) u(?=[sJW]\b)|(?<=\d)C\b")
+
+
+def typeset(text: str) -> str:
+    """Units of a printed page in place of those that are typed: "12 us" is "12 µs", "80.5C" is "80.5 °C"."""
+    return _TYPED.sub(lambda match: " °C" if match[0] == "C" else " µ", text)
+
+
 def time(us: float | None) -> str:
-    return units.format_time(us).replace(" us", " µs")
+    return typeset(units.format_time(us))
 
 
 def size(size_bytes: float | None) -> str:
@@ -63,7 +77,7 @@ def size(size_bytes: float | None) -> str:
 
 
 def temperature(mc: float | None) -> str:
-    return units.format_temperature(mc).replace("C", " °C")
+    return typeset(units.format_temperature(mc))
 
 
 def frequency(khz: float | None) -> str:
@@ -71,24 +85,19 @@ def frequency(khz: float | None) -> str:
 
 
 def metric_value(metric: Metric, value: float | None) -> str:
-    """A metric's value with its unit."""
+    """A metric's value with its unit, typeset."""
+    return typeset(metric_text(metric, value))
+
+
+def metric_text(metric: Metric, value: float | None) -> str:
+    """A metric's value with its unit, as the command line tells it."""
     if value is None:
         return UNKNOWN
-    if metric.unit == "us":
-        return time(value)
-    if metric.unit == "bytes":
-        return size(value)
-    if metric.unit == "mC":
-        return temperature(value)
-    if metric.unit == "uJ":
-        return units.format_energy(value).replace("uJ", "µJ")
-    if metric.unit == "mW":
-        return units.format_power(value).replace("uW", "µW")
-    if metric.unit == "kHz":
-        return frequency(value)
     if metric.unit == "1/s":
         return f"{significant(value)} /s"
-    return percent(value) if metric.name == "between_launch_cv" else significant(value)
+    if metric.unit == "1":
+        return percent(value) if metric.name == "between_launch_cv" else significant(value)
+    return units.format_quantity(METRIC_KINDS[metric.unit], value)
 
 
 def percent(share: float | None, digits: int = 3) -> str:

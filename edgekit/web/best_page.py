@@ -11,12 +11,13 @@ from edgekit.results import wording as w
 from edgekit.results.asking import Ranked, RunRow
 from edgekit.results.chapter import figure
 from edgekit.results.markup import Child, Html, el
-from edgekit.results.parts import card, table
+from edgekit.results.parts import card
 from edgekit.results.store import Store
 from edgekit.web.figures import pareto_figure
 from edgekit.web.layout import run_url
 from edgekit.web.listing import alert, filter_form, newest_run, select
 from edgekit.web.queries import filters_of
+from edgekit.web.stacked import stacked
 
 MAX_POINTS = 200
 _X, _Y = "median_latency", "accuracy"
@@ -59,7 +60,7 @@ def _found(found: Ranked, metrics: tuple[Metric, Metric]) -> list[Child]:
         figure(f"{metrics[1].title} against {metrics[0].title}", plot) if plot else None,
         card(
             "Runs",
-            el("div", table(head, body, label="Runs by both metrics"), class_="ranked"),
+            stacked(head, body, class_="ranked", label="Runs by both metrics"),
             el("p", " ".join(notes), class_="fine"),
         ),
     ]

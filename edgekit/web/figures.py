@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from edgekit.records import Metric
@@ -14,12 +13,16 @@ from edgekit.results.markup import Html
 from edgekit.results.plots import HALF_PX, WIDE_PX, Detail, Plot, both
 from edgekit.results.steps import Point, Step
 from edgekit.results.wording import AXIS_SCALES, Scale, time_scale
+from edgekit.web.beside import HEIGHT_PX, Box, numbers_beside
+from edgekit.web.times import limits, ticks
 
 DRAWING = threading.RLock()
 """Matplotlib's settings belong to the process; pages are made by several threads."""
 DETAIL = Detail(450, True)
 MAX_NAMED = 40
-"""Points that have their number beside them."""
+"""Points that have their number beside them, where there is room for it."""
+RIGHT_PX = 12.0
+"""What is free to the right of an axis."""
 
 
 def axis_scale(metric: Metric, values: Sequence[float]) -> Scale:
@@ -44,21 +47,24 @@ def trend_figure(
     if not places:
         return None
     scale = axis_scale(metric, [points[i].value or 0.0 for i in places])
-    days = [row.started_s / 86400 for row in rows]
+    moments = [row.started_s for row in rows]
+    low_s, high_s = limits([moments[i] for i in places])
 
     def draw(width_px: int, own: str, class_: str) -> Html:
         with canvas.figure(width_px, [190], left_px=58) as (drawing, (axis,)):
             for i in releases:
-                axis.axvline(days[i], color=canvas.MUTED, linewidth=1, dashes=(3, 3))
+                axis.axvline(moments[i], color=canvas.MUTED, linewidth=1, dashes=(3, 3))
             for i in places:
-                _dot(axis, days[i], points[i], scale, rows[i].verdict)
+                _dot(axis, moments[i], points[i], scale, rows[i].verdict)
             for one in found:
                 value = (points[one.place].value or 0.0) / scale.divisor
                 color = canvas.FG if one.worse else canvas.MUTED
-                axis.plot([days[one.place]], [value], "o", markersize=15, markerfacecolor="none",
+                axis.plot([moments[one.place]], [value], "o", markersize=15, markerfacecolor="none",
                           markeredgecolor=color, markeredgewidth=2)  # fmt: skip
-            _limits(axis, [days[i] for i in places], [points[i] for i in places], scale)
-            _dates(axis, most=7 if width_px > HALF_PX else 3)
+            axis.set_xlim(low_s, high_s)
+            _limits(axis, [points[i] for i in places], scale)
+            found_ticks = ticks(low_s, high_s, most=7 if width_px > HALF_PX else 3)
+            axis.set_xticks([at for at, _ in found_ticks], [words for _, words in found_ticks])
             canvas.plain_ticks(axis, "y", log=False, most=5)
             axis.grid(False, axis="x")
             canvas.y_title(axis, scale.unit)
@@ -73,16 +79,16 @@ def trend_figure(
         return Plot(both(DETAIL, name, draw), caption)
 
 
-def _dot(axis: Any, day: float, point: Point, scale: Scale, verdict: str) -> None:
+def _dot(axis: Any, moment_s: float, point: Point, scale: Scale, verdict: str) -> None:
     value = (point.value or 0.0) / scale.divisor
     if point.low is not None and point.high is not None:
         ends = [point.low / scale.divisor, point.high / scale.divisor]
-        axis.plot([day, day], ends, color=canvas.ACCENT, linewidth=4, alpha=0.3)
+        axis.plot([moment_s, moment_s], ends, color=canvas.ACCENT, linewidth=4, alpha=0.3)
     face = canvas.ACCENT if verdict == "valid" else canvas.CARD
-    axis.plot([day], [value], "o", markersize=6, markerfacecolor=face, markeredgecolor=canvas.ACCENT)
+    axis.plot([moment_s], [value], "o", markersize=6, markerfacecolor=face, markeredgecolor=canvas.ACCENT)
 
 
-def _limits(axis: Any, days: Sequence[float], points: Sequence[Point], scale: Scale) -> None:
+def _limits(axis: Any, points: Sequence[Point], scale: Scale) -> None:
     values = [
         value / scale.divisor
         for one in points
@@ -92,20 +98,6 @@ def _limits(axis: Any, days: Sequence[float], points: Sequence[Point], scale: Sc
     low, high = min(values), max(values)
     room = 0.12 * (high - low) or 0.05 * abs(high) or 1.0
     axis.set_ylim(max(0.0, low - room) if low >= 0 else low - room, high + room)
-    wide = 0.03 * (max(days) - min(days)) or 0.5
-    axis.set_xlim(min(days) - wide, max(days) + wide)
-
-
-def _dates(axis: Any, most: int) -> None:
-    """Days as dates; hours as well where all runs are of two days."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    low, high = axis.get_xlim()
-    form = "%m-%d %H:%M" if high - low < 2.5 else "%Y-%m-%d"
-    axis.xaxis.set_major_locator(MaxNLocator(most))
-    axis.xaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: datetime.fromtimestamp(value * 86400, UTC).strftime(form))
-    )
 
 
 def pareto_figure(
@@ -121,6 +113,8 @@ def pareto_figure(
         for k in (0, 1)
     ]
 
+    named: list[int] = []
+
     def draw(width_px: int, own: str, class_: str) -> Html:
         with canvas.figure(width_px, [300], left_px=58) as (drawing, (axis,)):
             if log[0]:
@@ -130,18 +124,16 @@ def pareto_figure(
             axis.margins(0.08)
             front = sorted((x / scales[0].divisor, y / scales[1].divisor) for x, y, best in points if best)
             axis.plot(*zip(*front, strict=True), color=canvas.ACCENT, linewidth=1.2, alpha=0.5)
-            for i, (x, y, best) in enumerate(points):
-                at = x / scales[0].divisor, y / scales[1].divisor
+            places = [(x / scales[0].divisor, y / scales[1].divisor) for x, y, _ in points]
+            for at, (_, _, best) in zip(places, points, strict=True):
                 face = canvas.ACCENT if best else canvas.CARD
                 axis.plot(
                     [at[0]], [at[1]], "o", markersize=7, markerfacecolor=face, markeredgecolor=canvas.ACCENT
                 )
-                if i < MAX_NAMED:
-                    axis.annotate(str(i + 1), at, xytext=(7, 4), textcoords="offset points", color=canvas.MUTED,
-                                  fontsize=11)  # fmt: skip
             axis.autoscale_view()
             canvas.plain_ticks(axis, "x", log=log[0], most=7 if width_px == WIDE_PX else 4)
             canvas.plain_ticks(axis, "y", log=log[1], most=6)
+            named.append(_number(axis, places))
             words = [
                 ", ".join(
                     filter(None, [metrics[k].title.lower(), scales[k].unit, "logarithmic" if log[k] else ""])
@@ -154,4 +146,21 @@ def pareto_figure(
 
     caption = "Filled: no other run is better in one of the two and no worse in the other. Numbers: rows of the table."
     with DRAWING:
-        return Plot(both(DETAIL, name, draw), caption)
+        drawn = both(DETAIL, name, draw)
+    if min(named) < len(points):
+        caption += " Where points lie too close together, not every one has its number."
+    return Plot(drawn, caption)
+
+
+def _number(axis: Any, places: Sequence[tuple[float, float]]) -> int:
+    """Write its number beside each point, where there is room; how many have one. The axis has its limits."""
+    # a figure has one pixel to the point
+    points = [(float(x), float(y)) for x, y in axis.transData.transform(places)]
+    low, high = axis.bbox.min, axis.bbox.max
+    room = Box(low[0], low[1], high[0] + RIGHT_PX, high[1] + HEIGHT_PX)
+    found = numbers_beside(points, MAX_NAMED, room)
+    for i, offset in enumerate(found):
+        if offset is not None:
+            axis.annotate(str(i + 1), places[i], xytext=offset, textcoords="offset points", color=canvas.MUTED,
+                          fontsize=11)  # fmt: skip
+    return sum(offset is not None for offset in found)

@@ -14,6 +14,7 @@ from edgekit.results.store import Store
 from edgekit.web.layout import run_url, url
 from edgekit.web.progress import section
 from edgekit.web.queries import cursor_of, filters_of, text_of
+from edgekit.web.stacked import stacked
 
 PAGE = 50
 MAX_CHOICES = 200
@@ -119,19 +120,9 @@ def _nothing(parameters: Mapping[str, str]) -> Html:
 def _table(rows: Sequence[RunRow]) -> Html:
     scale = w.time_scale(next((row.median_us for row in rows if row.median_us), None))
     head = ["Run", "Model", "Device", "Verdict", "Median", "99th percentile", "Peak memory", "Compare"]
-    body = [
-        el("tr", el("th", _link(row), scope="row"), [el("td", cell) for cell in _cells(row, scale)])
-        for row in rows
-    ]
-    inner = el(
-        "table",
-        el("caption", f"{len(rows)} runs, newest first", class_="fine"),
-        el("thead", el("tr", [el("th", title, scope="col") for title in head])),
-        el("tbody", body),
-        class_="list",
-    )
+    body = [[_link(row), *_cells(row, scale)] for row in rows]
+    table = stacked(head, body, class_="list", label="Runs", caption=f"{len(rows)} runs, newest first")
     button = el("div", el("button", "Compare the two ticked"), class_="actions")
-    table = el("div", inner, class_="table", tabindex="0", role="group", aria_label="Runs")
     return el("form", table, button, method="get", action="/compare", class_="card", aria_label="Compare")
 
 

@@ -10,8 +10,9 @@ from edgekit._version import __version__
 from edgekit.records import Record
 from edgekit.results.filters import VERDICTS
 from edgekit.results.labelling import MAX_KEY, MAX_LABELS, MAX_VALUE
+from edgekit.results.naming import MAX_ID
 from edgekit.results.wire import MAX_PARTS, SentSamples
-from edgekit.web.rest import MAX_ASKED, MAX_ID, MAX_LISTED, ROOT, Listed, Question
+from edgekit.web.rest import MAX_ASKED, MAX_LISTED, ROOT, Listed, Question
 
 
 class Failure(msgspec.Struct):

@@ -17,6 +17,7 @@ from edgekit.errors import InputError
 from edgekit.records import decode
 from edgekit.results.asking import RunRow
 from edgekit.results.labelling import MAX_LABELS
+from edgekit.results.naming import can_be_named
 from edgekit.results.store import Store
 from edgekit.results.wire import unpacked
 from edgekit.web.queries import cursor_of, filters_of, text_of
@@ -26,7 +27,6 @@ MAX_QUESTION_BYTES = 2 << 20
 MAX_LABELS_BYTES = 256 << 10
 MAX_ASKED = 10_000
 MAX_LISTED = 200
-MAX_ID = 200
 ROOT = "/api/v1"
 
 
@@ -148,7 +148,7 @@ def _put(store: Store, run: str, body: bytes) -> Response:
     record = decode(data)
     if record.id != run:
         raise OtherId(f"this is record {record.id!r}, not the one of the address")
-    if not record.id or len(record.id) > MAX_ID or not record.id.isprintable() or "/" in record.id:
+    if not can_be_named(record.id):
         raise InputError("this id cannot be in an address", code="E_SENT")
     added = store.add(data, samples, labels=labels)
     return _json({"id": record.id, "added": added}, status=201 if added else 200)

@@ -96,6 +96,14 @@ def test_a_model_that_cannot_fit_is_refused_before_it_is_sent(project: Path, com
     assert run(project, "releases", "--json").ok().json()["releases"] == []
 
 
+def test_a_meter_that_is_not_there_is_refused_before_a_model_is_sent(project: Path) -> None:
+    """D2.3, D3: the word of the user's that cannot be is told before anything happens on the device."""
+    for more in ((), ("--threads", "1,2")):
+        done = run(project, "bench", MODEL, "--meter", "nope", *more, "--json")
+        assert (done.code, done.error()["code"]) == (1, "E_METER")
+    assert run(project, "releases", "--json").ok().json()["releases"] == []
+
+
 def test_memory_and_page_faults_by_phase(project: Path) -> None:
     """D1.7, of a real process."""
     record = run(project, "bench", MODEL, "--json", *QUICK).ok().json()

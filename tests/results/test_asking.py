@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import event
 
+from benchmarks.postgres_here import Cluster
+from edgekit.cli.commands.results import results
 from edgekit.errors import InputError, StoreError
 from edgekit.records import Accuracy, Device, Energy, Latency, Model, Record, Runtime, Verdict, new_id
 from edgekit.results import asking
+from edgekit.results.database import migrate
 from edgekit.results.filters import Filter, parse_filters, parse_since
+from edgekit.results.place import place_of
 from edgekit.results.store import Store
 from tests.benchmarking.records import record
 from tests.results.conftest import new_store
@@ -185,7 +192,33 @@ def test_the_best_are_looked_for_among_all_runs(any_store: Store, monkeypatch: p
         assert (found.best, found.known, found.candidates) == (1, 2, 2)
     found = any_store.ranked(["count>0", "until=2026-05-06"], metrics=["median_latency"], limit=5)
     assert [row.median_us for row in found.rows] == [5.0, 100.0]
+    for filters, models in (
+        (["until=2026-05-01"], []),
+        (["until=2026-05-02"], ["rare"]),
+        (["since=2026-05-03", "until=2026-05-06"], ["busy"]),
+        (["since=2026-05-08"], ["busy"]),
+        (["since=2026-05-20", "until=2026-05-30"], []),
+    ):
+        asked = any_store.ranked(filters, metrics=["median_latency"], limit=5)
+        assert [row.model_name for row in asked.rows] == models, filters
     assert [row.model_name for row in any_store.best(["count>0"], metrics=["median_latency"])] == ["busy"]
+
+
+def test_best_as_of_a_day_looks_each_series_up_once(postgres: Cluster) -> None:
+    """D3-b1: at a million runs that is what it takes."""
+    url = postgres.new_database()
+    migrate(place_of(url))
+    store, asked = Store(url), []
+
+    @event.listens_for(store.database.engine, "before_cursor_execute")
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        asked.append((statement, parameters))
+
+    store.best(["until=2026-05-06"])
+    ((statement, parameters),) = [one for one in asked if "row_number" in one[0]]
+    with store.database.reading() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).scalars().all()
+    assert sum(line.strip().startswith("SubPlan") for line in plan) == 1, plan
 
 
 @pytest.mark.base
@@ -198,6 +231,34 @@ def test_what_is_not_known_beats_nothing(store: Store) -> None:
     found = store.ranked(metrics=by, limit=5)
     assert [row.model_name for row in found.rows] == ["measured"]
     assert (found.best, found.known, found.candidates) == (1, 1, 3)
+
+
+@pytest.mark.base
+def test_best_says_how_many_runs_do_not_tell_a_metric(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In text and as JSON, as the dashboard's page does (D3.3)."""
+    store.add(run(1, model="measured", median=10.0, energy=Energy(meter="m", per_inference_uj=5.0)))
+    store.add(run(2, model="no energy", median=9.0))
+    store.add(run(3, model="nothing", median=None))
+    monkeypatch.setenv("EDGEKIT_RESULTS", str(store.path))
+
+    def best(*args: str) -> Result:
+        done = CliRunner().invoke(results, ["best", "--by", *args])
+        assert done.exit_code == 0, done.output
+        return done
+
+    by = "median_latency,energy_per_inference"
+    told = json.loads(best(by, "--json").stdout)
+    assert {name: told[name] for name in ("candidates", "unknown", "left_out")} == {
+        "candidates": 3,
+        "unknown": {"median_latency": 1, "energy_per_inference": 2},
+        "left_out": 1,
+    }
+    assert "of 3 runs to choose from is not known: median latency of 1, energy" in best(by).stderr
+    assert "energy" in best(by, "--csv").stderr
+    assert "and the 1 that tell nothing are left out" in best(by).stderr
+    assert best("median_latency", "model!=nothing").stderr == ""
+    assert "left out" in best("accuracy").stderr
+    assert "no runs" not in best("accuracy").stderr
 
 
 def test_words_are_what_there_is_to_choose_from(filled: Store) -> None:

@@ -162,6 +162,9 @@ def test_the_command(tmp_path: Path, real: Run) -> None:
         edgekit("results", "label", "latest", "board=7", "note=a=b", *db).ok().stdout == "board=7\nnote=a=b\n"
     )
     found = edgekit("results", "label", real[0].id, "--remove", "note", *db, "--json").ok().json()
-    assert found == {"run": real[0].id, "labels": {"board": "7"}}
+    assert found == {"run": real[0].id, "labels": {"board": "7"}, "absent": []}
+    again = edgekit("results", "label", "latest", "--remove", "note", *db).ok()
+    assert again.stdout == "board=7\n"
+    assert "there was no label 'note'" in again.stderr
     assert edgekit("results", "label", "latest", "nothing", *db, "--json").error()["code"] == "E_LABEL"
     assert store.labels("latest") == {"board": "7"}

@@ -13,6 +13,7 @@ import pytest
 from benchmarks.store_runs import runs
 from edgekit.errors import InputError
 from edgekit.records import Samples, TelemetryPoint, encode
+from edgekit.results.export import Format
 from edgekit.results.filters import parse_filters
 from edgekit.results.importing import read_runs
 from edgekit.results.pruning import prune
@@ -76,7 +77,7 @@ def test_a_time_that_no_axis_has_room_for_is_refused(tmp_path: Path, moment: str
 
 
 def test_an_id_like_a_formula_is_none_in_a_spreadsheet(tmp_path: Path) -> None:
-    """CWE-1236: ids come from other machines as well; they and names come back as they were."""
+    """CWE-1236: older stores may have such ids; names come back as they were."""
     record, samples = next(runs(1, seed=5))
     model = msgspec.structs.replace(record.model, name="'quoted'")
     odd = msgspec.structs.replace(record, id='=HYPERLINK("http://evil")', model=model)
@@ -85,9 +86,32 @@ def test_an_id_like_a_formula_is_none_in_a_spreadsheet(tmp_path: Path) -> None:
     for with_samples in (True, False):
         rows = csv.DictReader(io.StringIO("".join(store.export(format="csv", with_samples=with_samples))))
         assert {row["run"] for row in rows} == {"'" + odd.id}
+    prune(store.database, parse_filters(["launches>0"]))
+    store.add(msgspec.structs.replace(odd, id=record.id), samples)
     (tmp_path / "a.csv").write_text("".join(store.export(format="csv")), encoding="utf-8")
     assert back.add_many(read_runs(tmp_path / "a.csv")) == 1
-    assert [(row.id, row.model_name) for row in back.list()] == [(odd.id, "'quoted'")]
+    assert [(row.id, row.model_name) for row in back.list()] == [(record.id, "'quoted'")]
+
+
+@pytest.mark.parametrize(
+    "run_id", ["a/b", "..", ".hidden", "latest", "a b", "a\nb", "\x1b[2J", "é", "-n", "x" * 10_000, "=1+1"]
+)
+@pytest.mark.parametrize(("name", "format_"), [("a.jsonl", "jsonl"), ("a.csv", "csv"), ("a.xml", "junit")])
+def test_an_id_that_cannot_be_typed_is_not_brought_in(
+    tmp_path: Path, run_id: str, name: str, format_: Format
+) -> None:
+    """It would have no address on the dashboard, and name another file (D3.2)."""
+    record, samples = next(runs(1, seed=5))
+    store = Store(tmp_path / "a.sqlite")
+    store.add(msgspec.structs.replace(record, id=run_id), samples)
+    (tmp_path / name).write_text("".join(store.export(format=format_)), encoding="utf-8")
+    back = Store(tmp_path / "back.sqlite")
+    with pytest.raises(InputError) as caught:
+        back.add_many(read_runs(tmp_path / name))
+    assert caught.value.code == "E_RUN_ID"
+    assert len(caught.value.message) < 300
+    assert caught.value.message.isprintable()
+    assert back.count() == 0
 
 
 def test_runs_that_are_forgotten_while_an_export_begins_are_no_damage(tmp_path: Path) -> None:

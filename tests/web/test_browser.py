@@ -52,6 +52,68 @@ def test_no_page_scrolls_sideways_or_complains(served: Served, paths: list[str],
     assert visit.complaints == []
 
 
+def test_a_phone_shows_every_number_of_a_run(served: Served, visit: Visit) -> None:
+    """D3-b3: on 375 px no value of a listing is beyond the edge, the median among them."""
+    visit.size("phone")
+    for path, title in (("/", "Median"), ("/best?x=median_latency&y=accuracy", "Median latency")):
+        visit.page.goto(served.url + path)
+        row = visit.page.locator("table.stack tbody tr").first
+        median = row.locator(f"td[data-title='{title}']")
+        assert "s" in median.inner_text()
+        for cell in row.locator("td, th").all():
+            box = cell.bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 375, (path, cell.inner_text())
+        assert visit.page.get_by_role("columnheader", name=title).count() == 1
+        assert visit.page.get_by_role("cell").count() > 7
+
+
+def test_numbers_of_near_points_do_not_lie_on_each_other(real: Run, serve: Any, visit: Visit) -> None:
+    """D3.5: 24 runs, two of three within some percent, as the browser draws them, at both widths."""
+    import numpy as np
+
+    own = serve("near.sqlite")
+    draw = np.random.default_rng(5)
+    own.store.add_many(
+        (
+            msgspec.structs.replace(
+                real[0],
+                id=r.new_id(),
+                model=msgspec.structs.replace(real[0].model, name=f"near-{i}"),
+                verdict=r.Verdict(state="valid"),
+                latency=msgspec.structs.replace(
+                    real[0].latency, median=float(100 * np.exp(draw.normal(0, 0.02 if i % 3 else 0.1)))
+                ),
+                accuracy=r.Accuracy(
+                    metric="top1",
+                    value=float(0.9 + draw.normal(0, 0.002 if i % 3 else 0.01)),
+                    golden="passed",
+                ),
+            ),
+            None,
+        )
+        for i in range(24)
+    )
+    for size in ("desktop", "phone"):
+        visit.size(size)
+        visit.page.goto(f"{own.url}/best?x=median_latency&y=accuracy")
+        boxes = visit.page.evaluate(
+            """() => [...document.querySelectorAll('figure svg text')]
+                 .filter((one) => /^\\d+$/.test(one.textContent.trim()) && one.getBoundingClientRect().width)
+                 .map((one) => { const b = one.getBoundingClientRect();
+                                 return [b.left, b.top + 3, b.right, b.bottom - 4, one.textContent]; })"""
+        )
+        assert len(boxes) >= 12
+        near = [
+            (a[4], b[4])
+            for i, a in enumerate(boxes)
+            for b in boxes[:i]
+            if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+        ]
+        assert near == [], size
+
+
 def test_axe_finds_nothing_serious(served: Served, paths: list[str], visit: Visit) -> None:
     """D3-b3. In the dark on a phone, in the light on a desk."""
     for i, path in enumerate(paths):

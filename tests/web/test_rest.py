@@ -13,6 +13,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -171,6 +172,41 @@ def test_a_push_goes_on_where_it_was_cut(
         push_runs(here, remote(again.url, "another-token-0123456789"), ids)
     assert caught.value.code == "E_TOKEN"
     assert TOKEN not in repr(remote(again.url, TOKEN))
+
+
+class OlderRun(msgspec.Struct, forbid_unknown_fields=True):
+    """What a dashboard took before labels could be changed."""
+
+    record: msgspec.Raw
+    samples: wire.SentSamples | None = None
+
+
+def test_an_older_dashboard_takes_a_run_without_its_changed_labels(
+    serve: Serve, real: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D3.6: one that knows no labels beside a record refuses them as it does any word it does not know."""
+    from edgekit.web import rest
+
+    def older(data: bytes) -> Any:
+        try:
+            msgspec.json.decode(data, type=OlderRun)
+        except msgspec.DecodeError as error:
+            raise InputError(f"not a run: {error}", code="E_SENT") from error
+        return unpacked(data)
+
+    here = Store(tmp_path / "here.sqlite")
+    changed, plain = (
+        msgspec.structs.replace(real[0], id=r.new_id(), labels={"board": "7"}) for _ in range(2)
+    )
+    here.add_many([(changed, real[1]), (plain, real[1])])
+    here.change_labels(changed.id, {"board": "8"})
+    served = serve()
+    monkeypatch.setattr(rest, "unpacked", older)
+    done = push_runs(here, remote(served.url, None), here.ids())
+    assert (set(done.sent), done.refused, done.labels_left) == ({changed.id, plain.id}, (), (changed.id,))
+    assert served.store.labels(changed.id) == {"board": "7"}
+    assert len(served.store.samples(changed.id).launches) == len(real[1].launches)
+    assert push_runs(here, remote(served.url, None), here.ids()).there == 2
 
 
 def test_a_push_without_names_is_known_there_the_next_time(

@@ -109,7 +109,7 @@ def baseline(session: Session, run: str, force: bool) -> None:
     is refused; gates against a suspect one say so.
     """
     from edgekit.results.store import Store
-    from edgekit.results.wording import time
+    from edgekit.units import format_time
 
     record = Store(session.results).set_baseline(run, force=force)
     found = {
@@ -128,7 +128,7 @@ def baseline(session: Session, run: str, force: bool) -> None:
         model = printable(record.model.name)
         click.echo(f"{record.id} is the baseline of {model} on {record.runtime.name}{profile}:")
         click.echo(
-            f"  median {time(record.latency.median)}, measured {record.started_at[:16].replace('T', ' ')}"
+            f"  median {format_time(record.latency.median)}, measured {record.started_at[:16].replace('T', ' ')}"
         )
         if record.verdict.state != "valid":
             reasons = printable("; ".join(record.verdict.reasons))
@@ -143,7 +143,7 @@ def _show(session: Session, record: Record) -> None:
     from rich.table import Table
 
     from edgekit.records import METRICS, value_of
-    from edgekit.results.wording import VERDICTS, metric_value, plural
+    from edgekit.results.wording import VERDICTS, metric_text, plural
 
     version = f"@{record.model.version}" if record.model.version else ""
     device = record.device.model or record.device.address
@@ -160,7 +160,7 @@ def _show(session: Session, record: Record) -> None:
     )
     for metric in METRICS.values():
         if (value := value_of(record, metric)) is not None:
-            shown = metric_value(metric, value)
+            shown = metric_text(metric, value)
             if metric.name == f"{record.latency.ci95_of}_latency" and record.latency.ci95_low is not None:
                 interval = interval_text(record.latency.ci95_low, record.latency.ci95_high)
                 shown += f"   (95 % interval {interval})"

@@ -13,7 +13,7 @@ from edgekit.printable import printable
 
 if TYPE_CHECKING:
     from edgekit.benchmarking.difference import Difference
-    from edgekit.results.asking import Trend
+    from edgekit.results.asking import Trend, Weighed
     from edgekit.results.querying import Answer
 
 
@@ -46,7 +46,7 @@ def show_difference(session: Session, found: Difference) -> None:
     from rich.table import Table
 
     from edgekit.records import METRICS
-    from edgekit.results.wording import metric_value
+    from edgekit.results.wording import metric_text
 
     colors = {"better": "green", "worse": "red"}
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -61,8 +61,8 @@ def show_difference(session: Session, found: Difference) -> None:
         text = f"[{colors[one.change]}]{change}[/]" if one.change in colors else change
         table.add_row(
             metric.title.lower(),
-            metric_value(metric, one.a),
-            metric_value(metric, one.b),
+            metric_text(metric, one.a),
+            metric_text(metric, one.b),
             escape(ratio),
             text,
         )
@@ -142,7 +142,7 @@ def trend(session: Session, filters: tuple[str, ...], metric: str, limit: int, a
     document = {"metric": wanted.name, "unit": wanted.unit, "trends": trends}
 
     def render(_: Any) -> None:
-        from edgekit.results.wording import metric_value
+        from edgekit.results.wording import metric_text
 
         if not found:
             click.echo("no runs", err=True)
@@ -151,7 +151,7 @@ def trend(session: Session, filters: tuple[str, ...], metric: str, limit: int, a
             for point in points:
                 mark = {"better": "  better", "worse": "  WORSE"}.get(point.change or "", "")
                 version = f"  {point.version}" if point.version else ""
-                value = metric_value(wanted, point.value)
+                value = metric_text(wanted, point.value)
                 line = f"  {point.started_at[:16].replace('T', ' ')}  {value:>12}  {point.verdict}{version}{mark}"
                 click.echo(printable(line))
             marks = marks_of(one.runs, wanted)
@@ -185,26 +185,55 @@ def _title(one: Trend) -> str:
 def best(session: Session, filters: tuple[str, ...], by: str, as_csv: bool) -> None:
     """The runs that no other one beats in all of --by at once (the Pareto front).
 
-    Of each model, recipe, profile, device and runtime its newest run counts; invalid runs do not. One that does not know a
-    metric is not better for it.
+    Of each model, recipe, profile, device and runtime its newest run counts; invalid runs do not. What a run does not tell
+    counts as the worst; one that tells none of the metrics is left out. How many those are is said.
     """
     from edgekit.results.frames import columns_of
     from edgekit.results.store import Store
 
     names = [name.strip() for name in by.split(",")]
-    rows = Store(session.results).best(filters, metrics=names)
+    found = Store(session.results).weighed(filters, metrics=names)
+    rows = found.rows
+
+    def tell_unknown() -> None:
+        if note := _not_weighed(found):
+            click.echo(f"note: {note}", err=True)
 
     def render(_: Any) -> None:
-        if not rows:
+        if rows:
+            session.console.print(runs_table(rows, session.console.width, metrics=names))
+        elif not found.candidates:
             click.echo("no runs", err=True)
-            return
-        session.console.print(runs_table(rows, session.console.width, metrics=names))
+        tell_unknown()
 
     if as_csv:
         columns = columns_of(rows)
         print_csv(session, tuple(columns), zip(*columns.values(), strict=True))
+        tell_unknown()
         return
-    session.emit({"by": names, "runs": rows}, render)
+    session.emit(
+        {
+            "by": names,
+            "runs": rows,
+            "candidates": found.candidates,
+            "unknown": found.unknown,
+            "left_out": found.left_out,
+        },
+        render,
+    )
+
+
+def _not_weighed(found: Weighed) -> str:
+    """Which metrics are not known of how many; empty where all are."""
+    from edgekit.records import METRICS
+
+    lacking = [
+        f"{METRICS[name].title.lower()} of {count:,}" for name, count in found.unknown.items() if count
+    ]
+    if not lacking:
+        return ""
+    words = f"of {found.candidates:,} runs to choose from is not known: {', '.join(lacking)}; that counts as the worst"
+    return words + (f", and the {found.left_out:,} that tell nothing are left out" if found.left_out else "")
 
 
 @click.command()

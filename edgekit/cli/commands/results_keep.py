@@ -186,7 +186,12 @@ def prune(
 @click.command()
 @click.argument("run")
 @click.argument("labels", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--remove", multiple=True, metavar="KEY", help="Take this label away.")
+@click.option(
+    "--remove",
+    multiple=True,
+    metavar="KEY",
+    help="Take this label away; where it is not there, that is said.",
+)
 @db_option
 @command
 def label(session: Session, run: str, labels: tuple[str, ...], remove: tuple[str, ...]) -> None:
@@ -201,15 +206,19 @@ def label(session: Session, run: str, labels: tuple[str, ...], remove: tuple[str
         raise click.UsageError(f"'{both[0]}' is both set and removed")
     store = Store(session.results)
     run_id = store.resolve(run)
-    found = store.change_labels(run_id, put, remove) if put or remove else store.labels(run_id)
+    before = store.labels(run_id)
+    absent = [key for key in dict.fromkeys(remove) if key not in before]
+    found = store.change_labels(run_id, put, remove) if put or remove else before
 
     def render(_: Any) -> None:
+        for key in absent:
+            click.echo(printable(f"note: there was no label '{key}'"), err=True)
         for key, value in found.items():
             click.echo(printable(f"{key}={value}"))
         if not found:
             click.echo("no labels", err=True)
 
-    session.emit({"run": run_id, "labels": found}, render)
+    session.emit({"run": run_id, "labels": found, "absent": absent}, render)
 
 
 @click.command()

@@ -53,7 +53,11 @@ def push(
         "there": done.there,
         "conflicts": done.conflicts,
         "refused": [{"run": run, "reason": reason} for run, reason in done.refused],
+        "labels_left": done.labels_left,
     }
+    if done.labels_left:
+        what = "the labels that they were measured with, not those of now: the edgekit there is older"
+        click.echo(f"note: {len(done.labels_left)} went with {what}", err=True)
     if done.conflicts or done.refused:
         wrong = [
             *(f"{run}: another record has this id" for run in done.conflicts),

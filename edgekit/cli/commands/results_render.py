@@ -31,7 +31,8 @@ def runs_table(rows: Sequence[RunRow], width: int, metrics: Sequence[str] = ()) 
     from rich.table import Table
 
     from edgekit.records import METRICS
-    from edgekit.results.wording import metric_value, size, time
+    from edgekit.results.wording import metric_text
+    from edgekit.units import format_size, format_time
 
     wide, middle = width >= WIDE_COLUMNS, width >= MIDDLE_COLUMNS
     models = [row.model_name + (f"@{row.model_version}" if row.model_version else "") for row in rows]
@@ -48,10 +49,10 @@ def runs_table(rows: Sequence[RunRow], width: int, metrics: Sequence[str] = ()) 
         texts = [run, row.started_at[:16].replace("T", " "), model, row.device_model or row.device_address]
         texts += [row.runtime] if wide else []
         color = {"valid": "green", "suspect": "yellow", "invalid": "red"}[row.verdict]
-        values = [metric_value(METRICS[name], row.metrics[name]) for name in metrics] or [
-            time(row.median_us),
+        values = [metric_text(METRICS[name], row.metrics[name]) for name in metrics] or [
+            format_time(row.median_us),
             *([_median_interval(row)] if middle else []),
-            *([size(row.peak_rss_bytes)] if wide else []),
+            *([format_size(row.peak_rss_bytes)] if wide else []),
         ]
         table.add_row(*(escape(printable(text)) for text in texts), f"[{color}]{row.verdict}[/]", *values)
     return table
@@ -62,7 +63,7 @@ def under_way_table(rows: Sequence[UnderWay]) -> Any:
     from rich.markup import escape
     from rich.table import Table
 
-    from edgekit.results.wording import time
+    from edgekit.units import format_time
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("under way", "since", "model", "device", "median so far"):
@@ -70,7 +71,7 @@ def under_way_table(rows: Sequence[UnderWay]) -> Any:
     for row in rows:
         model = row.model + (f"@{row.version}" if row.version else "")
         since = row.started_at[:16].replace("T", " ")
-        texts = (row.stage, since, model, row.device_model or row.device, time(row.median_us))
+        texts = (row.stage, since, model, row.device_model or row.device, format_time(row.median_us))
         table.add_row(*(escape(printable(text)) for text in texts))
     return table
 
@@ -88,12 +89,11 @@ def _median_interval(row: RunRow) -> str:
 
 
 def interval_text(low_us: float | None, high_us: float | None) -> str:
-    from edgekit.results.wording import time_scale
+    from edgekit.units import UNKNOWN, format_time
 
     if low_us is None or high_us is None:
-        return "unknown"
-    scale = time_scale(high_us)
-    return f"{scale.number(low_us)} to {scale.show(high_us)}"
+        return UNKNOWN
+    return f"{format_time(low_us)} to {format_time(high_us)}"
 
 
 def csv_option(function: Any) -> Any:
