@@ -1,6 +1,6 @@
 """Tests that take long and passed once are not run again while nothing that they depend on has changed.
 
-Two groups. Converters (`heavy`) and agents, transports, whole devices, cuts, fuzzing (LONG, by file). A test depends on its own file
+Two groups. Converters (`heavy`) and agents, transports, meters, whole devices, cuts, fuzzing (LONG, by file). A test depends on its own file
 and all Python that this can reach (tests/closure.py), the data that lies beside, every installed package with its
 version, and Python itself; those of LONG on the native sources, every script, the kernel and the system's packages,
 too. All that is hashed; a mark in the cache is named by that hash and the test. What was changed since the tests began leaves no
@@ -37,10 +37,12 @@ DATA = (
 """Besides the Python that a test reaches."""
 LONG = (
     "tests/agent/",
+    "tests/api/",
     "tests/benchmarks/",
     "tests/deployment/test_store_machine.py",
     "tests/failures/",
     "tests/faults/",
+    "tests/meters/",
     "tests/runner/",
     "tests/test_targets/",
     "tests/transports/",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.api.pipelines import check_options, keep, open_store, release_of
+from edgekit.api.keeping import check_store
+from edgekit.api.pipelines import check_options, release_of
 from edgekit.api.showing import showing
 from edgekit.deployment import PushResult, Release
 from edgekit.devices import Device
@@ -44,16 +45,13 @@ def compare(
     check_options(profile, asked)
     check_resolution(resolution)
     check_wishes(asked)
-    place = None if store is True or store is False else store
-    if store is not False:
-        open_store(place)
+    check_store(store)
     there_a = release_of(a, device, profile, asked, sink)
     there_b = release_of(b, device, profile, asked, sink)
     with showing(store, (there_a, there_b), device, profile, asked, sink) as shown:
         compared, samples = compare_releases(
             there_a, there_b, device, profile=profile, options=asked, resolution=resolution, sink=shown.sink
         )
-        if store is not False:
-            for record, raw in zip(compared.records, samples, strict=True):
-                keep(record, raw, place, ends=shown.key)
+        for record, raw in zip(compared.records, samples, strict=True):
+            shown.keep(record, raw)
     return compared

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.api.gating import gates_of
-from edgekit.api.pipelines import check_options, keep, open_store, release_of
+from edgekit.api.keeping import check_store
+from edgekit.api.pipelines import check_options, release_of
 from edgekit.api.showing import showing
 from edgekit.deployment import PushResult, Release
 from edgekit.devices import Device
@@ -49,9 +50,7 @@ def bench_threads(
     check_options(profile, asked)
     check_configurations(threads, profile, asked)
     gates = gates_of(profile, asked)
-    place = None if store is True or store is False else store
-    if store is not False:
-        open_store(place)
+    check_store(store)
     release = release_of(target, device, profile, asked, sink)
     results: list[tuple[int, Outcome | EdgekitError]] = []
     with showing(store, (release,), device, profile, asked, sink) as shown:
@@ -63,7 +62,6 @@ def bench_threads(
                 results.append((count, one))
                 continue
             record, samples = one
-            if store is not False:
-                keep(record, samples, place, ends=shown.key)
+            shown.keep(record, samples)
             results.append((count, Outcome(record, tuple(check_gate(gate, record, None) for gate in gates))))
     return Configured(tuple(results))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,15 @@ from typing import TYPE_CHECKING, Any, Unpack
 from msgspec import structs
 
 from edgekit.api.gating import gates_of, measured, require_baseline
+from edgekit.api.keeping import check_store, open_store
 from edgekit.api.models import conversion_document, converted, prepare, refuse_options
 from edgekit.api.pushing import push
 from edgekit.api.showing import showing
-from edgekit.cache import atomic_write, check_writable, data_dir
+from edgekit.cache import check_writable, data_dir
 from edgekit.deployment import PushResult, Release, release_on_device
 from edgekit.devices import Device
 from edgekit.devices.layout import name_from_file, split_release
-from edgekit.errors import HostError, InputError
+from edgekit.errors import InputError
 from edgekit.events import Event, Sink, ignore
 from edgekit.models import Artifact, ModelInfo, is_artifact
 
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from edgekit.conversion import Conversion
     from edgekit.conversion.options import ConvertWishes
     from edgekit.profiles import Profile
-    from edgekit.records import Record, Samples
-    from edgekit.results.store import Store
+    from edgekit.records import Record
 
 
 def bench(
@@ -64,21 +63,16 @@ def bench_outcome(
 
     asked = options if options is not None else Options()
     check_options(profile, asked)
-    place = None if store is True or store is False else store
-    if store is not False:
-        open_store(place)
+    check_store(store)
     if isinstance(target, str | Path) and is_artifact(target):
         target = Artifact.load(target)
-    require_baseline(profile, asked, name_there(target, None), lambda: open_store(place))
+    require_baseline(profile, asked, name_there(target, None), lambda: open_store(store))
     release = release_of(target, device, profile, asked, sink)
 
     with showing(store, (release,), device, profile, asked, sink) as shown:
-
-        def kept(record: Record, samples: Samples) -> None:
-            if store is not False:
-                keep(record, samples, place, ends=shown.key)
-
-        outcome, _ = measured(release, device, profile, asked, lambda: open_store(place), kept, shown.sink)
+        outcome, _ = measured(
+            release, device, profile, asked, lambda: open_store(store), shown.keep, shown.sink
+        )
     return outcome
 
 
@@ -151,43 +145,6 @@ def check_options(profile: Profile | None, options: BenchOptions) -> None:
     gates_of(profile, options)
 
 
-def open_store(store: str | Path | None) -> Store:
-    """The results store; opened before a measurement, so that one that cannot be used costs no run."""
-    from edgekit.results.store import Store
-
-    return Store(store)
-
-
-def writable_store(store: str | Path | None) -> Store:
-    """The results store, where a run is to be kept in it afterwards: one that is read-only costs no run. Raises StoreError,
-    HostDiskFull."""
-    found = open_store(store)
-    found.check_writable()
-    return found
-
-
-def keep(record: Record, samples: Samples, store: str | Path | None, *, ends: str | None = None) -> None:
-    """Add a run to the results store; `ends`: what it was called there while it was under way. Raises StoreError or
-    HostDiskFull; the record is then in a file beside, which the hint names."""
-    try:
-        open_store(store).add(record, samples, ends=ends)
-    except HostError as error:
-        error.hint = f"{error.hint or ''}; {_rescue(record)}".removeprefix("; ")
-        raise
-
-
-def _rescue(record: Record) -> str:
-    """A measurement is not lost because its store is full."""
-    from edgekit.records import encode
-
-    path = Path(tempfile.gettempdir()) / f"edgekit-{record.id}.json"
-    try:
-        atomic_write(path, encode(record))
-    except HostError:
-        return "the record could not be saved elsewhere either"
-    return f"the record is in {path}"
-
-
 def _report_path(report: str | Path | None, run_id: str) -> Path:
     """The file that was asked for; a folder, or nothing, gets a file named after the run."""
     if report is None:
@@ -241,7 +198,7 @@ def run(
 
     asked = options if options is not None else Options()
     check_options(profile, asked)
-    open_store(store)
+    check_store(store)
     check_writable(_report_path(report, "edgekit"))
     started = time.monotonic()
     if is_artifact(model):
@@ -269,13 +226,7 @@ def run(
     release = placed(device, pushed, artifact)
     with showing(store, (release,), device, profile, asked, sink) as shown:
         outcome, samples = measured(
-            release,
-            device,
-            profile,
-            asked,
-            lambda: open_store(store),
-            lambda record, raw: keep(record, raw, store, ends=shown.key),
-            shown.sink,
+            release, device, profile, asked, lambda: open_store(store), shown.keep, shown.sink
         )
     target = _report_path(report, outcome.record.id)
     sink(Event("report", message=f"writing {target}", level="debug"))

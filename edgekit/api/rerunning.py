@@ -11,7 +11,8 @@ from msgspec import structs
 
 from edgekit.api.devices import connect
 from edgekit.api.gating import measured, require_baseline
-from edgekit.api.pipelines import keep, open_store, placed, writable_store
+from edgekit.api.keeping import check_store, open_store
+from edgekit.api.pipelines import placed
 from edgekit.api.pushing import push
 from edgekit.api.showing import showing
 from edgekit.cache import is_special, sha256_file
@@ -98,7 +99,7 @@ def rerun(
     if not trust:
         _require_trust(first, done, found, address if device is None else None, settings)
     require_baseline(found, options, first.model.name, lambda: open_store(store))
-    writable_store(store)
+    check_store(store, writable=True)
     with _connected(first, address, device is None, options.privileged, settings, sink) as there:
         release = _release(first, there, here, found, lease_wait_seconds, sink)
         for text in (*told, *done.untold):
@@ -110,7 +111,7 @@ def rerun(
                 found,
                 options,
                 lambda: open_store(store),
-                lambda record, samples: keep(record, samples, store, ends=shown.key),
+                shown.keep,
                 shown.sink,
                 done.plan,
                 limits=gates,

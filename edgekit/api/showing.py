@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from edgekit.api.keeping import keep
 from edgekit.deployment import Release
 from edgekit.deployment.launching import START_SECONDS
 from edgekit.devices import Device
@@ -23,6 +24,7 @@ from edgekit.events import Event, LaunchesDone, Sink
 if TYPE_CHECKING:
     from edgekit.benchmarking.plan import BenchOptions, BenchPlan
     from edgekit.profiles import Profile
+    from edgekit.records import Record, Samples
     from edgekit.results.store import Store
     from edgekit.results.under_way import Beat
 
@@ -42,10 +44,10 @@ AFTERWARDS_S = 900.0
 
 
 class Shown:
-    """`sink` is the measurement's; `key` is what the store's `add` takes to end it."""
+    """`sink` is the measurement's; `keep` adds its runs to the store."""
 
-    def __init__(self, begun: _Begun | None, sink: Sink) -> None:
-        self._begun, self._inner = begun, sink
+    def __init__(self, begun: _Begun | None, store: str | Path | bool | None, sink: Sink) -> None:
+        self._begun, self._store, self._inner = begun, store, sink
         self._said = begun.said if begun is not None else None
         self._medians: list[float] = []
         self._written = False
@@ -55,6 +57,10 @@ class Shown:
     def key(self) -> str | None:
         """None where there is no row to end: a run is kept also by one who may write runs only."""
         return self._said.key if self._said is not None and self._written else None
+
+    def keep(self, record: Record, samples: Samples) -> None:
+        """Add a run, which ends what is shown. Raises as `edgekit.api.keeping.keep`."""
+        keep(record, samples, self._store, ends=self.key)
 
     def sink(self, event: Event) -> None:
         """Write what tells of launches into the store, and pass everything on."""
@@ -110,7 +116,7 @@ def showing(
     sink: Sink,
 ) -> Iterator[Shown]:
     """While a measurement of `releases` (one, or two against each other) goes on. `store`: as `bench` takes it."""
-    shown = Shown(_begin(store, releases, device, profile, options), sink)
+    shown = Shown(_begin(store, releases, device, profile, options), store, sink)
     shown.write()
     try:
         yield shown

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.api.pipelines import check_options, keep, open_store, release_of
+from edgekit.api.keeping import check_store, keep
+from edgekit.api.pipelines import check_options, release_of
 from edgekit.benchmarking.unplugged import Unplugged, forget, jobs_there, start
 from edgekit.benchmarking.unplugged_left import collect as collected
 from edgekit.devices import Device
@@ -49,11 +50,8 @@ def collect(
 ) -> Record:
     """Fetch what a measurement found, keep the run and remove it from the device. `store` as for `bench`. Raises
     InputError E_UNPLUGGED, DeviceBusy where it still runs, RemoteError where it broke off."""
-    place = None if store is True or store is False else store
-    if store is not False:
-        open_store(place)
+    check_store(store)
     record, samples = collected(device, job, profile=profile, sink=sink)
-    if store is not False:
-        keep(record, samples, place)
+    keep(record, samples, store)
     forget(device, job)
     return record

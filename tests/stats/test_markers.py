@@ -74,6 +74,30 @@ def test_a_meter_of_another_device_has_no_marker() -> None:
         assert isinstance(clock_of_marker(trace, MARKER, search_us=everywhere(trace)), Refused)
 
 
+@pytest.mark.parametrize(("part", "is_taken"), [(0.3, False), (0.7, True)])
+def test_each_pulse_has_to_be_half_as_high_as_all_together(part: float, is_taken: bool) -> None:
+    """Whatever else came and went there meanwhile."""
+    whole = seen(MARKER[-1].end_us / S + 5, noise=0.0)
+    power = np.diff(whole.energy_uj) / np.diff(whole.t_us) * 1000
+    third = MARKER[2]
+    middle = (whole.t_us[1:] + whole.t_us[:-1]) / 2
+    power[(middle > third.start_us) & (middle < third.end_us)] -= (1 - part) * 2500
+    trace = trace_of_power(middle, power)
+    assert isinstance(trace, Trace)
+    found = clock_of_marker(trace, MARKER, search_us=everywhere(trace))
+    if is_taken:
+        assert found == pytest.approx(0.0, abs=PERIOD_US)
+    else:
+        assert found == Refused("what the meter saw looks like a part of the marker only")
+
+
+def test_a_meter_that_is_silent_around_the_marker_has_none() -> None:
+    """It shows something before, and nothing from then on."""
+    trace = trace_of_power(np.arange(0.0, 30 * S, PERIOD_US), np.where(np.arange(1500) < 50, 2500.0, 0.0))
+    assert isinstance(trace, Trace)
+    assert isinstance(clock_of_marker(trace, MARKER, search_us=(-S, S)), Refused)
+
+
 def test_an_expected_marker_has_to_be_as_high_as_the_other() -> None:
     near = (-0.3 * S, 0.3 * S)
     trace = seen(20.0, offset_s=0.1)

@@ -172,7 +172,9 @@ def test_what_cannot_be_rescued_says_so(tmp_path: Path) -> None:
 
 def test_a_price_in_time_is_measured_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That of another device is not taken from the cache; what was not measured is."""
-    monkeypatch.setenv("EDGEKIT_CACHE_DIR", str(tmp_path / "cache"))  # nothing of a run before this one is in it
+    monkeypatch.setenv(
+        "EDGEKIT_CACHE_DIR", str(tmp_path / "cache")
+    )  # nothing of a run before this one is in it
     path = tmp_path / "m.tflite"
     path.write_bytes(with_outliers(0))
     asked = ConvertOptions(
