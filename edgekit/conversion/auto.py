@@ -208,7 +208,8 @@ def _why_measured(best: Candidate, candidates: Sequence[Candidate]) -> str:
     words = f"the fastest, {format_time(best.latency_us or 0.0)}"
     plain = next((one for one in candidates if one.recipe == "float32" and one.latency_us is not None), None)
     if plain is not None and plain is not best and plain.latency_us and best.latency_us:
-        words += f", {plain.latency_us / best.latency_us:.2f} times as fast as float32"
+        ratio = plain.latency_us / best.latency_us
+        words += f", {ratio:.2f} times as fast as float32" if ratio > 1 + SLACK else ", as fast as float32"
         words += f" and {best.size_bytes / plain.size_bytes:.2f} of its size" if plain.size_bytes else ""
     return f"{words}; {_figures(best)}"
 
@@ -239,9 +240,10 @@ def _trade(one: Candidate, best: Candidate, *, measured: bool, prefer: Sequence[
     if one.size_bytes < best.size_bytes:
         gains.append(f"{one.size_bytes / best.size_bytes:.2f} of the size")
     ratio = (one.latency_us or 0.0) / (best.latency_us or 1.0)
-    slower = (
-        f"it takes {ratio:.2f} times as long"
-        if ratio > 1 + SLACK
-        else "it is as fast, but larger or less exact"
-    )
+    if ratio > 1 + SLACK:
+        slower = f"it takes {ratio:.2f} times as long"
+    elif one.size_bytes > best.size_bytes > 0:
+        slower = f"it is as fast, but {one.size_bytes / best.size_bytes:.2f} times the size"
+    else:
+        slower = "it is as fast, but no more exact"
     return f"{slower} ({', '.join(gains)})" if gains else slower

@@ -87,7 +87,7 @@ def choose(
             passed_over[name] = error.message
     reasons = "; ".join(f"{name}: {why}" for name, why in passed_over.items())
     raise InputError(
-        f"no runtime can run a {target} model on this device ({reasons})",
+        f"no runtime can run {target} models on this device ({reasons})",
         code="E_NO_RUNTIME",
         device=device.address,
         hint="convert it to another format, or name one with --runtime",

@@ -115,10 +115,12 @@ def _precision(recipe: Recipe) -> str:
 
 def _converted(request: Request, recipe: str, system: str) -> tuple[Converted, Signature]:
     if request.source.framework == "torch":
-        from edgekit.conversion.targets.torch_layout import for_layout
+        from edgekit.conversion.targets.torch_layout import for_layout, in_plain_order
 
         model, signature = for_layout(request)
-        return convert_torch(model, signature, recipe, request.folder, system), signature
+        model, anew = in_plain_order(model, request.source.origin.name)
+        found = convert_torch(model, signature, recipe, request.folder, system)
+        return replace(found, notes=(*anew, *found.notes)), signature
     source = request.source
     made = convert_keras(source.model, source.signature, request.layout, recipe, request.folder, system)
     return made, in_layout(source.signature, request.layout)

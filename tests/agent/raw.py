@@ -23,7 +23,7 @@ class Raw:
     def _hello(self) -> None:
         seen = b""
         while MAGIC not in seen:
-            data = self.stream.recv(1 << 16, 5)
+            data = self.stream.recv(1 << 16, 30)
             assert data, f"no agent: {self.stream.stderr_tail()}"
             seen += data
         self.frames = self.decoder.feed(seen.split(MAGIC, 1)[1])
@@ -31,13 +31,13 @@ class Raw:
 
     def until(self, kind: int, request_id: int) -> Frame | None:
         """The next such frame, those before it dropped; None at the stream's end."""
-        deadline = Deadline.after(4)
+        deadline = Deadline.after(30)
         while not deadline.expired():
             while self.frames:
                 frame = self.frames.pop(0)
                 if (frame.type, frame.id) == (kind, request_id):
                     return frame
-            data = self.stream.recv(1 << 16, deadline.within(4))
+            data = self.stream.recv(1 << 16, deadline.within(30))
             if data == b"":
                 return None
             self.frames = self.decoder.feed(data or b"")
@@ -60,7 +60,7 @@ class Raw:
             pass
         if self.until(Type.PONG, 0xABCD) is not None:
             return True
-        assert self.stream.wait(5) == 3
+        assert self.stream.wait(30) == 3
         assert "malformed frame" in self.stream.stderr_tail()
         return False
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -81,6 +83,20 @@ def agent(root: Path, abi: str | None = None, silence_ms: int = 15000) -> Iterat
 
 
 @contextmanager
+def kernel_setting(path: Path) -> Iterator[bytes]:
+    """What a real setting of this kernel says, which is put back whatever happens. One at a time: another run of the tests on
+    this machine may be at it."""
+    with open(Path(tempfile.gettempdir(), f"edgekit-tests-{path.name}.lock"), "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = path.read_bytes()
+        try:
+            yield before
+        finally:
+            if path.read_bytes() != before:
+                path.write_bytes(before)
+
+
+@contextmanager
 def sanitized(folder: Path) -> Iterator[None]:
     """Agents of the kind CHECKED write what they find into this folder; then it fails."""
     reports = folder / "reports"
@@ -99,7 +115,7 @@ def sanitized(folder: Path) -> Iterator[None]:
             os.environ.pop(name)
             if value is not None:
                 os.environ[name] = value
-        eventually(lambda: not processes_with(str(folder)), 3)  # guardians end a moment later
+        eventually(lambda: not processes_with(str(folder)))  # guardians end a moment later
         found = [path.read_text(errors="replace") for path in sorted(reports.iterdir())]
         assert not found, found[0]
 
@@ -115,7 +131,7 @@ def each_build(kind: str, folder: Path) -> Iterator[None]:
             running[0] = ""
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
     until = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > until:
@@ -153,14 +169,22 @@ def children_of(pid: int) -> list[int]:
 
 
 def guardian_of(client: AgentClient) -> int:
-    """Its pid; 0 where there is none just now."""
-    for pid in children_of(client.hello.pid):
-        try:
-            if Path(f"/proc/{pid}/comm").read_text().strip() == "ek-guardian":
-                return pid
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return 0
+    """Its pid. Waits for it: one that was killed is replaced a moment later."""
+    found = [0]
+
+    def there() -> bool:
+        found[0] = next((pid for pid in children_of(client.hello.pid) if _is_guardian(pid)), 0)
+        return found[0] != 0
+
+    assert eventually(there), "no guardian"
+    return found[0]
+
+
+def _is_guardian(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == "ek-guardian"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:

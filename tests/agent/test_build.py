@@ -36,7 +36,7 @@ def test_cached_build_is_quick() -> None:
         times.append(time.monotonic() - began)
         assert done.returncode == 0
         assert "building" not in done.stderr
-    assert min(times) < 1.5
+    assert min(times) < 6, "a build takes longer, and so does a look at more than its sources"
 
 
 def _has_interpreter(data: bytes) -> bool:

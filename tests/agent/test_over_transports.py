@@ -16,6 +16,7 @@ from tests.agent.starting import built, eventually, native_abi, processes_with
 from tests.targets.fixtures_adb import MakeAdbd
 from tests.targets.fixtures_link import MakeLink
 from tests.targets.fixtures_ssh import MakeSshd
+from tests.timed import timed
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +48,7 @@ def _lost(client: AgentClient) -> bool:
 def _check_clean(client: AgentClient, knob: str) -> None:
     client.lease_acquire("the next one")
     assert client.read([knob])[0].data == b"before\n"
-    assert eventually(lambda: client.job_status("detached").state == "done", 20)
+    assert eventually(lambda: client.job_status("detached").state == "done")
     assert client.get(f"{client.root}/jobs/detached/stdout") == b"whole\n"
 
 
@@ -72,6 +73,7 @@ def test_ssh_cold_warm_and_the_servers_end(make_sshd: MakeSshd, tmp_path: Path) 
     transport.close()
 
 
+@timed
 def test_ssh_link_that_is_cut(make_sshd: MakeSshd, make_link: MakeLink, tmp_path: Path) -> None:
     """No end of stream comes: the host knows by silence, and so does the agent."""
     link = make_link(delay_ms=5, rate_mbit=100)
@@ -85,7 +87,7 @@ def test_ssh_link_that_is_cut(make_sshd: MakeSshd, make_link: MakeLink, tmp_path
     with pytest.raises(DeviceLost):
         client.put(bytes(64 << 20), f"{client.root}/large")
     assert time.monotonic() - began < 10
-    assert eventually(lambda: not processes_with(mark), 15)
+    assert eventually(lambda: not processes_with(mark))
     client.close()
     transport.close()
 

@@ -51,6 +51,17 @@ def test_what_is_smaller_but_slower_than_float_is_not_taken() -> None:
     assert found.front == ("float32", "int8-static"), "it is smaller: not beaten, not taken"
 
 
+def test_what_is_as_fast_is_told_so() -> None:
+    """Within the slack nothing is called faster or slower, and larger is a number."""
+    near = replace(DYNAMIC, latency_us=100.0 * (1 + 0.5 * SLACK))
+    found = pick((FLOAT, near), Limits())
+    assert found is not None
+    assert (found.recipe, found.rejected[0].reason) == (
+        "int8-dynamic", "it is as fast, but 3.64 times the size (more accurate)",
+    )  # fmt: skip
+    assert ", as fast as float32 and 0.28 of its size" in found.why
+
+
 @pytest.mark.parametrize(
     ("limits", "recipe", "words"),
     [

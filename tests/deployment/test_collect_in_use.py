@@ -49,7 +49,7 @@ def process(*argv: str | Path, cwd: Path | None = None, says: bool = True) -> It
         running.stdin.close()
         running.stdout.close()
         running.terminate()
-        running.wait(10)
+        running.wait(60)
 
 
 @pytest.mark.parametrize("how", ["mapped", "open", "cwd"])

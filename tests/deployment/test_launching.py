@@ -214,10 +214,10 @@ def test_a_tool_that_crashes_hangs_or_prints_half_gives_no_number(
             launch(device, installed, asked(crashes, scratch), cwd=scratch)
         assert (crashed.value.code, crashed.value.device) == ("E_RUNNER_CRASH", device.address)
         assert crashed.value.argv[0].endswith("/benchmark_model")
-        monkeypatch.setattr("edgekit.deployment.launching.START_SECONDS", 1.5)
+        monkeypatch.setattr("edgekit.deployment.launching.START_SECONDS", 6.0)
         hangs = put(device, scratch, "model.sleep", whole)
         with pytest.raises(RemoteError) as hung:
-            launch(device, installed, asked(hangs, scratch, max_seconds=0.5), cwd=scratch)
+            launch(device, installed, asked(hangs, scratch, max_seconds=1.0), cwd=scratch)
         assert hung.value.code == "E_RUNNER_TIMEOUT"
         assert "Inference timings" in hung.value.stdout
         half = put(device, scratch, "half", whole[: whole.index("INFO: count=74")])

@@ -227,7 +227,7 @@ def test_a_release_that_fails_its_smoke_run_is_kept_aside_and_never_active(bench
     first = bench.push(good, smoke=True)
     bad = bench.folder / "bad.tflite"
     data = bytearray(MODEL.read_bytes())
-    data[20_000:200_000] = os.urandom(180_000)
+    data[20_000:200_000] = random.Random(1).randbytes(180_000)
     bad.write_bytes(data)
     info = open_model(MODEL)
     import msgspec

@@ -100,7 +100,7 @@ def test_a_connection_that_ends_at_every_step(
         assert isinstance(ended, DeviceLost) or ended.activated
         assert place.active() in (before, version)
         again = Place(connect(server.address, timeout=20), str(folder), folder)
-        assert again.push(model, version=version, lease_wait_seconds=20.0).activated
+        assert again.push(model, version=version, lease_wait_seconds=60.0).activated
         assert place.active() == version
         assert place.left_over() == []
         again.transport.close()
@@ -152,7 +152,9 @@ def test_a_phone_that_loses_power(
     usual_seconds = time.monotonic() - started
     chance = random.Random(4)
     losses = 0
-    for number in range(1, 7):
+    for number in range(1, 21):  # on a machine that is busy now and idle then, many come too late
+        if number > 6 and losses >= 3:
+            break
         before = place().active()
         off = threading.Timer(chance.uniform(0.05, 1.0) * usual_seconds, adbd.power_off)
         off.start()
@@ -162,7 +164,11 @@ def test_a_phone_that_loses_power(
         adbd.restart()
         adbd.reconnect()
         assert place().active() in (before, str(number))
-        assert place().push(models[number % 2], version=str(number)).activated
+        started = time.monotonic()
+        done = place().push(models[number % 2], version=str(number))
+        assert done.activated
+        if done.bytes_sent:
+            usual_seconds = min(usual_seconds, time.monotonic() - started)
         assert place().active() == str(number)
         assert place().left_over() == []
     assert losses >= 3

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.agent.starting import kernel_setting
 from tests.cli.running import MODEL, QUICK, edgekit
 from tests.failures.under_way import UnderWay, big_model, cpufreq, launch_started, sending
 
@@ -79,10 +80,8 @@ def project(tmp_path: Path, tree: Path) -> Path:
 @pytest.fixture
 def setting() -> Iterator[str]:
     """The kernel's own value before, certainly restored after."""
-    before = SETTING.read_text().strip()
-    yield before
-    if os.geteuid() == 0 and SETTING.read_text().strip() != before:
-        SETTING.write_text(before)
+    with kernel_setting(SETTING) as before:
+        yield before.decode().strip()
 
 
 def catches_hangup(pid: int) -> bool:

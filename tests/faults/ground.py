@@ -37,11 +37,16 @@ def ground(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Ground]:
     monkeypatch.setenv("EDGEKIT_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(link, "PING_S", 0.2)
-    monkeypatch.setattr(link, "SILENCE_S", 1.5)
     before = open_files()
     yield Ground(CASES[request.param], tmp_path)
     assert eventually(lambda: len(open_files()) <= len(before)), (before, open_files())
+
+
+@pytest.fixture
+def soon_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that hears nothing gives up before long."""
+    monkeypatch.setattr(link, "PING_S", 0.3)
+    monkeypatch.setattr(link, "SILENCE_S", 3.0)
 
 
 def open_files() -> list[str]:

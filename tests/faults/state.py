@@ -108,5 +108,5 @@ def kill_agents(root: str, *, guardians: bool = False) -> int:
     return len(pids)
 
 
-def nothing_runs(root: str, seconds: float = 8.0) -> bool:
+def nothing_runs(root: str, seconds: float = 30.0) -> bool:
     return eventually(lambda: not agents_of(root), seconds)

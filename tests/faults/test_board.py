@@ -123,7 +123,10 @@ def test_power_cut(powered: Powered) -> None:
             push(powered.models, device, "2")
         assert powered.judge({"2"}) == "2"
         assert not state.read_store(powered.place().path, NAME).strays
-        assert not powered.board.run(f"pgrep -f [/]{ROOT[1:]} || true").strip()
+        gone = (
+            f"for i in $(seq 60); do pgrep -f [/]{ROOT[1:]} || exit 0; sleep 0.5; done >/dev/null; echo left"
+        )
+        assert not powered.board.run(gone).strip()
         tally.add(phase, "new" if kept == "2" else "old")
         tally.errors[code or "none"] += 1
         tally.seconds += time.monotonic() - began

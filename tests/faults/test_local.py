@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.cases import CASES
 from tests.faults.cutting import Cut, How
-from tests.faults.ground import Ground, ground
+from tests.faults.ground import Ground, ground, soon_lost
 from tests.faults.phases import Seen
 from tests.faults.table import (
     LONG,
@@ -19,7 +19,7 @@ from tests.faults.table import (
     run_in_child,
 )
 
-__all__ = ["ground"]
+__all__ = ["ground", "soon_lost"]
 
 SEED = 20
 INSIDE = 40 if LONG else 6
@@ -54,7 +54,7 @@ def test_cut_at_frames_and_bytes(ground: Ground, how: How) -> None:
 
 @pytest.mark.timeout(3000 if LONG else 300)
 @pytest.mark.parametrize("ground", list(CASES) if LONG else ["update"], indirect=True)
-def test_silent_link(ground: Ground) -> None:
+def test_silent_link(ground: Ground, soon_lost: None) -> None:
     """C1-b2: no end of stream on either side. The next push waits until the agent has given up."""
     seen = learn(ground.case, ground.models, ground.place())
     every = boundaries(seen, "silent")

@@ -132,20 +132,20 @@ def test_the_holder_of_the_lease_is_dead(tmp_path: Path, monkeypatch: pytest.Mon
     """Agent and guardian killed at once: nobody gives the lease back, and it runs out by itself. In another boot it is void
     at once."""
     monkeypatch.setenv("EDGEKIT_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(lease, "LEASE_SECONDS", 3.0)
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 6.0)
     root, models = tmp_path / "device-dead", Models(tmp_path / "host")
     with opened(str(root)) as dead:
         push(models, dead, "1")
+        began = time.monotonic()
         with dead.leased("to die with", 5.0):
             assert state.kill_agents(str(root), guardians=True) >= 2
-            held_at = time.monotonic()
     assert (root / "lease").exists()
     with opened(str(root)) as device:
-        if time.monotonic() - held_at < 2.0:
-            with pytest.raises(DeviceBusy):
-                push(models, device, "2", lease_wait_seconds=0.0)
-        push(models, device, "2", lease_wait_seconds=10.0)
-        assert time.monotonic() - held_at > 2.0
+        try:
+            push(models, device, "2", lease_wait_seconds=0.0)
+        except DeviceBusy:
+            push(models, device, "2", lease_wait_seconds=60.0)
+        assert time.monotonic() - began > 5.0
     lines = [
         "edgekit-lease 1",
         "00000000-0000-0000-0000-000000000000",

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from edgekit.agent import link
 from tests.faults.cases import CASES, Case
 from tests.faults.cutting import Cut, How
+from tests.faults.ground import soon_lost
 from tests.faults.remote import Grounds, of_adbd, of_sshd
 from tests.faults.table import LONG, Tally, boundaries, inside, learn, one_in_each_phase, run_cut
+
+__all__ = ["soon_lost"]
 
 SEED = 30
 OTHERS = ("patch", "repair", "rollback", "remove all", "recovery, unnamed")
@@ -26,8 +28,6 @@ def grounds(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
         device.host.use(monkeypatch)
         remote = of_adbd(device)
     monkeypatch.setenv("EDGEKIT_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(link, "PING_S", 0.3)
-    monkeypatch.setattr(link, "SILENCE_S", 2.0)
     return Grounds(remote, tmp_path / "grounds")
 
 
@@ -60,7 +60,7 @@ def test_others_cut_in_each_phase(grounds: Grounds, name: str) -> None:
 
 
 @pytest.mark.timeout(3000 if LONG else 300)
-def test_silent_link(grounds: Grounds) -> None:
+def test_silent_link(grounds: Grounds, soon_lost: None) -> None:
     case = CASES["update"]
     seen = learn(case, grounds.models, grounds.place(case))
     cuts = one_in_each_phase(boundaries(seen, "silent"), seen, SEED, each=3 if LONG else 1)

@@ -82,6 +82,7 @@ def test_why_a_marker_was_not_found_is_what_was_seen_of_it() -> None:
     assert why_not_found([behind]) == behind.reason
 
 
+@measures
 def test_a_meter_that_is_wired_to_another_device_is_an_error_before_anything_is_measured(
     bench: Bench,
 ) -> None:
@@ -91,6 +92,7 @@ def test_a_meter_that_is_wired_to_another_device_is_an_error_before_anything_is_
     assert "the marker before the launches was not found" in error["message"]
 
 
+@measures
 def test_a_meter_that_ends_meanwhile_is_a_reason(bench: Bench) -> None:
     """Its readings are for nothing without the second marker: what the launches took cannot be told."""
     end = bench.board.folder / "end"

@@ -24,7 +24,7 @@ from edgekit.meters.calibration import LEAST_STEPS, Calibration, calibrate
 from edgekit.stats.traces import Refused
 from tests.cli.running import edgekit
 from tests.meters import trees
-from tests.meters.boards import in_place
+from tests.meters.boards import in_place, measures
 
 FOLDER = "/sys/class/power_supply/battery"
 GAUGE = Gauge(FOLDER, f"{FOLDER}/voltage_now", f"{FOLDER}/status", ())
@@ -145,6 +145,7 @@ def phone(folder: Path, **more: str) -> Config:
     )
 
 
+@measures
 @pytest.mark.parametrize(
     ("current", "unit", "sign"),
     [("-003000000\n", "uA", -1), ("-000003000\n", "mA", -1), ("0003000000\n", "uA", 1)],
@@ -171,6 +172,7 @@ def test_a_counter_that_stands_still_and_a_charger_are_errors(tmp_path: Path) ->
             calibrate_power(device, seconds=1)
 
 
+@measures
 def test_the_command_prints_what_to_put_into_the_profile(tmp_path: Path) -> None:
     phone(tmp_path)
     (tmp_path / "edgekit.yaml").write_text(

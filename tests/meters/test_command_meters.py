@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +14,16 @@ import pytest
 from edgekit.meters.base import Missing, Offer, Reading, Survey
 from edgekit.meters.batterystats import BATTERY, BatteryStatsMeter, step_mah
 from edgekit.meters.batterystats import OUTPUT as STATS
-from edgekit.meters.commands import END, LOOP, Tail, command_loop, line_stream, lines_of_stream, look_script
+from edgekit.meters.commands import (
+    END,
+    LOOP,
+    Printed,
+    Tail,
+    command_loop,
+    line_stream,
+    lines_of_stream,
+    look_script,
+)
 from edgekit.meters.pmic import OUTPUT as PMIC
 from edgekit.meters.power_stats import OUTPUT, OUTPUT_1, PowerStatsMeter
 from edgekit.meters.reading import trace_of
@@ -245,12 +253,18 @@ def test_steps_of_androids_charges() -> None:
     assert step_mah(0) <= 0.001
 
 
-def run_for(argv: tuple[str, ...], seconds: float) -> str:
-    """What the device's shell prints; here that of this machine. Ended as the agent ends a command: with its group."""
+def run_until(argv: tuple[str, ...], printed: Printed, looks: int) -> str:
+    """What the device's shell prints until there are as many looks; here that of this machine. Ended as the agent ends a
+    command: with its group."""
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    time.sleep(seconds)
+    assert process.stdout is not None
+    said = ""
+    while len(printed.readings(said)) < looks:
+        line = process.stdout.readline()
+        assert line, said
+        said += line
     os.killpg(process.pid, signal.SIGTERM)
-    return process.communicate(timeout=20)[0]
+    return said + process.communicate(timeout=60)[0]
 
 
 def uptime_us() -> float:
@@ -264,7 +278,7 @@ def test_a_loop_of_commands_gives_times_costs_and_whole_texts() -> None:
         {"one": (sys.executable, "-c", script), "two": ("printf", "c\\n"), "no": ("false",)}, 10
     )
     began_us = uptime_us()
-    looks = LOOP.readings(run_for(argv, 2.0))
+    looks = LOOP.readings(run_until(argv, LOOP, 2))
     ended_us = uptime_us()
     assert len(looks) >= 2
     for look in looks:
@@ -291,7 +305,8 @@ def test_files_are_read_by_the_shell_with_and_without_a_last_newline(tmp_path: P
 
 def test_a_stream_of_lines_has_the_devices_time_before_each() -> None:
     argv = line_stream(("sh", "-c", r'while :; do echo "RAM a\tb  c"; sleep 0.1; done'))
-    looks = lines_of_stream("x").readings(run_for(argv, 0.6))
+    stream = lines_of_stream("x")
+    looks = stream.readings(run_until(argv, stream, 2))
     assert len(looks) >= 2
     assert (
         looks[0].texts["x"].replace("\\t", "\t") == "RAM a\tb  c\n"

@@ -43,7 +43,7 @@ def printing(code: str) -> Source:
 def test_a_command_s_lines_come_as_it_prints_them() -> None:
     code = 'import time\nfor i in range(20): print(\'{"t_ms": %d, "energy_mj": %d}\' % (i, i * i), flush=True)\ntime.sleep(60)'
     with streaming(printing(code)) as readings:
-        assert readings.wait_for(20, Deadline.after(30)) is None
+        assert readings.wait_for(20, Deadline.after(60)) is None
         found = rails(readings)
     assert found.unit == "uJ"
     assert found.t_us.tolist() == [1000.0 * i for i in range(20)]
@@ -80,8 +80,8 @@ def test_a_command_is_ended_with_all_that_it_started() -> None:
     code = "import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(3600)  # %s'])\nprint('x,y\\n1,2', flush=True)\ntime.sleep(3600)"
     mark = f"mark-{time.time_ns()}"
     with streaming(printing(code % mark)) as readings:
-        assert readings.wait_for(1, Deadline.after(30)) is not None, "that is no header"
-    until = Deadline.after(10)
+        assert readings.wait_for(1, Deadline.after(60)) is not None, "that is no header"
+    until = Deadline.after(60)
     while not until.expired() and _running(mark):
         time.sleep(0.05)
     assert not _running(mark)
@@ -112,7 +112,7 @@ def _running(mark: str) -> bool:
 )
 def test_a_command_that_gives_nothing_says_why(argv: tuple[str, ...], words: str) -> None:
     with streaming(Source(argv=argv)) as readings:
-        seconds = 0.3 if "in time" in words else 30.0
+        seconds = 0.3 if "in time" in words else 60.0
         assert words in reason(readings.wait_for(1, Deadline.after(seconds)))
 
 
@@ -125,7 +125,7 @@ def test_a_file_that_grows_is_read_from_its_end(tmp_path: Path) -> None:
             file.write(text)
             file.flush()
             time.sleep(0.12)
-        assert readings.wait_for(3, Deadline.after(10)) is None
+        assert readings.wait_for(3, Deadline.after(60)) is None
         found = rails(readings)
     assert found.values[RAIL].tolist() == [13.0, 14.0, 15.0], "the last line has no end yet"
 
@@ -148,7 +148,7 @@ def test_a_file_without_a_whole_line_yet(tmp_path: Path) -> None:
     with streaming(Source(file=path)) as readings:
         with path.open("a") as file:
             file.write("er_mw\n1,2\n")
-        assert readings.wait_for(1, Deadline.after(10)) is None
+        assert readings.wait_for(1, Deadline.after(60)) is None
 
 
 def test_a_file_that_is_not_there_or_becomes_shorter(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_file_that_is_not_there_or_becomes_shorter(tmp_path: Path) -> None:
     path.write_text(HEAD + "1,2\n" * 100)
     with streaming(Source(file=path)) as readings:
         path.write_text(HEAD)
-        assert "became shorter" in reason(readings.wait_for(1, Deadline.after(10)))
+        assert "became shorter" in reason(readings.wait_for(1, Deadline.after(60)))
 
 
 def test_a_pipe_and_a_serial_line_are_no_files(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_pipe_and_a_serial_line_are_no_files(tmp_path: Path) -> None:
     assert f"command: [cat, {pipe}]" in str(caught.value.hint)
     with streaming(Source(argv=("cat", str(pipe)))) as readings:
         pipe.write_text(f"{HEAD}1,2\n")
-        assert readings.wait_for(1, Deadline.after(30)) is None
+        assert readings.wait_for(1, Deadline.after(60)) is None
 
 
 def test_a_few_damaged_lines_are_lost_readings_and_many_are_no_meter() -> None:

@@ -146,6 +146,7 @@ def test_a_phone_whose_hal_tells_deltas(phone: Board) -> None:
     assert taken.sample_cost_us
 
 
+@measures
 def test_another_program_that_asks_the_hal_makes_it_a_refusal(phone: Board) -> None:
     """D2.1: one snapshot for all callers."""
     stop = threading.Event()
@@ -172,6 +173,7 @@ def watched(board: Board, env: dict[str, str], *more: str) -> list[dict[str, obj
     return [json.loads(line) for line in done.ok().stdout.splitlines()]
 
 
+@measures
 def test_watch_shows_what_tegrastats_tells(board: Board) -> None:
     board.shows(
         {
@@ -187,6 +189,7 @@ def test_watch_shows_what_tegrastats_tells(board: Board) -> None:
     assert last["cooling"] == {"thermal-cpufreq-0": 2}
 
 
+@measures
 def test_watch_shows_a_pi_5s_pmic(board: Board) -> None:
     """D2.6, over a device that has no file to sample at all."""
     board.shows({"/sys/nothing": "\n"}, "power:\n  meter: rpi-pmic\n")
@@ -196,6 +199,7 @@ def test_watch_shows_a_pi_5s_pmic(board: Board) -> None:
     assert last["temperatures_mc"] == {}
 
 
+@measures
 def test_watch_says_unknown_when_a_command_hangs(board: Board) -> None:
     """What it told last is not what the device takes now."""
     board.shows(ZONE, "power:\n  meter: rpi-pmic\n")

@@ -187,6 +187,7 @@ def test_a_host_that_dies_right_after_the_start_loses_nothing(
     assert len(record.launches) == 1
 
 
+@measures
 def test_a_launch_that_hangs_is_one_launch_that_failed(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even the first: the device ends it after the time that a host would give it, and goes on."""
     board.shows(ZONE)
@@ -313,7 +314,7 @@ def test_a_launch_has_its_time_and_the_plan_is_there_first(tmp_path: Path) -> No
         wait_s=0,
         idle_s=0,
         commands=[(["sleep", "60"], {}), (["echo", "a  b"], {"X": "it's"}), (["sh", "-c", "exit 3"], {})],
-        limit_s=1,
+        limit_s=5,
         plan="{it's the plan}",
         meter=None,
         sensors=(),
@@ -324,8 +325,8 @@ def test_a_launch_has_its_time_and_the_plan_is_there_first(tmp_path: Path) -> No
     asked = script_text(script)
     # in the other order, the shell that waits for the launch may end the watch before it has told
     assert asked.index("mark late-") < asked.index("kill -9")
-    text = subprocess.check_output(["sh", "-c", asked], text=True, timeout=30)
-    assert time.monotonic() - began < 15
+    text = subprocess.check_output(["sh", "-c", asked], text=True, timeout=55)
+    assert time.monotonic() - began < 45
     assert (tmp_path / "plan.json").read_text() == "{it's the plan}"
     marks = marks_of(text)
     assert [marks[f"end-{number}"].exit_code for number in range(3)] == [137, 0, 3]

@@ -54,7 +54,7 @@ def test_a_runner_that_fails_in_the_smoke_run_is_not_active(fault: str) -> None:
         assert caught.value.device == device.address
         assert not any(row.active for row in releases(device))
         nothing_is_left(device)
-    assert time.monotonic() - began < 15  # a hang takes device time only
+    assert time.monotonic() - began < 60  # a hang takes device time only
 
 
 @pytest.mark.parametrize("fault", RUNNER_FAULTS)

@@ -131,7 +131,7 @@ def test_a_bench_at_the_bounds_ends(extreme: dict[str, object]) -> None:
         except RemoteError as error:
             if error.code != "E_RUNNER_TIMEOUT":  # a latency of many minutes is past a launch's deadline
                 raise
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 100
 
 
 def test_an_unknown_option_names_the_known_ones() -> None:

@@ -94,7 +94,7 @@ class AdbHost:
                     start_new_session=True,
                 )
         if self.sandbox is None:
-            wait_for_port("127.0.0.1", self.port, 10.0)
+            wait_for_port("127.0.0.1", self.port, 30.0)
         else:
             self.poll_until(lambda: self.adb("devices").returncode == 0, "the adb server to answer")
 
@@ -115,7 +115,7 @@ class AdbHost:
         lines = self.adb("devices").stdout.decode().splitlines()
         return dict(line.split("\t", 1) for line in lines if "\t" in line)
 
-    def connect(self, serial: str, state: str | None = "device", timeout: float = 10.0) -> None:
+    def connect(self, serial: str, state: str | None = "device", timeout: float = 30.0) -> None:
         """`adb connect`, then wait for the state (None: do not wait)."""
         self.adb("connect", serial)
         if state is not None:
@@ -136,7 +136,7 @@ class AdbHost:
         """Forget a network device."""
         self.adb("disconnect", serial)
 
-    def poll_until(self, happened: Callable[[], bool], what: str, timeout: float = 10.0) -> None:
+    def poll_until(self, happened: Callable[[], bool], what: str, timeout: float = 30.0) -> None:
         """Wait for `happened()`; adb has no way to be told of it. Raises TimeoutError."""
         end = time.monotonic() + timeout
         while not happened():
@@ -149,9 +149,9 @@ class AdbHost:
         self.adb("kill-server")
         if self._server is not None:
             try:
-                self._server.wait(timeout=3)
+                self._server.wait(timeout=5)
             except subprocess.TimeoutExpired:
                 self._server.kill()
-                self._server.wait(timeout=3)
+                self._server.wait(timeout=30)
         if self._space is not None:
             self._space.close()

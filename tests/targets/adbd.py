@@ -172,7 +172,7 @@ class AdbdDevice:
         argv = [*self.chroot_command([*preload, *loopback]), self._program]
         self._adbd = self.sandbox.popen(argv, log=self.log)
         try:
-            wait_for_port(self.options.host_address, self.port, 10.0, server=self._adbd)
+            wait_for_port(self.options.host_address, self.port, 30.0, server=self._adbd)
         except TimeoutError as error:
             raise TimeoutError(f"{error}\n{self.log.read_text('utf-8', errors='replace')}") from error
 
@@ -247,7 +247,7 @@ class AdbdDevice:
             kill_pid(pid)
             wait_gone([pid])
         if self._adbd is not None:
-            self._adbd.wait(timeout=5)
+            self._adbd.wait(timeout=30)
             self._adbd = None
 
     def freeze(self, on: bool = True) -> None:

@@ -109,7 +109,7 @@ class Board:
             if pid is not None:
                 kill_pid(pid)
                 wait_gone([pid])
-            self._qemu.wait(timeout=5)
+            self._qemu.wait(timeout=30)
             self._qemu = None
         if self._sandbox is not None:
             self._sandbox.close()

@@ -38,7 +38,7 @@ class FaultDevice(AdbdDevice):
         pipe = subprocess.PIPE
         self._adbd = self.sandbox.popen(argv, log=self.log, env=env, stdin=pipe, stdout=pipe)
         self._await_ok()
-        wait_for_port(self.options.host_address, self.port, 10.0, server=self._adbd)
+        wait_for_port(self.options.host_address, self.port, 30.0, server=self._adbd)
 
     def fault(self, **settings: Any) -> None:
         """Counts from the next byte on; stays until it is changed or the daemon is started again with it."""

@@ -126,7 +126,7 @@ class Link:
                 self._relay.wait(timeout=5)
             except subprocess.TimeoutExpired:
                 self._relay.kill()
-                self._relay.wait(timeout=5)
+                self._relay.wait(timeout=30)
             self._relay.stdout.close()
             self._relay = None
         self.sandbox.close()

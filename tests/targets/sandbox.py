@@ -70,7 +70,7 @@ def kill_pid(pid: int, number: int = signal.SIGKILL) -> None:
         pass
 
 
-def wait_gone(pids: Sequence[int], timeout: float = 5.0) -> None:
+def wait_gone(pids: Sequence[int], timeout: float = 30.0) -> None:
     """Wait until none of these processes runs. Raises TimeoutError."""
     end = time.monotonic() + timeout
     while any(_runs(pid) for pid in pids):
@@ -181,4 +181,4 @@ class Sandbox:
             self._holder.wait(timeout=5)
         except subprocess.TimeoutExpired:
             kill_pid(self.pid)
-            self._holder.wait(timeout=5)
+            self._holder.wait(timeout=30)

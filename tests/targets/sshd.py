@@ -162,7 +162,7 @@ class SshServer:
                     argv, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
                 )
         try:
-            wait_for_port(self.host, self.port, 10.0, b"SSH-", self._server)
+            wait_for_port(self.host, self.port, 30.0, b"SSH-", self._server)
         except TimeoutError as error:
             raise TimeoutError(f"{error}\n{self.log_text()}") from error
 
@@ -201,7 +201,7 @@ class SshServer:
             kill_pid(pid)
         wait_gone(pids)
         if self._server is not None:
-            self._server.wait(timeout=5)
+            self._server.wait(timeout=30)
             self._server = None
 
     def small_disk(self, size_bytes: int) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.timed import timed
+
 if TYPE_CHECKING:
     from tests.targets.adb_host import AdbHost
     from tests.targets.board import Board
@@ -84,6 +86,7 @@ def test_power_cut_keeps_what_was_flushed_and_boots_again(make_board: MakeBoard)
     assert board.run("cat /proc/sys/kernel/random/boot_id") != boot_id
 
 
+@timed
 def test_boots_fast(make_board: MakeBoard) -> None:
     """Promised: 15 s from a finished image; asserted with a threefold margin."""
     began = time.monotonic()

@@ -78,7 +78,7 @@ def test_a_command_ends_with_its_stream(make_faulty: MakeFaulty, old: bool) -> N
     """As adbd does it, also to one that prints nothing."""
     device = make_faulty(old=old)
     with pytest.raises(subprocess.TimeoutExpired):
-        device.shell("echo $$ >/data/local/tmp/pid; exec sleep 60", timeout=1.5)
+        device.shell("echo $$ >/data/local/tmp/pid; exec sleep 60", timeout=5.0)
     name = device.path("/data/local/tmp/pid").read_text("ascii").strip()
     process = device.path(f"/proc/{name}")
     device.host.poll_until(lambda: not process.exists(), f"{process} to end")

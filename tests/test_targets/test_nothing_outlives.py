@@ -44,12 +44,18 @@ def test_nothing_outlives_a_killed_test_run(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root) as runner:
         assert runner.stdout is not None
         assert runner.stdout.readline() == b"up\n"
-        started = descendants_of(runner.pid)
+        wanted = {"sshd", "adbd", "adb", "setsid"}  # toybox sleeps in the process of its setsid
+        end = time.monotonic() + 30
+        while True:  # the shells have what they start run beside them
+            started = descendants_of(runner.pid)
+            if wanted <= {_name(pid) for pid in started} or time.monotonic() > end:
+                break
+            time.sleep(0.1)
         names = {_name(pid) for pid in started}
         runner.send_signal(signal.SIGKILL)
-    assert {"sshd", "adbd", "adb", "setsid"} <= names  # toybox sleeps in the process of its setsid
+    assert wanted <= names
     assert len(started) > 15
-    wait_gone(started, timeout=10)
+    wait_gone(started, timeout=60)
 
 
 def _name(pid: int) -> str:
@@ -66,4 +72,4 @@ def test_a_closed_target_leaves_no_mounts(tmp_path: Path) -> None:
     server = SshServer(tmp_path / "sshd", SshClientHome(tmp_path / "client"))
     server.close()
     assert str(tmp_path) not in Path("/proc/self/mounts").read_text("utf-8")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20

@@ -73,7 +73,7 @@ def test_two_at_once_make_it_once() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert len(calls) == 1
 
 
@@ -96,10 +96,9 @@ def test_an_archive_out_of_reach_is_asked_once_and_skips(monkeypatch: pytest.Mon
     unreachable = roots.debian("unreachable", "bookworm", "amd64", ("busybox-static",))
     with pytest.raises(roots.Unavailable, match="could not fetch unreachable"):
         roots.make(unreachable)
-    began = time.monotonic()
+    monkeypatch.setattr(roots, "_make", lambda recipe, *_: pytest.fail(f"asked again for {recipe.name}"))
     with pytest.raises(pytest.skip.Exception, match="could not fetch unreachable"):
         roots.folder(unreachable)
-    assert time.monotonic() - began < 0.5
 
 
 @NEEDS_ROOT

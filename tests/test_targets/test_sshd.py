@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.timed import timed
+
 if TYPE_CHECKING:
     from tests.targets.fixtures_ssh import MakeSshd
     from tests.targets.sshd import SshClientHome, SshServer
@@ -126,7 +128,7 @@ def test_killed_sessions_lose_the_connection_and_leave_the_server(make_sshd: Mak
         assert running.stdout is not None
         assert running.stdout.readline() == b"up\n"
         assert server.kill_sessions() >= 1
-        assert running.wait(timeout=10) == 255
+        assert running.wait(timeout=30) == 255
     assert at(server, "exit 4").returncode == 4
 
 
@@ -158,18 +160,19 @@ def test_what_a_session_left_behind_survives_the_session_and_ends_with_the_targe
     beat = server.home / "beat"
     at(server, "setsid sh -c 'while :; do date +%N > beat; sleep 0.05; done' >/dev/null 2>&1 </dev/null &")
     server.kill_sessions()
-    assert _changes(beat)
+    assert any(beat.exists() and _changes(beat) for _ in range(30))
     server.close()
     assert not _changes(beat)
 
 
 def _changes(path: Path) -> bool:
     time.sleep(0.3)
-    before = path.read_text()
+    before = path.stat().st_mtime_ns
     time.sleep(0.3)
-    return path.read_text() != before
+    return path.stat().st_mtime_ns != before
 
 
+@timed
 def test_starts_fast(tmp_path: Path) -> None:
     """Promised: 0.3 s; asserted with a threefold margin."""
     from tests.targets.sshd import SshClientHome, SshServer

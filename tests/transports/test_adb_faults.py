@@ -12,6 +12,7 @@ from edgekit.transports import Transport, connect
 from tests.cli.running import MODEL, QUICK, edgekit
 from tests.targets.fault_device import OLD_DIALECT, FaultDevice
 from tests.targets.fixtures_adb import ADB_VERSIONS, MakeFaulty
+from tests.timed import timed
 from tests.transports.contract import MIB, RunContract
 
 pytestmark = pytest.mark.android
@@ -21,6 +22,7 @@ DATA = BLOCK * 16
 SAY_DATA = "i=0; while [ $i -lt 16 ]; do cat /data/local/tmp/block; i=$((i+1)); done"
 
 
+@timed
 @pytest.mark.parametrize("how", ["close", "reset", "garbage", "exit", "hang"])
 def test_output_is_whole_or_the_device_is_lost(
     make_faulty: MakeFaulty, monkeypatch: pytest.MonkeyPatch, how: str
@@ -44,6 +46,7 @@ def test_output_is_whole_or_the_device_is_lost(
         assert transport.run(["sh", "-c", SAY_DATA], timeout=60).stdout == DATA
 
 
+@timed
 @pytest.mark.parametrize("how", ["close", "reset", "garbage", "exit", "hang"])
 def test_a_file_is_whole_or_the_device_is_lost(
     make_faulty: MakeFaulty, monkeypatch: pytest.MonkeyPatch, how: str
@@ -65,6 +68,7 @@ def test_a_file_is_whole_or_the_device_is_lost(
         assert transport.run(["cat", "/data/local/tmp/f"], timeout=60).stdout == data
 
 
+@timed
 def test_a_device_that_answers_nothing(make_faulty: MakeFaulty, monkeypatch: pytest.MonkeyPatch) -> None:
     device = make_faulty(state="mute")
     device.host.use(monkeypatch)
@@ -81,6 +85,7 @@ def test_a_device_that_never_trusts_us(make_faulty: MakeFaulty, monkeypatch: pyt
         connect(device.address, timeout=20)
 
 
+@timed
 def test_a_device_that_falls_silent_while_idle(
     make_faulty: MakeFaulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,26 +147,24 @@ def test_android_4_gets_models_by_plain_shell_and_measures_nothing(
     by plain shell, and says that (C1.1)."""
     device = make_faulty(version=version, old=True)
     device.host.use(monkeypatch)
-    error = edgekit("bench", MODEL, *QUICK, "-s", device.serial, "--json", timeout=60).error()
+    error = edgekit("bench", MODEL, *QUICK, "-s", device.serial, "--json").error()
     assert (error["code"], error["device"]) == ("E_ADB_TOO_OLD", device.address)
     assert error["hint"]
     assert not error["transient"]
-    shown = edgekit("bench", MODEL, *QUICK, "-s", device.serial, timeout=60)
+    shown = edgekit("bench", MODEL, *QUICK, "-s", device.serial)
     assert (shown.code, shown.stdout) == (3, "")
     assert shown.stderr.startswith("error E_ADB_TOO_OLD: "), shown.stderr
     assert device.shell("ls -A /data/local/tmp").stdout == b""
-    pushed = edgekit("push", MODEL, "-s", device.serial, "--json", timeout=120)
+    pushed = edgekit("push", MODEL, "-s", device.serial, "--json")
     document = pushed.ok().json()
     assert (document["method"], document["smoke"], document["activated"]) == ("shell", "unchecked", False)
     assert "E_ADB_TOO_OLD" in document["notes"][0]
     assert "plain shell" in pushed.stderr
-    active = edgekit("push", MODEL, "--no-smoke", "-s", device.serial, "--json", timeout=120).ok().json()
+    active = edgekit("push", MODEL, "--no-smoke", "-s", device.serial, "--json").ok().json()
     assert (active["method"], active["activated"]) == ("unchanged", True)
-    listed = edgekit("releases", "-s", device.serial, "--json", timeout=60).ok().json()
+    listed = edgekit("releases", "-s", device.serial, "--json").ok().json()
     assert [row["state"] for row in listed["releases"]] == ["active"]
-    limited = edgekit(
-        "push", MODEL, "--bandwidth", "1MB/s", "-s", device.serial, "--json", timeout=60
-    ).error()
+    limited = edgekit("push", MODEL, "--bandwidth", "1MB/s", "-s", device.serial, "--json").error()
     assert limited["code"] == "E_BANDWIDTH"
 
 

@@ -14,6 +14,7 @@ from edgekit.transports.adb import AdbTransport
 from edgekit.transports.adb_server import local_server
 from tests.targets.adbd import AdbdDevice
 from tests.targets.fixtures_adb import ADB_VERSIONS, MakeAdbd
+from tests.timed import timed
 from tests.transports.contract import RunContract, StreamContract, in_thread, read_all
 
 pytestmark = pytest.mark.android
@@ -83,6 +84,7 @@ class TestTerminal(RunContract):
         assert caught.value.code == "E_ADB_TOO_OLD"
 
 
+@timed
 @pytest.mark.parametrize("has_exec", [True, False], ids=["exec", "terminal"])
 @pytest.mark.parametrize("version", ADB_VERSIONS)
 def test_without_its_marker_output_is_not_whole(

@@ -15,6 +15,7 @@ from tests.targets.fixtures_adb import MakeAdbd
 from tests.targets.fixtures_ssh import MakeSshd
 from tests.targets.ports import free_port
 from tests.targets.sshd import SshServer
+from tests.timed import timed
 from tests.transports.contract import MIB, StreamContract, in_thread, read_all
 
 pytestmark = pytest.mark.android
@@ -89,6 +90,7 @@ def test_a_lab_without_adb(make_sshd: MakeSshd, monkeypatch: pytest.MonkeyPatch)
     assert "adb start-server" in (caught.value.hint or "")
 
 
+@timed
 def test_loss_of_the_lab_host(make_sshd: MakeSshd, adbd: AdbdDevice) -> None:
     server = make_sshd()
     opened = connect(lab_address(server, adbd), timeout=20)
@@ -98,8 +100,8 @@ def test_loss_of_the_lab_host(make_sshd: MakeSshd, adbd: AdbdDevice) -> None:
     writer, sent = in_thread(lambda: busy.send(b"x" * (64 * MIB)))
     time.sleep(0.5)
     server.kill_sessions()
-    reader.join(5)
-    writer.join(5)
+    reader.join(20)
+    writer.join(20)
     assert isinstance(got[0], DeviceLost)
     assert isinstance(sent[0], DeviceLost)
     with pytest.raises(DeviceLost):
@@ -109,6 +111,7 @@ def test_loss_of_the_lab_host(make_sshd: MakeSshd, adbd: AdbdDevice) -> None:
     opened.close()
 
 
+@timed
 def test_loss_of_the_device_behind_it(make_sshd: MakeSshd, make_adbd: MakeAdbd) -> None:
     server, device = make_sshd(), make_adbd()
     opened = connect(lab_address(server, device), timeout=20)

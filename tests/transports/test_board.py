@@ -12,6 +12,7 @@ from edgekit.transports import Transport, connect
 from tests.targets.adb_host import AdbHost
 from tests.targets.board import Board
 from tests.targets.fixtures_board import MakeBoard
+from tests.timed import timed
 from tests.transports.contract import MIB, StreamContract, in_thread
 
 
@@ -57,6 +58,7 @@ class TestAdbToBoard(StreamContract):
         assert transport.run(["uname", "-m"], timeout=20).stdout == b"aarch64\n"
 
 
+@timed
 @pytest.mark.parametrize("how", ["freeze", "kill"])
 def test_a_board_that_stops(make_board: MakeBoard, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """Power cut, or a system that hangs: streams, commands and files are lost within 10 s."""

@@ -97,7 +97,7 @@ class TestSim:
         path = f"{transport.default_root}/agent"
         program = next(entry.name for entry in client.list_dir(path))
         stream = transport.open([f"{path}/{program}", "serve", "--root", transport.default_root], timeout=5)
-        assert stream.recv(16, 5) == b"EDGEKIT-AGENT/1\n"
+        assert stream.recv(16, 30) == b"EDGEKIT-AGENT/1\n"
         stream.abort()
         for work in (lambda: stream.recv(1, 1), lambda: stream.send(b"x"), lambda: stream.wait(1)):
             with pytest.raises(DeviceLost):
@@ -113,7 +113,7 @@ class TestSim:
         argv = [f"{transport.default_root}/agent/{program}", "serve", "--root", transport.default_root]
         stream = transport.open(argv, timeout=5)
         stream.send(b"\xff" * 9)
-        assert stream.wait(1) == 3
+        assert stream.wait(30) == 3
         assert "malformed" in stream.stderr_tail()
 
 

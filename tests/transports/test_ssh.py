@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,7 @@ from edgekit.transports import Transport, connect
 from tests.targets.fixtures_ssh import MakeSshd
 from tests.targets.ports import free_port
 from tests.targets.sshd import SshClientHome, SshServer, public_part
+from tests.timed import timed
 from tests.transports.contract import MIB, LimitsContract, StreamContract, in_thread, read_all
 
 
@@ -79,11 +82,11 @@ class TestSshUser(LimitsContract):
         pid = (stream.recv(20, 10) or b"").decode().strip()
         stream.close()
         with pytest.raises(DeviceTimeout, match=r"[0-9]") as caught:
-            transport.run(["sh", "-c", "echo $$; while :; do sleep 0.1; done"], timeout=1)
+            transport.run(["sh", "-c", "echo $$; while :; do sleep 0.1; done"], timeout=4)
         other = caught.value.message.partition("until then: '")[2].partition("\\n")[0]
         for number in (pid, other):
             wait = f"while kill -0 {int(number)} 2>/dev/null; do sleep 0.05; done"
-            assert transport.run(["sh", "-c", wait], timeout=5).exit_code == 0
+            assert transport.run(["sh", "-c", wait], timeout=30).exit_code == 0
 
 
 def test_what_it_says_of_itself(transport: Transport, sshd: SshServer) -> None:
@@ -91,15 +94,16 @@ def test_what_it_says_of_itself(transport: Transport, sshd: SshServer) -> None:
     assert transport.default_root == ".edgekit"
 
 
-def test_commands_are_quick(transport: Transport) -> None:
-    """Without TCP_NODELAY each takes 40 ms more: the quicker ones, too, whatever else this machine does."""
+def test_nothing_waits_to_fill_a_packet(transport: Transport, sshd: SshServer) -> None:
+    """Without TCP_NODELAY each command takes 40 ms more."""
     transport.run(["true"], timeout=10)
-    took = []
-    for _ in range(20):
-        began = time.monotonic()
-        transport.run(["true"], timeout=10)
-        took.append(time.monotonic() - began)
-    assert sorted(took)[5] < 0.04
+    settings = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as sock:
+            if sock.family == socket.AF_INET and sock.getpeername() == (sshd.host, sshd.port):
+                settings.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+    assert settings
+    assert all(settings)
 
 
 def test_no_threads_are_left(sshd: SshServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +114,7 @@ def test_no_threads_are_left(sshd: SshServer, monkeypatch: pytest.MonkeyPatch) -
     opened.open(["cat"], timeout=10).close()
     opened.close()
     for thread in set(threading.enumerate()) - before:
-        thread.join(3)
+        thread.join(30)
     assert not [thread for thread in set(threading.enumerate()) - before if thread.is_alive()]
 
 
@@ -123,6 +127,7 @@ def test_noise_of_login_scripts_is_before_the_output(make_sshd: MakeSshd) -> Non
     assert with_noise.run(["cat", "file"], timeout=10).stdout.endswith(b"\nclean")
 
 
+@timed
 class TestLoss:
     """A connection that ends is DeviceLost, never an end of file."""
 
@@ -141,7 +146,7 @@ class TestLoss:
         assert read_all(stream, 5) == b"part\n"
         reader, got = in_thread(lambda: stream.recv(10, 30))
         assert server.kill_sessions()
-        reader.join(5)
+        reader.join(20)
         assert isinstance(got[0], DeviceLost)
         assert got[0].device == transport.address
         with pytest.raises(DeviceLost):
@@ -154,7 +159,7 @@ class TestLoss:
         writer, sent = in_thread(lambda: stream.send(b"x" * (64 * MIB)))
         time.sleep(0.5)
         assert server.kill_sessions()
-        writer.join(5)
+        writer.join(20)
         assert isinstance(sent[0], DeviceLost)
 
     def test_session_killed_during_run_and_put(
@@ -168,7 +173,7 @@ class TestLoss:
         time.sleep(0.7)
         assert server.kill_sessions()
         for thread in (runner, putter):
-            thread.join(5)
+            thread.join(20)
         assert isinstance(ran[0], DeviceLost)
         assert isinstance(put[0], DeviceLost)
 
@@ -181,7 +186,7 @@ class TestLoss:
             transport.open(["cat"], timeout=30)
         with pytest.raises(DeviceLost):
             transport.put(b"x", "f", mode=0o644, timeout=30)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 15
 
     def test_a_board_that_froze_is_lost_within_ten_seconds(
         self, transport: Transport, server: SshServer
@@ -412,6 +417,7 @@ class TestJump:
         with pytest.raises(DeviceOffline, match="jump host"):
             connect("ssh://board", timeout=20)
 
+    @timed
     def test_the_board_behind_it_freezes(self, make_sshd: MakeSshd) -> None:
         board = make_sshd(jump=make_sshd())
         opened = connect("ssh://board", timeout=20)
@@ -439,10 +445,8 @@ class TestNobodyThere:
         assert caught.value.transient
 
     def test_a_server_that_is_no_ssh_server(self, ssh_client: SshClientHome) -> None:
-        import socket
-
         with socket.create_server(("127.0.0.1", 0)) as silent:
             began = time.monotonic()
             with pytest.raises(DeviceError):
                 connect(f"ssh://127.0.0.1:{silent.getsockname()[1]}", timeout=2)
-            assert time.monotonic() - began < 6
+            assert time.monotonic() - began < 20

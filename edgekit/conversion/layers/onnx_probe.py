@@ -25,6 +25,23 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 _WHAT = "looking into an ONNX model"
+_SPATIAL = frozenset(
+    {
+        "Conv",
+        "ConvTranspose",
+        "MaxPool",
+        "AveragePool",
+        "GlobalMaxPool",
+        "GlobalAveragePool",
+        "BatchNormalization",
+    }
+)
+"""What has its channels along axis 1, by ONNX's definition."""
+_KEEPING = frozenset(
+    {"Relu", "LeakyRelu", "PRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Add", "Sub", "Mul", "Div", "Pad",
+     "Resize", "Concat", "QuantizeLinear", "DequantizeLinear"}
+)  # fmt: skip
+"""What has its channels where the first tensor that it reads has them."""
 _INTEGER_DTYPES = ("int8", "uint8", "int16", "uint16", "int4", "uint4")
 
 
@@ -62,6 +79,7 @@ class OnnxProbe:
         self._numbers: dict[str, int] = {}
         self._tensors: dict[int, ProbedTensor] = {}
         self._regions: dict[int, _Region] = {}
+        self._channel_axes: dict[str, int] = {}
         self.ops: Sequence[ProbedOp] = tuple(
             self._each_node() if before is None else self._each_region(before)
         )
@@ -114,7 +132,9 @@ class OnnxProbe:
             self._regions[index] = _Region(
                 (index,), tuple(n for n in read if n in self._live), node.output[0]
             )
-            yield ProbedOp(index, node.op_type, inputs, weights, outputs)
+            yield ProbedOp(
+                index, node.op_type, inputs, weights, outputs, self._channel_axis(self._regions[index])
+            )
 
     def _each_region(self, before: OnnxProbe) -> Iterator[ProbedOp]:
         ends = self._ends({tensor.name for tensor in before.tensors.values()})
@@ -137,7 +157,21 @@ class OnnxProbe:
                 tuple(self._number(one, ends[one]) for one in region.inputs),
                 tuple(self._number(*one) for one in self._constants.weights(self._nodes(region))),
                 (self._number(name, tensor),),
+                self._channel_axis(region),
             )
+
+    def _channel_axis(self, region: _Region) -> int:
+        """Along which axis what a region gives has its channels; the last where that is not known."""
+        types = {node.op_type for node in self._nodes(region)}
+        axis = 1 if types & _SPATIAL else -1
+        if types <= _KEEPING:
+            axis = next((self._channel_axes[one] for one in region.inputs if one in self._channel_axes), -1)
+        self._channel_axes[region.output] = axis
+        return axis
+
+    def nodes_of(self, op: ProbedOp) -> list[Any]:
+        """The nodes (onnx.NodeProto) that an operator stands for."""
+        return self._nodes(self._regions[op.index])
 
     def between(self, inputs: Sequence[str], output: str) -> ProbedOp | None:
         if output not in self._makers or len(set(inputs)) < len(inputs):

@@ -39,13 +39,15 @@ class ProbedTensor:
 
 @dataclass(frozen=True)
 class ProbedOp:
-    """`inputs`: tensors that depend on the model's inputs; `weights`: those made of constants alone."""
+    """`inputs`: tensors that depend on the model's inputs; `weights`: those made of constants alone. `channel_axis`: along which axis
+    what it gives has its channels."""
 
     index: int
     op: str
     inputs: tuple[int, ...]
     weights: tuple[int, ...]
     outputs: tuple[int, ...]
+    channel_axis: int = -1
 
     @property
     def moves_only(self) -> bool:
@@ -99,7 +101,7 @@ def shifts(before: Probe, after: Probe, samples: Sequence[Sequence[Array]]) -> d
     found = {}
     for op in after.ops:
         pair = compared.alone(op) if compared.is_quantized(op) and not op.moves_only else None
-        if pair is not None and (shift := channel_shift(*pair)) is not None:
+        if pair is not None and (shift := channel_shift(*_channels_last(pair, op))) is not None:
             found[op.index] = shift
     return found
 
@@ -143,7 +145,7 @@ class _Compared:
             entering=self._entering(known),
             leaving=leaving,
             own=None if pair is None else error_share(*pair),
-            own_by_channel=None if pair is None else channel_error(*pair),
+            own_by_channel=None if pair is None else channel_error(*_channels_last(pair, op)),
             weights=tuple(self._weight(number) for number in op.weights if self._stored_as_integers(number)),
             range=None
             if made is None or before is None or after is None
@@ -208,6 +210,16 @@ class _Compared:
         stored = self._ints(number)
         error = error_share(before[:1], stored[:1]) if before and stored else None
         return Weight(name=tensor.name, dtype=tensor.dtype, scales=tensor.scales, error=error)
+
+
+def _channels_last(pair: tuple[list[Array], list[Array]], op: ProbedOp) -> tuple[list[Array], list[Array]]:
+    import numpy as np
+
+    first, second = (
+        [np.moveaxis(one, op.channel_axis, -1) if op.channel_axis < one.ndim else one for one in part]
+        for part in pair
+    )
+    return first, second
 
 
 def plain_name(name: str, known: Mapping[str, int]) -> str:

@@ -12,10 +12,14 @@ import msgspec
 from edgekit.conversion.hosts.base import to_stored
 from edgekit.conversion.job import Job, Result, Weigh
 from edgekit.conversion.layers import probes_for
+from edgekit.conversion.layers.onnx_probe import OnnxProbe
+from edgekit.conversion.layout import pair
 from edgekit.conversion.rescue.attempts import Attempt, Outcome, Tries, first_samples, short
 from edgekit.conversion.rescue.bias import bias_corrected
 from edgekit.conversion.rescue.equalize import equalized
 from edgekit.conversion.rescue.layers import worst_layers
+from edgekit.conversion.rescue.onnx_bias import onnx_bias_corrected
+from edgekit.conversion.rescue.onnx_equalize import equalized_onnx
 from edgekit.conversion.samples import Samples
 from edgekit.conversion.targets.base import Prepared
 from edgekit.errors import ModelError
@@ -33,8 +37,7 @@ def rescued(
     """What to take in place of a result that failed its verification; None where nothing passes it.
 
     Cross-layer equalization and bias correction first, which cost nothing; then the layers with the largest error of their own stay
-    float, the fewest that do. Recipes with integers only, and of RESCUABLE formats; ONNX files have the last of these steps only.
-    Raises what `attempt` does but VerificationError.
+    float, the fewest that do. Recipes with integers only, and of RESCUABLE formats. Raises what `attempt` does but VerificationError.
     """
     recipe = fallen.result.recipe
     if job.target.format not in RESCUABLE or recipe.arithmetic != "integer" or prepared.path is None:
@@ -79,34 +82,42 @@ def why_not(job: Job, result: Result) -> str:
 def _equalized(job: Job, prepared: Prepared, samples: Samples) -> tuple[Prepared, tuple[str, ...]]:
     """The float model with its channels made alike, and what was done; the same one where there is nothing to do."""
     path, info = prepared.path, prepared.info
-    if job.target.format != "tflite" or path is None or info is None or info.signature is None:
+    if path is None or info is None or info.signature is None:
         return prepared, ()
+    pairing = pair(job.source.signature, info.signature, job.options.layout)
+    data = job.calibration if job.calibration is not None else samples.inputs
     given = [
-        [to_stored(value, spec) for value, spec in zip(sample, info.signature.inputs, strict=True)]
-        for sample in islice(
-            job.calibration if job.calibration is not None else samples.inputs, _RANGE_SAMPLES
-        )
+        [to_stored(v, s) for v, s in zip(pairing.to_result(sample), info.signature.inputs, strict=True)]
+        for sample in islice(data, _RANGE_SAMPLES)
     ]
-    found = equalized(path.read_bytes(), info.signature, given)
-    if found is None:
+    changed = prepared.request.folder / f"equalized{job.target.suffix}"
+    if job.target.format == "onnx":
+        links = equalized_onnx(path, info.signature, given, changed)
+    else:
+        found = equalized(path.read_bytes(), info.signature, given)
+        links = 0 if found is None else found.links
+        if found is not None:
+            changed.write_bytes(found.data)
+    if not links:
         return prepared, ()
-    changed = prepared.request.folder / "equalized.tflite"
-    changed.write_bytes(found.data)
-    words = f"cross-layer equalization of {found.links} groups of layers (float outputs bit for bit equal)"
+    words = f"cross-layer equalization of {links} groups of layers (float outputs bit for bit equal)"
     return replace(prepared, path=changed), (words,)
 
 
 def _corrected(job: Job, prepared: Prepared, samples: Samples, best: Outcome, tries: Tries) -> Outcome | None:
     """The same with its biases corrected, where that passes."""
     probes = (
-        None
-        if prepared.path is None or job.target.format != "tflite"
-        else probes_for(job.target.format, prepared.path, best.result.made.path)
+        None if prepared.path is None else probes_for(job.target.format, prepared.path, best.result.made.path)
     )
     if probes is None:
         return None
     data = best.result.made.path.read_bytes()
-    corrected, count = bias_corrected(data, *probes, first_samples(job, samples, best.result, _RANGE_SAMPLES))
+    given = first_samples(job, samples, best.result, _RANGE_SAMPLES)
+    before, after = probes
+    if isinstance(before, OnnxProbe) and isinstance(after, OnnxProbe):
+        corrected, count = onnx_bias_corrected(data, before, after, given)
+    else:
+        corrected, count = bias_corrected(data, before, after, given)
     # the same float file by the same recipe gives the same bytes: these are the corrected ones
     made = (
         tries(prepared, best.result.recipe, lambda again: corrected if again == data else again)

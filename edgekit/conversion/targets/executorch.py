@@ -19,7 +19,7 @@ from edgekit.conversion.routes import require
 from edgekit.conversion.targets.base import Made, Prepared, Request, Stream
 from edgekit.conversion.targets.executorch_plan import plan_for
 from edgekit.conversion.targets.executorch_quantize import quantize
-from edgekit.conversion.targets.torch_layout import for_layout
+from edgekit.conversion.targets.torch_layout import for_layout, in_plain_order
 from edgekit.errors import EdgekitError, ToolError, VerificationError
 from edgekit.events import Event
 from edgekit.models.info import Format, Signature, TensorSpec
@@ -50,7 +50,8 @@ class ExecutorchTarget:
         request, name = prepared.request, prepared.request.source.origin.name
         torch = need("torch", "torch", _WHAT)
         model, signature = for_layout(request)
-        notes: tuple[str, ...] = ("a .pte file keeps no names: inputs and outputs go by their order",)
+        model, anew = in_plain_order(model, name)
+        notes = ("a .pte file keeps no names: inputs and outputs go by their order", *anew)
         ranges: RangesFound | None = None
         if recipe.arithmetic == "integer":
             program, more, ranges = _integers(torch, request, model, recipe, calibration)
@@ -107,7 +108,8 @@ def _integers(
     """The quantized program, notes, and how ranges were found. Raises InputError E_RECIPE_RULE, ToolError E_QUANTIZER,
     VerificationError (E_NOTHING_QUANTIZED, E_RECIPE_NOT_MET)."""
     request.sink(Event("convert", f"quantizing: {recipe.name}"))
-    module = copy.deepcopy(model.program.module(check_guards=False))
+    with quiet():
+        module = copy.deepcopy(model.program.module(check_guards=False))
     plan = plan_for(recipe, list(module.graph.nodes))
     if not plan.schemes:
         raise VerificationError(

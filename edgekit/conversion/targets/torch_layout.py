@@ -1,7 +1,8 @@
-"""A PyTorch model with its image inputs and outputs in another order of axes."""
+"""A PyTorch model with its image inputs and outputs in another order of axes, or with what it reads in the plain one in memory."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ from edgekit.conversion.sources.handles import TorchModel
 from edgekit.conversion.targets.base import Request
 from edgekit.errors import ToolError
 from edgekit.models.info import Signature
+
+_KERNEL_RANK = 4
+"""Of a convolution's weights, two spatial axes: what channels_last is about."""
 
 
 def for_layout(request: Request) -> tuple[TorchModel, Signature]:
@@ -37,6 +41,45 @@ def for_layout(request: Request) -> tuple[TorchModel, Signature]:
             hint="convert it without --layout",
         ) from error
     return TorchModel(program.module(), example, program), in_layout(signature, request.layout)
+
+
+def in_plain_order(model: TorchModel, name: str) -> tuple[TorchModel, tuple[str, ...]]:
+    """The model exported anew where an example input, or a kernel, lies in memory in another order than that of its axes (channels_last; a
+    transposed view), and a note; else the same one.
+
+    An exported program keeps that order as the one that it is to be given, and converters to programs for devices do too, or refuse
+    it: ExecuTorch's runtime then fails on the plain tensors that everybody gives, or reads them as others. Raises ToolError E_CONVERTER.
+    """
+    torch = need("torch", "torch", "converting a PyTorch model")
+    kernels = [one for one in model.program.state_dict.values() if one.ndim >= _KERNEL_RANK]
+    if all(map(_is_plain, (*model.example, *kernels))):
+        return model, ()
+    plain = torch.contiguous_format
+    try:
+        with quiet(), torch.no_grad():
+            module = copy.deepcopy(model.program.module(check_guards=False))
+            for tensor in (*module.parameters(), *module.buffers()):
+                if tensor.ndim >= _KERNEL_RANK and not _is_plain(tensor):
+                    tensor.data = tensor.data.clone(memory_format=plain)
+            example = tuple(tensor.clone(memory_format=plain) for tensor in model.example)
+            program = torch.export.export(module, example)
+    except Exception as error:  # as for any export
+        raise ToolError(
+            f"torch.export does not take {name} with its tensors in the order of their axes: {short(error)}",
+            code="E_CONVERTER",
+            hint="export it without channels_last, with example inputs that were copied by .contiguous()",
+        ) from error
+    note = (
+        "exported anew: an example input, or weights, lay in memory in another order than that of their axes"
+    )
+    return TorchModel(program.module(), example, program), (note,)
+
+
+def _is_plain(tensor: Any) -> bool:
+    """Whether its axes are in order by their strides. One of size 1 counts: torch calls a tensor contiguous whatever its stride is there,
+    ExecuTorch goes by it."""
+    strides = tensor.stride()
+    return sorted(range(len(strides)), key=lambda axis: -strides[axis]) == list(range(len(strides)))
 
 
 def _wrapper(torch: Any, module: Any, ins: list[Any], outs: list[Any]) -> Any:

@@ -39,6 +39,20 @@ def test_scales_are_powers_of_two(pairs: list[tuple[float, float]]) -> None:
     assert (scales[(values == 0) | (weights == 0)] == 1).all()
 
 
+def test_groups_and_neighbours_have_their_channels() -> None:
+    """Two groups of two channels: rows of the first group read channels 0 and 1, of the second 2 and 3. Two neighbours for each."""
+    scales = np.array([2.0, 4.0, 8.0, 16.0])
+    weights = np.ones((6, 2, 1), np.float32)
+    weights[1, 1] = 5
+    found = multiplied(weights, scales, 1, groups=2)
+    assert found[:, :, 0].tolist() == [[2, 4], [2, 20], [2, 4], [8, 16], [8, 16], [8, 16]]
+    np.testing.assert_array_equal(divided(found, scales, 1, groups=2), weights)
+    assert channel_range(weights, 1, groups=2).tolist() == [1, 5, 1, 1]
+    columns = np.arange(8, dtype=np.float32)[None]
+    assert multiplied(columns, scales, 1, repeat=2).tolist() == [[0, 2, 8, 12, 32, 40, 96, 112]]
+    assert channel_range(columns, 1, repeat=2).tolist() == [1, 3, 5, 7]
+
+
 def test_two_layers_give_the_same_bit_for_bit() -> None:
     rng = np.random.default_rng(0)
     first, bias, second = (
