@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from edgekit.cache import cache_dir
 from edgekit.config import FILE_NAME, user_config_dir
@@ -17,8 +19,10 @@ from tests import order, passes
 os.environ["EDGEKIT_CACHE_DIR"] = str(cache_dir())
 """Settled before any test gives the product another HOME."""
 
-settings.register_profile("no deadline", settings(), deadline=None)
-settings.load_profile("no deadline")
+settings.register_profile(
+    "busy machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("busy machine")
 """A busy machine is no failure; the rest as it is, in CI without chance."""
 
 OF_THE_USER = (
@@ -35,6 +39,17 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(order.SecondsKept())
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not hasattr(config, "workerinput"):
+        _forget_descriptions()
+
+
+def _forget_descriptions() -> None:
+    """What an earlier run kept of devices: their trees lie in folders of pytest's, whose names come again with other
+    trees. Not what a run beside this one keeps."""
+    for path in cache_dir("devices").glob("description-*.json"):
+        with suppress(OSError):
+            if path.stat().st_mtime < time.time() - 3600:
+                path.unlink()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -35,7 +35,8 @@ def test_measured_there_and_nothing_left_there(project: Path) -> None:
     assert all(latencies.values())
     assert all(one["peak_rss_bytes"] > 1 << 20 for one in found["candidates"])
     assert document["recipe"] == found["recipe"] == found["front"][0]
-    assert latencies[found["recipe"]] <= 1.03 * min(latencies.values())
+    # one within 3 % of the fastest may beat it, and be beaten in its turn
+    assert latencies[found["recipe"]] <= 1.03**3 * min(latencies.values())
     assert found["measured"] is True
     assert sorted([found["recipe"], *(one["recipe"] for one in found["rejected"])]) == sorted(recipes)
     manifest = json.loads((project / "a.ekm" / "manifest.json").read_text())

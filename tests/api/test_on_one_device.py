@@ -14,6 +14,7 @@ import pytest
 
 from tests.cli.running import DIGITS, MODEL, QUICK, Ran, edgekit
 from tests.failures.under_way import UnderWay, launch_started
+from tests.timed import timed
 
 PYTHON_THERE = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
@@ -134,7 +135,7 @@ def test_a8_two_hosts_take_turns(project: Path) -> None:
     """While one measures, another neither measures nor pushes: it waits, or says who is there."""
     edgekit("push", MODEL, "-d", "it", "--json", cwd=project).ok()
     first = UnderWay(
-        "bench", "digits", "-d", "it", "--launches", "4", "--min-seconds", "2", env={}, cwd=project
+        "bench", "digits", "-d", "it", "--launches", "4", "--min-seconds", "4", env={}, cwd=project
     )
     try:
         first.wait_until(launch_started)
@@ -144,8 +145,8 @@ def test_a8_two_hosts_take_turns(project: Path) -> None:
         assert (
             run(project, "push", MODEL, "--json").ok().json()["method"] == "unchanged"
         )  # reading needs no turn
-        waited = run(project, "bench", "digits", "--lease-wait", "60", "--json", *QUICK).ok().json()
-        mine = first.ended(60).ok().json()
+        waited = run(project, "bench", "digits", "--lease-wait", "150", "--json", *QUICK).ok().json()
+        mine = first.ended(150).ok().json()
     finally:
         first.kill()
     assert waited["started_at"] >= mine["started_at"]
@@ -300,6 +301,7 @@ def test_the_store_of_the_settings_is_the_store_of_every_command(project: Path) 
     assert (shown.get("record") or shown)["id"] == record["id"]
 
 
+@timed
 def test_the_deadline_of_a_command_is_for_all_its_devices(project: Path) -> None:
     began = time.monotonic()
     arguments = (
@@ -317,7 +319,7 @@ def test_the_deadline_of_a_command_is_for_all_its_devices(project: Path) -> None
     )
     done = edgekit(*arguments, cwd=project)
     assert (done.code, done.error()["code"]) == (3, "E_TIMEOUT")
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 20
 
 
 def test_options_of_a_conversion_are_refused_for_what_is_converted(project: Path) -> None:
@@ -337,10 +339,10 @@ def test_run_looks_at_its_own_options_before_it_changes_anything(project: Path) 
 
 def test_a_store_that_cannot_be_used_costs_no_measurement(project: Path) -> None:
     began = time.monotonic()
-    done = run(project, "bench", MODEL, "--min-seconds", "20", "--json", env={"EDGEKIT_RESULTS": "/dev/null"})
+    done = run(project, "bench", MODEL, "--min-seconds", "60", "--json", env={"EDGEKIT_RESULTS": "/dev/null"})
     assert done.code == 8
     assert done.error()["hint"]
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60
 
 
 def test_the_cache_deletes_only_its_own(tmp_path: Path) -> None:

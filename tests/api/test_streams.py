@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.cli.running import MODEL, edgekit
+from tests.timed import timed
 
 pytestmark = pytest.mark.usefixtures("own_local")
 
@@ -18,6 +19,7 @@ def streams_of(record: dict[str, Any]) -> list[list[dict[str, Any]]]:
     return [launch["group"]["streams"] for launch in record["launches"]]
 
 
+@timed
 def test_throughput_of_two_processes_on_this_machine(tmp_path: Path) -> None:
     done = edgekit(
         *("bench", MODEL, "-d", "local:", "--streams", "2", *SHORT, "--gate", "throughput>=10/s", "--json"),
@@ -46,6 +48,7 @@ def test_throughput_of_two_processes_on_this_machine(tmp_path: Path) -> None:
     assert kept == sum(streams[1]["count"] for streams in streams_of(record))
 
 
+@timed
 def test_streams_over_ssh(make_sshd: Any, ssh_client: Any, tmp_path: Path) -> None:
     server = make_sshd(user="pi")
     done = edgekit(

@@ -128,7 +128,11 @@ _BYTES = (DIGITS / "calibration.npz").read_bytes()
 _DIGITS = TensorSpec(name="image", dtype="float32", shape=(1, 28, 28, 1))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(at=st.integers(0, len(_BYTES) - 1), value=st.integers(0, 255), keep=st.integers(1, len(_BYTES)))
 def test_a_damaged_npz_is_an_error_or_data(tmp_path: Path, at: int, value: int, keep: int) -> None:
     changed = bytearray(_BYTES)

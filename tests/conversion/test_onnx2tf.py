@@ -237,7 +237,7 @@ def test_two_gigabytes_of_external_data(tmp_path: Path) -> None:
         onnx_to_tflite(model, signature_of(convolution(tmp_path / "same.onnx")), {}, tmp_path)
     assert caught.value.code == "E_MODEL_LARGE"
     assert "2.0 GiB" in caught.value.message
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 60
 
 
 def test_external_data(tool: Tool, tmp_path: Path) -> None:

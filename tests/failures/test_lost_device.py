@@ -95,7 +95,8 @@ def device(request: pytest.FixtureRequest) -> Iterator[Breakable]:
 def test_ab5_gone_during_a_push(device: Breakable, tmp_path: Path) -> None:
     first = edgekit("push", MODEL, "-d", device.address, "--name", "m", "--json", env=device.env).ok().json()
     big = big_model(tmp_path, device.big_mib)
-    push = UnderWay("push", big, "-d", device.address, "--name", "m", env=device.env, cwd=tmp_path)
+    slow = ("--bandwidth", "30MB/s")  # it is not over before it can be cut
+    push = UnderWay("push", big, "-d", device.address, "--name", "m", *slow, env=device.env, cwd=tmp_path)
     try:
         push.wait_until(sending("push m", 4.0))
         device.cut()

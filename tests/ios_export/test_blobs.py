@@ -112,7 +112,11 @@ def test_another_count_or_type_than_the_blob_has_is_refused(tmp_path: Path) -> N
     refused(path, offset, count=2**62)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data())
 def test_no_damage_gives_another_error(data: st.DataObject, tmp_path: Path) -> None:
     path, offset, good = blob(tmp_path)

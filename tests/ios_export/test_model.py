@@ -291,7 +291,11 @@ def test_float16_rounds_after_each_operation_and_overflows() -> None:
     assert np.isinf(given[2])
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data())
 def test_no_damage_to_the_model_gives_another_error(data: st.DataObject, good: Path, package: Path) -> None:
     damaged = bytearray(specification(good).read_bytes())

@@ -120,7 +120,11 @@ def test_unknown_keys_and_schemas_are_refused(artifact: Artifact) -> None:
         assert caught.value.code == "E_ARTIFACT"
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(at=st.integers(0, 4000), value=st.binary(min_size=1, max_size=4))
 def test_a_damaged_manifest_is_an_error_or_the_same(artifact: Artifact, at: int, value: bytes) -> None:
     path, good = artifact.path / "manifest.json", encode_manifest(manifest())

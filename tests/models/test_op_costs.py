@@ -171,7 +171,11 @@ def test_onnx_without_the_shapes_in_between_does_not_know(tmp_path: Path) -> Non
 
 
 @pytest.mark.heavy
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(edits=st.lists(st.tuples(st.integers(0, 400), st.binary(min_size=1, max_size=4)), max_size=8))
 def test_a_damaged_onnx_file_is_a_model_error(tmp_path: Path, edits: list[tuple[int, bytes]]) -> None:
     onnx = pytest.importorskip("onnx")
@@ -190,7 +194,11 @@ def test_a_damaged_onnx_file_is_a_model_error(tmp_path: Path, edits: list[tuple[
 
 
 @base
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     edits=st.lists(st.tuples(st.integers(0, 4096), st.binary(min_size=1, max_size=8)), max_size=8),
     keep=st.integers(0, MODEL.stat().st_size),

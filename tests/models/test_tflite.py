@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekit.errors import ModelError
@@ -152,7 +152,7 @@ _TABLES_END = 4096
 """Offsets, vtables and lengths are among the first bytes of this file; the weights follow."""
 
 
-@settings(max_examples=400, deadline=2000, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400)
 @given(
     at=st.one_of(st.integers(0, _TABLES_END), st.integers(len(_DATA) - _TABLES_END, len(_DATA) - 1)),
     value=st.integers(0, 255),
@@ -163,7 +163,7 @@ def test_any_byte_flipped(at: int, value: int) -> None:
     _outcome(bytes(changed))
 
 
-@settings(max_examples=150, deadline=3000, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(
     edits=st.lists(st.tuples(st.integers(0, _TABLES_END), st.binary(min_size=1, max_size=8)), max_size=12),
     keep=st.integers(8, len(_DATA)),
@@ -175,7 +175,7 @@ def test_many_bytes_changed_and_cut(edits: list[tuple[int, bytes]], keep: int) -
     _outcome(bytes(changed[:keep]))
 
 
-@settings(max_examples=200, deadline=2000)
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=600))
 def test_random_bytes_after_the_magic(tail: bytes) -> None:
     _outcome(b"\x08\x00\x00\x00TFL3" + tail)
@@ -183,12 +183,12 @@ def test_random_bytes_after_the_magic(tail: bytes) -> None:
 
 def test_every_offset_made_huge_is_told_quickly() -> None:
     """Each aligned 4-byte word of the tables, one at a time, set to values that mean far, negative and self."""
-    began, codes = time.monotonic(), Counter[str]()
+    began, codes = time.process_time(), Counter[str]()
     for at in range(0, 2048, 4):
         for word in (b"\xff\xff\xff\x7f", b"\xff\xff\xff\xff", b"\x00\x00\x00\x00"):
             codes[_outcome(_DATA[:at] + word + _DATA[at + 4 :])] += 1
     assert codes["E_MODEL_CORRUPT"] > 100
-    assert time.monotonic() - began < 60
+    assert time.process_time() - began < 60
 
 
 def test_tables_that_share_one_long_vector_are_no_work_bomb() -> None:
@@ -205,10 +205,10 @@ def test_tables_that_share_one_long_vector_are_no_work_bomb() -> None:
     shared = struct.pack("<iI", shared_at - 8, 4) + struct.pack("<I", numbers) + bytes(4 * numbers)
     data = struct.pack("<I", head) + b"TFL3" + vtable + table + struct.pack("<I", entries) + offsets + shared
     root = Flat(data).root()
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(Damaged, match="more often"):
         [child.numbers(0, "i") for child in root.children(0)]
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_a_claimed_billion_elements_allocates_nothing(tmp_path: Path) -> None:

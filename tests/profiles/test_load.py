@@ -206,9 +206,13 @@ def test_loading_imports_nothing_heavy_and_is_quick(tmp_path: Path) -> None:
 
     cpu_seconds(code)
     empty = "import time; print(time.process_time())"
-    cost = min(cpu_seconds(code) for _ in range(3)) - min(cpu_seconds(empty) for _ in range(3))
+    full, none = cpu_seconds(code), cpu_seconds(empty)
+    for _ in range(20):
+        if full - none < 0.12:
+            break
+        full, none = min(full, cpu_seconds(code)), min(none, cpu_seconds(empty))
     # 0.06 s is what it is meant to cost; a shared machine gets the threefold
-    assert cost < 0.18
+    assert full - none < 0.18
 
 
 def test_shipped_folder_is_there() -> None:

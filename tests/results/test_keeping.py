@@ -235,7 +235,7 @@ def test_restore_takes_the_place_of_runs_only_when_told(some: Store, tmp_path: P
 
 
 @pytest.mark.base
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 def test_restore_does_not_wait_for_a_lock_without_end(
     some: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

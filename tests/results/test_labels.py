@@ -94,7 +94,7 @@ def test_a_run_that_comes_meanwhile_keeps_its_series(how: str, postgres: Cluster
             taking = pool.submit(take)
             while not postgres.sql("SELECT 1 FROM pg_locks WHERE NOT granted"):
                 assert not taking.done()
-        taking.result(timeout=30)
+        taking.result(timeout=120)
     assert [row.id for row in store.list(["project=vision"])] == [new.id]
     with store.database.reading() as connection:
         assert connection.scalar(select(func.max(tables.series.c.last_s))) == epoch_s(new.started_at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -209,7 +209,7 @@ def test_overwritten_pages_are_told_as_damage(store: Store, real: Real) -> None:
     record, samples = real
     store.add(record, samples)
     data = bytearray(store.path.read_bytes())
-    data[4096 * 12 :] = os.urandom(len(data) - 4096 * 12)
+    data[4096 * 12 :] = random.Random(1).randbytes(len(data) - 4096 * 12)
     store.path.write_bytes(data)
     with pytest.raises(StoreError) as caught:
         read_all(store, record.id)

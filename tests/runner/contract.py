@@ -16,6 +16,7 @@ from edgekit.runtimes.base import RunnerJob, profiled
 from edgekit.runtimes.result import check_launch
 from tests.runner.launching import Launcher
 from tests.runner.models import CUSTOM_OP, REAL, model_path
+from tests.timed import timed
 
 SPLITMIX64_OF_1234567 = (
     6457827717110365317,
@@ -169,19 +170,20 @@ class RunnerContract:
 
     def test_never_runs_past_the_seconds_allowed(self, launcher: Launcher, job: RunnerJob) -> None:
         """Also the warm-up stops, and leaves half of the time for what is asked for."""
-        endless = replace(job, warmup_iterations=10**8, iterations=10**7, max_seconds=0.5)
+        endless = replace(job, warmup_iterations=10**8, iterations=10**7, max_seconds=2)
         begin = time.monotonic()
         result = launcher.run(endless)
-        assert 0.2e6 < result.wall_us < 0.3e6 * 3
+        assert 0.8e6 < result.wall_us < 5e6
         assert result.warmup_iterations < 10**8
         assert result.iterations == len(np.fromfile(job.samples, "<f8")) < 10**7
-        assert time.monotonic() - begin < 10
+        assert time.monotonic() - begin < 30
 
     def test_one_iteration_at_least(self, launcher: Launcher, job: RunnerJob) -> None:
         assert launcher.run(replace(job, iterations=50, max_seconds=0)).iterations == 1
 
     # what it says
 
+    @timed
     def test_the_measurement_itself_costs_less_than_a_microsecond(
         self, launcher: Launcher, job: RunnerJob
     ) -> None:
@@ -247,6 +249,7 @@ class RunnerContract:
 
     # several at once
 
+    @timed
     def test_streams_begin_together(self, launcher: Launcher, small: RunnerJob, tmp_path: Path) -> None:
         """D1.3: one that is ready waits for the other, which comes a second later."""
         jobs = [
@@ -261,7 +264,7 @@ class RunnerContract:
         results = [launcher.runtime.parse(child.communicate(timeout=60)[0]) for child in children]
         begins = [result.begin_boottime_ns for result in results if result.begin_boottime_ns is not None]
         assert len(begins) == 2
-        assert abs(begins[0] - begins[1]) < 0.3e9
+        assert abs(begins[0] - begins[1]) < 0.5e9
         assert (tmp_path / "barrier").stat().st_size == 2
 
     def test_a_stream_does_not_wait_for_ever(
@@ -324,7 +327,7 @@ class RunnerContract:
     # which processors
 
     def test_runs_on_the_processor_asked_for(self, launcher: Launcher, job: RunnerJob) -> None:
-        argv, environment = launcher.command(replace(job, cpus="0", min_seconds=2, max_seconds=20))
+        argv, environment = launcher.command(replace(job, cpus="0", min_seconds=20, max_seconds=30))
         child = subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         try:
             await_file(Path(str(job.outputs)))

@@ -13,6 +13,7 @@ from tests.runner import tiny
 from tests.runner.contract import TfliteRunnerContract
 from tests.runner.launching import Launcher, native
 from tests.runner.models import model_path
+from tests.timed import timed
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,7 @@ def test_the_delegate_takes_the_whole_model(launcher: Launcher, tmp_path: Path) 
     assert launcher.run(real).fully_accelerated is True
 
 
+@timed
 def test_nothing_faults_in_the_timed_loop(launcher: Launcher, tmp_path: Path) -> None:
     """The sample buffer has its pages before the first iteration."""
     job = RunnerJob(model="none", samples=str(tmp_path / "s"), empty_body=True, iterations=1_000_000)
@@ -53,10 +55,10 @@ def test_nothing_faults_in_the_timed_loop(launcher: Launcher, tmp_path: Path) ->
 
 
 def test_the_sample_buffer_is_no_part_of_the_model(launcher: Launcher, tmp_path: Path) -> None:
-    """A second of a model of 7 numbers makes hundreds of thousands of samples, of 8 bytes each."""
+    """Some seconds of a model of 7 numbers makes hundreds of thousands of samples, of 8 bytes each."""
     model = tiny.reordered(tmp_path / "tiny.tflite")
     job = RunnerJob(model=str(model), samples=str(tmp_path / "s"), iterations=10)
-    few, many = launcher.run(job), launcher.run(replace(job, min_seconds=1))
+    few, many = launcher.run(job), launcher.run(replace(job, min_seconds=4))
     assert many.iterations > 100_000
     assert few.memory.model_delta_bytes is not None
     assert many.memory.model_delta_bytes is not None

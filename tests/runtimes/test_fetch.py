@@ -122,7 +122,7 @@ def test_an_index_that_never_answers_meets_the_deadline(
         begin = time.monotonic()
         with pytest.raises(HostNetwork, match="within 3 s"):
             library_of(LITERT, "arm64-v8a", timeout=3)
-        assert time.monotonic() - begin < 9
+        assert time.monotonic() - begin < 30
 
 
 def test_another_build_than_the_pinned_one_is_refused(own_cache: Path, index: Path) -> None:

@@ -145,10 +145,11 @@ def test_filtering_and_comparing_by_click(page: Any, visit: Visit) -> None:
 def test_filtering_and_comparing_by_keyboard(page: Any, visit: Visit) -> None:
     """D3-b3: Tab, letters, Space and Enter are enough, and what has the focus is seen."""
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.wait_for_function("document.activeElement.textContent === 'Skip to the content'")
     page.keyboard.press("Enter")
+    page.wait_for_url("**#*")
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.name") == "model"
+    page.wait_for_function("document.activeElement.name === 'model'")
     page.keyboard.type("model-0")
     page.keyboard.press("Enter")
     page.wait_for_url("**model=model-0**")
@@ -160,7 +161,7 @@ def test_filtering_and_comparing_by_keyboard(page: Any, visit: Visit) -> None:
     for _ in range(2):  # past the next run's link
         page.keyboard.press("Tab")
     page.keyboard.press("Space")
-    assert page.locator("input[name=run]:checked").count() == 2
+    page.wait_for_function("document.querySelectorAll('input[name=run]:checked').length === 2")
     page.keyboard.press("Enter")
     page.wait_for_url("**/compare?run=*&run=*")
     assert visit.complaints == []
@@ -215,7 +216,7 @@ def test_new_runs_appear_unless_one_is_choosing(real: Run, served: Served, visit
     assert rows(visit.page).count() == 0
     add()
     rows(visit.page).first.wait_for()
-    assert "New runs were added" in visit.page.locator("#status").inner_text()
+    visit.page.locator("#status", has_text="New runs were added").wait_for(state="attached")
     visit.page.locator("input[name=run]").first.check()
     record, samples = variant(real, 0, random, started_at="2099-01-02T00:00:00Z", model=r.Model(name="late"))
     served.store.add(record, samples)

@@ -256,7 +256,7 @@ def test_a_push_without_names_is_known_there_the_next_time(
             500,
             b'{"error": {"message": "\\u001b]0;x\\u0007", "code": "E_X"}}',
             0.0,
-            5.0,
+            60.0,
             "\\u001b]0;x\\u0007 (E_X)",
         ),
         (500, 400 * b" ", 0.1, 0.5, "takes too long"),
@@ -296,7 +296,7 @@ def test_a_server_can_neither_steer_the_terminal_nor_keep_a_push(
             server.shutdown()
     # a machine that is busy may not even have seen the first byte by then
     assert expected in caught.value.message or (pauses_s and "timed out" in caught.value.message)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize(
