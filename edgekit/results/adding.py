@@ -38,11 +38,10 @@ def add_entries(connection: Connection, entries: Sequence[Entry]) -> int:
         _check_same(connection, there)
     new = [(keys[entry.id], entry) for entry in unique.values() if entry.id in keys]
     _put(connection, tables.records, [{"run_key": key, **entry.record} for key, entry in new])
-    for table, part in (
-        (tables.labels, "labels"),
-        (tables.latencies, "latencies"),
-        (tables.telemetry, "telemetry"),
-    ):
+    of_series = [(key, series[entry.series["hash"]], entry) for key, entry in new]
+    labels = [{"run_key": key, "series_id": id_, **row} for key, id_, one in of_series for row in one.labels]
+    _put(connection, tables.labels, labels)
+    for table, part in ((tables.latencies, "latencies"), (tables.telemetry, "telemetry")):
         _put(connection, table, [{"run_key": key, **row} for key, one in new for row in getattr(one, part)])
     return len(new)
 

@@ -68,7 +68,13 @@ def change_labels(
     gone = [*put, *(key.encode("utf-8", "replace").decode() for key in remove)]
     connection.execute(delete(labels).where(labels.c.run_key == row.key, labels.c.key.in_(gone)))
     added = [
-        {"run_key": row.key, "key": key, "value": value, "started_s": row.started_s}
+        {
+            "run_key": row.key,
+            "key": key,
+            "value": value,
+            "started_s": row.started_s,
+            "series_id": row.series_id,
+        }
         for key, value in put.items()
     ]
     if added:
@@ -112,6 +118,7 @@ def _move(connection: Connection, run_key: int, old: int, started_s: float, proj
     hold_series(connection, or_(series.c.id == old, series.c.hash == new_hash))
     new = series_id_of(connection, {**fields, "hash": new_hash, "last_s": started_s})
     connection.execute(update(run_rows).where(run_rows.c.key == run_key).values(series_id=new))
+    connection.execute(update(labels).where(labels.c.run_key == run_key).values(series_id=new))
     mine = run_rows.c.series_id == series.c.id
     newest = select(func.max(run_rows.c.started_s)).where(mine).scalar_subquery()
     connection.execute(delete(series).where(series.c.id == old, ~exists(select(run_rows.c.key).where(mine))))

@@ -222,11 +222,18 @@ def newest_of_each(
     asked = replace(wanted, of_values=())
     began: FromClause
     on_runs: list[Condition] = []
-    if wanted.of_runs or wanted.labelled:
+    if wanted.of_runs or len(wanted.labelled) > 1:
         label, _ = _rarest(connection, wanted.labelled)
         on_runs = asked.on_runs()
         id_, last_s = run_rows.c.series_id, func.max(run_rows.c.started_s)
         query = select(id_.label("id"), last_s.label("last_s")).where(*asked.on_runs(listed=label))
+        began = query.group_by(id_).subquery()
+    elif wanted.labelled:
+        # a label that many runs have is told by its index alone, without reading the runs
+        on_runs = asked.on_runs()
+        id_, moment = labels.c.series_id, labels.c.started_s
+        having = [*_is(wanted.labelled[0]), *replace(asked, labelled=()).on_runs(column=moment)]
+        query = select(id_.label("id"), func.max(moment).label("last_s")).where(*having)
         began = query.group_by(id_).subquery()
     else:
         began = (

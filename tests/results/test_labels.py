@@ -64,6 +64,10 @@ def test_the_project_is_a_word_of_the_series(any_store: Store, real: Run) -> Non
     any_store.change_labels(second[0].id, {"project": "audio"})
     assert (count(), any_store.words("project")) == (1, ("audio",))
     assert len(any_store.trend(["project=audio"])[0].runs) == 2
+    newest = any_store.list(limit=1)[0].id
+    for filters in (["label=project=audio"], ["label=project"], ["label=project=audio", "label=project"]):
+        assert [row.id for row in any_store.best(filters, metrics=["median_latency"])] == [newest], filters
+    assert any_store.best(["label=project=vision"]) == ()
     any_store.change_labels(second[0].id, {}, ["project"])
     assert any_store.list(["project=audio"])[0].id == first[0].id
     assert len(any_store.list()) == 2

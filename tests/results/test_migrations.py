@@ -18,7 +18,7 @@ from edgekit.results.tables import metadata
 
 pytestmark = pytest.mark.base
 DUMPS = Path(__file__).parents[1] / "data" / "stores"
-"""Made by scripts/store_fixture: the first store there was, the last of its schema, and the last of schema 2."""
+"""Made by scripts/store_fixture: the first store there was, the last of its schema, and the last of schemas 2 and 3."""
 
 
 @pytest.fixture(params=["first", "baselines"])
@@ -28,7 +28,7 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(params=["first", "baselines", "series"])
+@pytest.fixture(params=["first", "baselines", "series", "under_way"])
 def any_old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / f"{request.param}.sqlite"
     fill(path, request.param)
@@ -55,6 +55,7 @@ def test_an_old_store_is_upgraded_when_it_is_opened(any_old: Path) -> None:
     found = store.baseline("detector", "raspberry-pi-5", "litert")
     assert (found.id if found else None) == (oldest.id if any_old.stem != "first" else None)
     assert [one.id for one in store.list(["label=board=1", "since=2026-01-01"])] == [newest.id]
+    assert [one.id for one in store.best(["label=board=1"])] == [newest.id]
     assert {store.get(one).environment for one in store.ids()} == {None}, "what they do not say is unknown"
 
 
