@@ -82,6 +82,7 @@ class Connection:
     streams: dict[int, Stream] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     last_id: int = 0
+    dead: bool = False
 
     @property
     def settings(self) -> Settings:
@@ -128,6 +129,10 @@ class Connection:
                 await self.die()
 
     async def send(self, command: int, arg0: int, arg1: int, data: bytes = b"") -> None:
+        if self.dead:  # half a packet may have gone out: another one would pass for its rest
+            if self.settings.how == "hang":
+                await asyncio.Event().wait()
+            raise Ended
         check = sum(data) & 0xFFFFFFFF if self.settings.old else 0
         head = _HEAD.pack(command, arg0, arg1, len(data), check, command ^ 0xFFFFFFFF)
         limit = self.settings.die_after_sent
@@ -137,6 +142,7 @@ class Connection:
             ):  # it stands where a packet begins, else it would pass for payload
                 self.writer.write(head + data[: limit - self.daemon.sent])
             self.daemon.sent = limit
+            self.dead = True
             await self.writer.drain()
             await self.die()
         if command == _WRTE:
@@ -146,6 +152,7 @@ class Connection:
 
     async def die(self) -> None:
         """End as `how` says; raises Ended or never returns."""
+        self.dead = True
         how = self.settings.how
         if how == "exit":
             os._exit(1)
