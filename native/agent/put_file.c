@@ -10,15 +10,20 @@
 
 #define WRITE_BACK_BYTES (8u << 20) /* ask the kernel to begin writing this often, so that fsync is short */
 
-/* Room for all of it, before a byte is sent. The temporary file's size goes on telling what has come. */
+/* Room for all of it, before a byte is sent. The temporary file's size goes on telling what has come. What is free is asked
+ * first: fallocate takes all that there is before it says that it is too little, and nobody else could write meanwhile. */
 static int make_room(const struct put *p)
 {
     if (p->size == p->offset) return 0;
-    if (!fallocate(p->fd, FALLOC_FL_KEEP_SIZE, (off_t)p->offset, (off_t)(p->size - p->offset))) return 0;
-    if (errno == ENOSPC || errno == EFBIG || errno == EDQUOT) return errno;
+    struct stat st;
+    if (fstat(p->fd, &st)) return errno;
+    uint64_t has = (uint64_t)st.st_blocks * 512; /* an earlier try's room may be the file's still */
+    if (has < p->offset) has = p->offset;
     struct statvfs v;
-    if (fstatvfs(p->fd, &v)) return 0;
-    return (uint64_t)v.f_frsize * v.f_bavail < p->size - p->offset ? ENOSPC : 0;
+    int limited = !fstatvfs(p->fd, &v) && v.f_blocks; /* a tmpfs without a limit says 0 */
+    if (limited && p->size > has && (uint64_t)v.f_frsize * v.f_bavail < p->size - has) return ENOSPC;
+    if (!fallocate(p->fd, FALLOC_FL_KEEP_SIZE, (off_t)p->offset, (off_t)(p->size - p->offset))) return 0;
+    return errno == ENOSPC || errno == EFBIG || errno == EDQUOT ? errno : 0;
 }
 
 int put_open_temp(struct put *p)
