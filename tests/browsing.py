@@ -7,7 +7,10 @@ keyboard would stumble over.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +27,38 @@ def browser() -> Iterator[Any]:
     if not CHROMIUM.exists():
         pytest.skip("Chromium is not installed (apt-get install chromium)")
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=str(CHROMIUM), args=flags, timeout=120_000)
-        yield found
-        found.close()
+    with ended_in_time(sync_api.sync_playwright) as playwright:
+        yield playwright.chromium.launch(executable_path=str(CHROMIUM), args=flags, timeout=120_000)
+
+
+@contextmanager
+def ended_in_time(playwright: Callable[[], Any], within_s: float = 30.0) -> Iterator[Any]:
+    """Playwright, whose driver closes its browsers and ends. A driver that does not is ended by its process id: waiting
+    for it took the whole time of a test once, after all tests had passed."""
+    before = _children()
+    started = playwright().start()
+    drivers = _children() - before
+    try:
+        yield started
+    finally:
+        late = threading.Timer(within_s, _kill, [drivers])
+        late.start()
+        try:
+            started.stop()
+        finally:
+            late.cancel()
+
+
+def _children() -> set[int]:
+    """Of this process, started by any of its threads."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    return {int(pid) for task in tasks for pid in task.read_text().split()}
+
+
+def _kill(pids: set[int]) -> None:
+    for pid in pids & _children():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
