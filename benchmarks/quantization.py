@@ -19,7 +19,8 @@ import platform
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -60,16 +61,24 @@ PACKAGES = ("ai-edge-quantizer", "tensorflow-cpu", "onnxruntime", "ai-edge-liter
 
 
 @dataclass(frozen=True)
+class Brought:
+    """What --rescue made in one format, measured in the same race, and what it says of it."""
+
+    format: str
+    told: str
+    row: Row | None = None
+
+
+@dataclass(frozen=True)
 class Found:
-    """Of one network and seed. `auto`: its choice, measured in the same race; `told`: what --rescue says."""
+    """Of one network and seed. `auto`: its choice, measured in the same race."""
 
     source_accuracy: float
     rows: tuple[Row, ...]
     again: Row
     failed: tuple[Made, ...]
     auto: Row | None = None
-    rescued: Row | None = None
-    told: str = ""
+    rescued: tuple[Brought, ...] = ()
 
 
 def study(
@@ -84,19 +93,20 @@ def study(
     right = float((reference.argmax(axis=1) == digits.evaluation.labels).mean())
     say(f"{net}, seed {seed}: {sum(w.size for w in weights.values()):,} parameters, accuracy {right:.4f}")
     plan = options_for(options.rounds, options.seconds, seed)
-    schemes, formats = (["int8-static"], ["tflite"]) if net in OUTLIER else (options.schemes, options.formats)
-    sources = write_sources(model, kind, weights, digits, folder, formats)
+    schemes = ["int8-static"] if net in OUTLIER else options.schemes
+    sources = write_sources(model, kind, weights, digits, folder, options.formats)
     made = make_all(sources, schemes, say)
-    more, told = [], ""
-    try:
-        if net in OUTLIER:
-            path, told = by_rescue(sources)
-            more.append(Made(RESCUE, "int8-static", "tflite", path))
-        else:
+    more, told = [], {}
+    for format_ in options.formats if net in OUTLIER else ():
+        try:
+            path, told[format_] = by_rescue(sources, format_)
+            more.append(Made(RESCUE, "int8-static", format_, path))
+        except VerificationError as error:
+            told[format_] = error.message
+    if net not in OUTLIER and "tflite" in options.formats:
+        with suppress(VerificationError):  # then `auto` is no row, and judged as such
             path, recipe = by_auto(sources, device, plan)
             more.append(Made(AUTO, recipe, "tflite", path))
-    except VerificationError as error:
-        told = error.message
     return _measured(right, made, more, told, digits, reference, device, plan)
 
 
@@ -104,7 +114,7 @@ def _measured(
     right: float,
     made: Sequence[Made],
     more: Sequence[Made],
-    told: str,
+    told: Mapping[str, str],
     digits: Digits,
     reference: object,
     device: Device,
@@ -121,15 +131,14 @@ def _measured(
     raced = latencies([one.path for one in files if one.path is not None], device, plan)
     timed = [replace(row, latency_us=one.latency_us) for row, one in zip(rows, raced, strict=False)]
     again = replace(timed[0], tool=AGAIN, latency_us=raced[-1].latency_us)
-    named = {row.tool: row for row in timed}
+    added = {(row.tool, row.format): row for row in timed}
     return Found(
         source_accuracy=right,
         rows=tuple(row for row in timed if row.tool not in (AUTO, RESCUE)),
         again=again,
         failed=(*(one for one in made if one.path is None), *_not_run(files, raced)),
-        auto=named.get(AUTO),
-        rescued=named.get(RESCUE),
-        told=told,
+        auto=added.get((AUTO, "tflite")),
+        rescued=tuple(Brought(name, said, added.get((RESCUE, name))) for name, said in told.items()),
     )
 
 
@@ -202,26 +211,24 @@ def judged(found: Sequence[Found]) -> list[str]:
 
 
 def judged_rescue(found: Sequence[Found]) -> list[str]:
-    lines = []
-    for one in found:
-        fallen = next((row for row in one.rows if (row.tool, row.scheme) == (EDGEKIT, "int8-static")), None)
-        if fallen is None or one.rescued is None or not fallen.latency_us or not one.rescued.latency_us:
-            lines.append(f"- rescue: {one.told or 'nothing was measured'}: no")
-            continue
-        result = Rescued(
-            one.source_accuracy,
-            fallen.lost.accuracy,
-            one.rescued.lost.accuracy,
-            fallen.latency_us,
-            one.rescued.latency_us,
-        )
-        lines.append(
-            f"- rescue: accuracy {result.source:.4f} in float, {result.fallen:.4f} in int8, {result.rescued:.4f} rescued, at"
-            f" {result.rescued_us / result.fallen_us:.2f} x the int8 latency and"
-            f" {one.rescued.size_bytes / fallen.size_bytes:.2f} x its bytes (within a point, at most 1.25): {yes(result.kept)}"
-        )
-        lines.append(f"  - {one.told}")
-    return lines
+    return [line for one in found for brought in one.rescued for line in _judged_rescue(one, brought)]
+
+
+def _judged_rescue(one: Found, brought: Brought) -> list[str]:
+    sought = (EDGEKIT, "int8-static", brought.format)
+    fallen = next((row for row in one.rows if (row.tool, row.scheme, row.format) == sought), None)
+    row, name = brought.row, f"rescue, {brought.format}"
+    if fallen is None or row is None or not fallen.latency_us or not row.latency_us:
+        return [f"- {name}: {brought.told or 'nothing was measured'}: no"]
+    result = Rescued(
+        one.source_accuracy, fallen.lost.accuracy, row.lost.accuracy, fallen.latency_us, row.latency_us
+    )
+    return [
+        f"- {name}: accuracy {result.source:.4f} in float, {result.fallen:.4f} in int8, {result.rescued:.4f} rescued, at"
+        f" {result.rescued_us / result.fallen_us:.2f} x the int8 latency and"
+        f" {row.size_bytes / fallen.size_bytes:.2f} x its bytes (within a point, at most 1.25): {yes(result.kept)}",
+        f"  - {brought.told}",
+    ]
 
 
 def yes(kept: bool) -> str:

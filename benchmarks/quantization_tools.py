@@ -290,17 +290,17 @@ def by_auto(sources: Sources, device: Device, options: BenchOptions) -> tuple[Pa
     return done.artifact.model_path, done.artifact.manifest.recipe
 
 
-def by_rescue(sources: Sources) -> tuple[Path, str]:
+def by_rescue(sources: Sources, format_: str) -> tuple[Path, str]:
     """int8-static with --rescue, and what it says was done. Raises VerificationError where nothing helped."""
     artifact = edgekit.convert(
-        sources.start["tflite"],
+        sources.start[format_],
         profile=load_profile(PROFILE),
-        output=sources.folder / "rescued.ekm",
-        to="tflite",
+        output=sources.folder / f"rescued-{format_}.ekm",
+        to=format_,
         recipe="int8-static",
         rescue=True,
-        calibration=sources.data("calibration", "tflite"),
-        evaluation=sources.data("selection", "tflite"),
+        calibration=sources.data("calibration", format_),
+        evaluation=sources.data("selection", format_),
     )
     notes = [note for note in artifact.manifest.notes if "rescued" in note]
     return artifact.model_path, " ".join(notes) or "it was not needed"

@@ -69,8 +69,9 @@ def require_runnable(
     notes: list[str] = []
     for answer in answers:
         if answer.refusals:
-            notes += [f"{answer.runtime} cannot run this: {refusal.message}" for refusal in answer.refusals]
-            continue
+            telling = [refusal for refusal in answer.refusals if refusal.kind != "format"]
+            notes += [f"{answer.runtime} cannot run this: {refusal.message}" for refusal in telling]
+            continue  # one that is for another format is nothing that a user should know
         notes += [finding.message for finding in answer.findings]
         if answer.known:
             break  # this is the one that will be taken; what the later ones would say is of no use

@@ -179,14 +179,13 @@ def _newest(
     """Keys and values of the candidates: the newest run that is not invalid of every model, recipe, profile, device and
     runtime that the filters name. Newest first."""
     wanted = conditions_of((*filters, Filter("verdict", "!=", ("invalid",))))
-    chosen = newest_of_each(connection, wanted, _COMMON)
-    names = (run_rows.c.started_s, run_rows.c.id, run_rows.c.key, run_rows.c.series_id)
+    asked = newest_of_each(connection, wanted, _COMMON)
+    query = select(run_rows.c.started_s, run_rows.c.id, run_rows.c.key, run_rows.c.series_id, *columns)
+    found = connection.execute(query.where(asked.chosen)).all()
+    if len({row[3] for row in found}) < len(found):
+        found = connection.execute(query.where(asked.certain)).all()
     # sorted here: asked for an order, SQLite walks all runs by time
-    rows = sorted(
-        connection.execute(select(*names, *columns).where(chosen)),
-        key=lambda row: (row[0], row[1]),
-        reverse=True,
-    )
+    rows = sorted(found, key=lambda row: (row[0], row[1]), reverse=True)
     newest: dict[int, tuple[int, tuple[Any, ...]]] = {}
     for row in rows:
         newest.setdefault(row[3], (row[2], tuple(row[4:])))

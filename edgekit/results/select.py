@@ -210,9 +210,18 @@ def _newest_labelled(
     return connection.scalars(query).all()
 
 
+@dataclass(frozen=True)
+class Newest:
+    """`chosen`: which runs. `certain`: that, and what of several runs of one series that began at the same moment the right one
+    has; dear, as it is asked of each run."""
+
+    chosen: Condition
+    certain: Condition
+
+
 def newest_of_each(
     connection: Connection, wanted: Conditions, common: Sequence[ColumnElement[Any]]
-) -> Condition:
+) -> Newest:
     """Which runs are the newest that meet the conditions, of every combination of `common`, columns of `series`. What was
     measured is asked of these only: an older run that met it is not what the combination is like now.
 
@@ -247,7 +256,9 @@ def newest_of_each(
     least_s = 0.0 if wanted.since_s is None else max(0.0, wanted.since_s)
     first = select(found.c.id, found.c.last_s).where(found.c.place == 1, found.c.last_s >= least_s)
     chosen = tuple_(run_rows.c.series_id, run_rows.c.started_s).in_(first)
-    return and_(chosen, *on_runs, *wanted.of_values)
+    certain = and_(chosen, *on_runs, *wanted.of_values)
+    # of runs of one moment what was measured could leave just the wrong one
+    return Newest(certain if wanted.of_values else chosen, certain)
 
 
 def _last_s(until_s: float | None) -> ColumnElement[float]:

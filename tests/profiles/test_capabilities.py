@@ -258,8 +258,14 @@ def test_a_file_format_counts_as_its_target() -> None:
 
 @pytest.mark.base
 def test_one_runtime_that_can_is_enough_and_the_others_are_told() -> None:
-    notes = require_runnable(profile("litert", "onnxruntime", abi=""), Facts({"Conv": 1}), "onnx", "float32")
-    assert notes == ("litert cannot run this: litert runs tflite, not onnx",)
+    """Not those that are for another format: that is no news."""
+    who = profile("onnxruntime", "litert-python", "litert")
+    (note,) = require_runnable(who, Facts(), "tflite", "float32", glibc=(2, 20))
+    assert note.startswith("litert-python cannot run this: ")
+    assert (
+        require_runnable(profile("litert", "onnxruntime", abi=""), Facts({"Conv": 1}), "onnx", "float32")
+        == ()
+    )
 
 
 @pytest.mark.base

@@ -37,7 +37,7 @@ def test_a_store_of_many_runs_answers_at_once_and_takes_more(any_store: Store) -
     assert not slow
     rate = 0.0
     for seed in range(90, 106):
-        rate = max(rate, insertion_per_s(any_store, 500, seed))
+        rate = max(rate, insertion_per_s(any_store, 500, 1, seed))
         if rate >= INSERT_BAR_PER_S / ROOM:
             break
     print(f"{rate:.0f} a second")

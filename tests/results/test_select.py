@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from benchmarks.store import fill
 from benchmarks.store_runs import MODELS, entries
 from edgekit.results import select
+from edgekit.results.adding import add_entries
 from edgekit.results.filters import parse_filters
 from edgekit.results.rows import Entry
 from edgekit.results.store import Store
@@ -111,3 +113,51 @@ def test_the_newest_of_each_is_what_a_look_at_every_run_finds(many: Store, every
         wanted = [one.id for one in newest.values() if by_value is None or by_value[1](one)]
         found = many.ranked(filters, metrics=["median_latency"], limit=RUNS)
         assert sorted(row.id for row in found.rows) == sorted(wanted), case
+
+
+def _at_few_moments() -> list[Entry]:
+    """Runs of four series, all of which began at one of nine moments, newest first."""
+    made = list(entries(90, samples=False))
+    chosen = [one.series for one in made if one.series["verdict"] == "valid"][:4]
+    moments = [made[n].run["started_s"] for n in range(5, 90, 10)]
+    draw = random.Random(2)
+    found = []
+    for one in made:
+        at_s, of_series = draw.choice(moments), draw.choice(chosen)
+        found.append(
+            replace(
+                one,
+                series={**of_series, "last_s": at_s},
+                run={**one.run, "started_s": at_s},
+                labels=tuple({**row, "started_s": at_s} for row in one.labels),
+            )
+        )
+    return sorted(found, key=lambda one: (one.run["started_s"], one.id), reverse=True)
+
+
+def test_of_runs_of_one_moment_the_one_that_is_asked_for(any_store: Store) -> None:
+    """A label of one of them must not give another one, nor what was measured leave just that."""
+    every = _at_few_moments()
+    with any_store.database.writing() as connection:
+        add_entries(connection, every)
+    medians = sorted(_median(one) for one in every)
+    several = 0
+    for board, limit_us in itertools.product(range(20), (None, medians[20], medians[45], medians[70])):
+        labelled = [one for one in every if _label(one, "board") == str(board)]
+        last = {one.series["hash"]: one.run["started_s"] for one in reversed(labelled)}
+        newest: dict[str, Entry] = {}
+        for one in labelled:
+            if last[one.series["hash"]] == one.run["started_s"] and (
+                limit_us is None or _median(one) < limit_us
+            ):
+                newest.setdefault(one.series["hash"], one)
+        wanted = [one.id for one in newest.values()]
+        value = [] if limit_us is None else [f"median_latency<{limit_us}us"]
+        found = any_store.ranked(
+            parse_filters([f"label=board={board}", *value]), metrics=["median_latency"], limit=100
+        )
+        assert sorted(row.id for row in found.rows) == sorted(wanted), (board, limit_us)
+        several += any(
+            last.get(one.series["hash"]) == one.run["started_s"] and one not in labelled for one in every
+        )
+    assert several > 10
