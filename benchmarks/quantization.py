@@ -45,6 +45,7 @@ from benchmarks.quantization_tools import (
     SCHEMES,
     Made,
     by_auto,
+    by_file,
     by_rescue,
     make_all,
     write_sources,
@@ -56,6 +57,8 @@ from edgekit.errors import VerificationError
 
 OUTLIER = {"outlier": "inside", "outlier-stream": "stream"}
 NETS = ("mobile", "encoder", *OUTLIER)
+FILES = {"encoder": ("int8-static-cpu",)}
+"""Recipes of examples/recipes that are for a network, beside the schemes."""
 AGAIN, AUTO, RESCUE = "edgekit (A/A)", "edgekit auto", "edgekit --rescue"
 PACKAGES = ("ai-edge-quantizer", "tensorflow-cpu", "onnxruntime", "ai-edge-litert", "torch")
 
@@ -96,6 +99,8 @@ def study(
     schemes = ["int8-static"] if net in OUTLIER else options.schemes
     sources = write_sources(model, kind, weights, digits, folder, options.formats)
     made = make_all(sources, schemes, say)
+    if "tflite" in options.formats and "int8-static" in schemes:
+        made += [by_file(sources, name) for name in FILES.get(net, ())]
     more, told = [], {}
     for format_ in options.formats if net in OUTLIER else ():
         try:

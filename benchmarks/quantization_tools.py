@@ -155,14 +155,23 @@ def by_edgekit(sources: Sources, scheme: str, start: Path) -> Path | None:
         return _converted(sources, scheme, start, accepting())
 
 
-def _converted(sources: Sources, scheme: str, start: Path, profile: Profile) -> Path:
+def by_file(sources: Sources, name: str) -> Made:
+    """TFLite by a recipe of examples/recipes."""
+    path = Path(__file__).resolve().parent.parent / "examples" / "recipes" / f"{name}.yaml"
+    start = sources.start["tflite"]
+    return _made(EDGEKIT, name, "tflite", lambda: _converted(sources, str(path), start, accepting(), name))
+
+
+def _converted(
+    sources: Sources, recipe: str, start: Path, profile: Profile, scheme: str | None = None
+) -> Path:
     format_ = start.suffix.removeprefix(".")
     artifact = edgekit.convert(
         start,
         profile=profile,
-        output=sources.folder / f"{EDGEKIT}-{scheme}-{format_}.ekm",
+        output=sources.folder / f"{EDGEKIT}-{scheme or recipe}-{format_}.ekm",
         to=format_,
-        recipe=scheme,
+        recipe=recipe,
         calibration=sources.data("calibration", format_),
         evaluation=sources.data("selection", format_),
     )

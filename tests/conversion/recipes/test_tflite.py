@@ -104,6 +104,22 @@ rules:
     assert artifact.manifest.recipe == "mine"
 
 
+def test_the_example_for_processors_keeps_what_is_slow_in_float(tmp_path: Path) -> None:
+    """examples/recipes; where a network has nothing of that, it says so."""
+    path = str(Path(__file__).parents[3] / "examples" / "recipes" / "int8-static-cpu.yaml")
+    artifact, graph = made(tmp_path, "encoder", path)
+    slow = {"SQUARED_DIFFERENCE", "RSQRT", "BATCH_MATMUL", "SOFTMAX"}
+    kept = [op for op in graph.operators if op.name in slow]
+    assert {op.name for op in kept} == slow
+    assert {graph.tensors[op.outputs[0]].kind for op in kept} == {"float32"}
+    dense = [op for op, _ in weights(graph, "FULLY_CONNECTED")]
+    assert {graph.tensors[op.outputs[0]].kind for op in dense} == {"int8"}
+    assert artifact.manifest.recipe == "int8-static-cpu"
+    with pytest.raises(InputError) as caught:
+        made(tmp_path / "cnn", "cnn", path)
+    assert caught.value.code == "E_RECIPE_RULE"
+
+
 def test_a_float_island_between_integers(tmp_path: Path) -> None:
     artifact, graph = made(tmp_path, "cnn", STATIC + "rules: [{op: CONV_2D, scheme: float}]\n")
     (conv,) = [op for op in graph.operators if op.name == "CONV_2D"]
