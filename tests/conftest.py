@@ -34,11 +34,13 @@ pytest_plugins = ["tests.targets.fixtures", "tests.browsing"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A shell ignores SIGINT for what it starts in the background, and so would everything that tests start."""
+    """A shell ignores SIGINT for what it starts in the background, nohup SIGHUP, and so would everything that tests start."""
     if config.getoption("dist", "no") == "loadfile" and not hasattr(config, "workerinput"):
         config.pluginmanager.register(order.SecondsKept())
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if not hasattr(config, "workerinput"):
         _forget_descriptions()
 
