@@ -269,6 +269,15 @@ def test_one_runtime_that_can_is_enough_and_the_others_are_told() -> None:
 
 
 @pytest.mark.base
+@pytest.mark.parametrize("target", ["tflite", "onnx", "executorch"])
+def test_the_profile_of_this_machine_takes_what_edgekit_can_run_on_it(target: str) -> None:
+    host = load_profile("host-x86-64")
+    assert target in host.formats
+    answers = check(host, format=target, info=None, recipe="int8-static", glibc=(2, 36))
+    assert any(not answer.refusals for answer in answers)
+
+
+@pytest.mark.base
 def test_notes_end_with_the_runtime_that_will_be_taken() -> None:
     """litert-python would have a note about the board's C library."""
     assert require_runnable(profile("litert", "litert-python"), Facts(), "tflite", "float32") == ()
